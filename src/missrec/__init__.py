@@ -1,0 +1,1 @@
+"""MISSRec: multi-modal pre-training and transfer for sequential recommendation."""

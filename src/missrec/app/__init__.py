@@ -1,0 +1,1 @@
+"""Config to objects; what the doors in src/ call."""

@@ -1,0 +1,84 @@
+"""Config in, ready objects out; below this layer nothing knows of a DictConfig."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import nn
+
+from missrec.data.datamodule import SequenceDataModule
+from missrec.features.store import read_features
+from missrec.features.table import FeatureTable
+from missrec.training.module import RecommenderModule
+from missrec.types import Catalogue
+
+
+class Experiment(NamedTuple):
+    """The data and the module of a run, ready for a trainer.
+
+    Attributes:
+        datamodule: set up.
+        module: with the model inside.
+        catalogue: what the model was told of the items.
+    """
+
+    datamodule: SequenceDataModule
+    module: RecommenderModule
+    catalogue: Catalogue
+
+
+def build_experiment(cfg: DictConfig) -> Experiment:
+    """Reads the domain folders and builds the model for them.
+
+    Raises:
+        FileNotFoundError, ValueError: a folder is missing or broken, or a setting is wrong.
+    """
+    datamodule: SequenceDataModule = build(cfg, "datamodule")
+    datamodule.setup()
+    catalogue = Catalogue(
+        num_items=datamodule.num_items,
+        train_counts=datamodule.train_counts,
+        features=_feature_table(cfg, datamodule),
+    )
+    model: nn.Module = build(cfg, "model", catalogue=catalogue)
+    module = RecommenderModule(
+        model=model,
+        optimizer=_constructor(cfg, "optimizer"),
+        spans=datamodule.spans,
+        cutoffs=list(cfg.metrics.cutoffs),
+        filter_seen=cfg.metrics.filter_seen,
+    )
+    return Experiment(datamodule, module, catalogue)
+
+
+def build(cfg: DictConfig, key: str, **parts: Any) -> Any:
+    """The object that `cfg[key]` describes, with ready parts as further arguments.
+
+    Raises:
+        ValueError: the constructor does not know one of the config's keys, or lacks one.
+    """
+    try:
+        return _constructor(cfg, key)(**parts)
+    except TypeError as error:
+        if "argument" not in str(error):
+            raise
+        raise ValueError(f"{key}: {error}; see conf/{key}/") from error
+
+
+def _constructor(cfg: DictConfig, key: str) -> partial[Any]:
+    # Ready parts go past Hydra, which would copy them and turn dataclasses into dicts.
+    constructor: partial[Any] = instantiate(cfg[key], _partial_=True, _convert_="all")
+    return constructor
+
+
+def _feature_table(cfg: DictConfig, datamodule: SequenceDataModule) -> FeatureTable:
+    num_items = [span.last_item - span.first_item + 1 for span in datamodule.spans]
+    domains = [
+        read_features(Path(folder), list(cfg.inputs.modalities), num_items=count)
+        for folder, count in zip(cfg.data.folders, num_items, strict=True)
+    ]
+    return FeatureTable(domains, num_items=num_items)

@@ -1,0 +1,64 @@
+"""What every door in `src/` shares: the exit code and the one line of a user's mistake."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import hydra
+from hydra.errors import HydraException, InstantiationException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+USER_ERROR = 2
+_USER_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
+_CONF_DIR = str(Path(os.environ["PROJECT_ROOT"]) / "conf")
+
+
+def run_door(config_name: str, run: Callable[[DictConfig], object]) -> None:
+    """Composes `conf/<config_name>.yaml` with the command line and runs.
+
+    A mistake in the config or the data ends with one line on stderr and exit code 2; anything
+    else is a defect of ours and keeps its traceback. `debug=true` shows it for both.
+
+    Args:
+        config_name: name of the primary config.
+        run: called with the composed config; imports what is heavy only then, so that `--help`
+            and config mistakes answer at once.
+    """
+    # Hydra then raises instead of printing its own report and exiting with 1.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+
+    def job(cfg: DictConfig) -> None:
+        with _one_line_errors(debug=bool(cfg.debug)):
+            run(cfg)
+
+    main = hydra.main(version_base="1.3", config_path=_CONF_DIR, config_name=config_name)(job)
+    with _one_line_errors(debug="debug=true" in sys.argv):
+        main()
+    sys.stdout.flush()
+
+
+@contextmanager
+def _one_line_errors(*, debug: bool) -> Iterator[None]:
+    """Turns a user's mistake into one line and exit code 2, unless `debug`."""
+    try:
+        yield
+    except _USER_ERRORS as error:
+        if debug:
+            raise
+        sys.stderr.write(f"error: {one_line(error)}\n")
+        sys.exit(USER_ERROR)
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error without line breaks, led by the config key where there is one."""
+    if isinstance(error, InstantiationException) and error.__cause__ is not None:
+        # Hydra wraps what a constructor raised; the last line names the key of the config.
+        key = str(error).rpartition("full_key: ")[2].strip()
+        return f"{key}: {one_line(error.__cause__)}"
+    return " ".join(str(error).split())

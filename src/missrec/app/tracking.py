@@ -1,0 +1,99 @@
+"""Loggers, and what a run folder records of how it was made."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import WandbLogger
+
+_log = logging.getLogger(__name__)
+_PACKAGES = (
+    "torch",
+    "pytorch-lightning",
+    "torchmetrics",
+    "hydra-core",
+    "omegaconf",
+    "numpy",
+    "polars",
+    "wandb",
+)
+
+
+def wandb_logger(
+    *, save_dir: str, project: str, group: str, name: str, job_type: str, mode: str
+) -> WandbLogger:
+    """A W&B logger that never asks a question and never waits for a login.
+
+    Args:
+        save_dir: run folder; offline runs lie in `<save_dir>/wandb`. A run resumed in the same
+            folder continues the same W&B run.
+        project: W&B project.
+        group: experiment or sweep.
+        name: name of the run.
+        job_type: pretrain, transfer or scratch.
+        mode: `online`, `offline`, or `auto`: online where an API key is known, else offline.
+
+    Raises:
+        ValueError: another mode.
+    """
+    import wandb  # noqa: PLC0415  # takes seconds to import, and only runs that log need it
+
+    if mode not in {"auto", "online", "offline"}:
+        raise ValueError(f"logger mode ({mode!r}) must be auto, online or offline")
+    if mode == "auto":
+        mode = os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
+    id_file = Path(save_dir) / "wandb_id.txt"
+    if not id_file.exists():
+        id_file.write_text(wandb.util.generate_id() + "\n")
+    return WandbLogger(
+        save_dir=save_dir,
+        project=project,
+        group=group,
+        name=name,
+        job_type=job_type,
+        id=id_file.read_text().strip(),
+        resume="allow",
+        offline=mode != "online",
+        settings=wandb.Settings(silent=True, console="off"),
+    )
+
+
+def record_provenance(run_dir: Path, cfg: DictConfig) -> None:
+    """Writes the resolved config, package versions and the git commit into the run folder."""
+    (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+    provenance = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "git": _git_state(Path(cfg.paths.root_dir)),
+    }
+    write_json(run_dir / "provenance.json", provenance)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file whole or not at all."""
+    draft = path.with_suffix(".json.draft")
+    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    draft.rename(path)
+
+
+def _git_state(root: Path) -> dict[str, Any]:
+    """Commit and whether the tree differs from it; nulls outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}

@@ -1,0 +1,1 @@
+"""Interactions: sources, domain folders, splits, batches of ids."""

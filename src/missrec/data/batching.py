@@ -1,0 +1,95 @@
+"""Batches of samples of similar length, in an order that only the seed and the epoch decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class LengthBucketSampler(Sampler[np.ndarray]):
+    """Yields arrays of sample numbers, one array a batch.
+
+    Every epoch shuffles the samples, cuts them into pools of `pool_batches` batches, sorts each
+    pool by length, cuts it into batches and shuffles the batches of all pools. So a batch holds
+    sequences of similar length and little padding, and its composition still changes.
+    """
+
+    def __init__(
+        self, *, lengths: np.ndarray, batch_size: int, pool_batches: int, seed: int
+    ) -> None:
+        """Keeps the lengths; each epoch draws its own order.
+
+        Args:
+            lengths: (S,) history length of each sample.
+            batch_size: samples a batch; the last batch of an epoch may be smaller.
+            pool_batches: batches a pool; 1 leaves batches of mixed length.
+            seed: of the order; the same seed and epoch give the same batches.
+
+        Raises:
+            ValueError: batch_size or pool_batches is below 1.
+        """
+        if batch_size < 1 or pool_batches < 1:
+            raise ValueError(
+                f"batch_size ({batch_size}) and pool_batches ({pool_batches}) must be at least 1"
+            )
+        self._lengths = lengths
+        self._batch_size = batch_size
+        self._pool_size = batch_size * pool_batches
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the order of the next iteration; the trainer calls this before each epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return -(-len(self._lengths) // self._batch_size)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """The batches of the current epoch."""
+        generator = np.random.default_rng([self._seed, self._epoch])
+        order = generator.permutation(len(self._lengths))
+        pools = [
+            order[start : start + self._pool_size]
+            for start in range(0, len(order), self._pool_size)
+        ]
+        by_length = np.concatenate(
+            [pool[np.argsort(self._lengths[pool], kind="stable")] for pool in pools] or [order]
+        )
+        starts = generator.permutation(np.arange(0, len(order), self._batch_size))
+        for start in starts:
+            yield by_length[start : start + self._batch_size]
+
+
+class SortedSampler(Sampler[np.ndarray]):
+    """Yields every sample once, longest histories first: for evaluation.
+
+    The longest batch comes first, so a lack of memory shows at once.
+    """
+
+    def __init__(self, *, lengths: np.ndarray, batch_size: int) -> None:
+        """Fixes the order.
+
+        Args:
+            lengths: (S,) history length of each sample.
+            batch_size: samples a batch; the last one may be smaller.
+
+        Raises:
+            ValueError: batch_size is below 1.
+        """
+        if batch_size < 1:
+            raise ValueError(f"eval_batch_size ({batch_size}) must be at least 1")
+        self._order = np.argsort(-lengths, kind="stable")
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return -(-len(self._order) // self._batch_size)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """The batches in order."""
+        for start in range(0, len(self._order), self._batch_size):
+            yield self._order[start : start + self._batch_size]

@@ -1,0 +1,162 @@
+"""The LightningDataModule: domain folders in, `SequenceBatch` of ids out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from missrec.data.batching import LengthBucketSampler, SortedSampler
+from missrec.data.domain import read_domain
+from missrec.data.mixing import MixedDomains, mix_domains
+from missrec.data.sequences import SequenceDataset
+from missrec.data.splits import Split, leave_one_out
+from missrec.types import DomainSpan, SequenceBatch
+
+
+class SequenceDataModule(LightningDataModule):
+    """Leave-one-out sequences of one or several domains.
+
+    Training mixes all domains in each batch; validation and test give one loader per domain, so
+    that the items of one domain never rank against another's.
+    """
+
+    def __init__(
+        self,
+        *,
+        folders: Sequence[str],
+        max_seq_len: int,
+        batch_size: int,
+        eval_batch_size: int,
+        pool_batches: int,
+        trim_padding: bool,
+        num_workers: int,
+        pin_memory: bool,
+        seed: int,
+    ) -> None:
+        """Keeps the settings; `setup` reads the folders.
+
+        Args:
+            folders: prepared domain folders.
+            max_seq_len: longest history, L (MISSRec 4.2.1: 50).
+            batch_size: training samples a batch.
+            eval_batch_size: users a batch in validation and test.
+            pool_batches: see `LengthBucketSampler`.
+            trim_padding: pad a training batch to its longest history rather than to max_seq_len.
+            num_workers: loader processes; the batches do not depend on it.
+            pin_memory: copy batches into pinned memory, for GPUs.
+            seed: of the order of the training batches.
+        """
+        super().__init__()
+        self._folders = [Path(folder) for folder in folders]
+        self._max_seq_len = max_seq_len
+        self._batch_size = batch_size
+        self._eval_batch_size = eval_batch_size
+        self._pool_batches = pool_batches
+        self._trim_padding = trim_padding
+        self._num_workers = num_workers
+        self._pin_memory = pin_memory
+        self._seed = seed
+        self._mixed: MixedDomains | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads and checks the domain folders, once.
+
+        Raises:
+            FileNotFoundError, ValueError: see `read_domain`.
+        """
+        if self._mixed is None:
+            self._mixed = mix_domains([read_domain(folder) for folder in self._folders])
+
+    @property
+    def _domains(self) -> MixedDomains:
+        if self._mixed is None:
+            raise RuntimeError("the DataModule holds no data before setup()")
+        return self._mixed
+
+    @property
+    def _split(self) -> Split:
+        return leave_one_out(self._domains.offsets)
+
+    @property
+    def num_items(self) -> int:
+        """N, over all domains."""
+        return self._domains.num_items
+
+    @property
+    def spans(self) -> list[DomainSpan]:
+        """The item ids of each domain, in the order of the evaluation loaders."""
+        return self._domains.spans
+
+    @property
+    def train_counts(self) -> Tensor:
+        """(N + 1,) int64, how often each item occurs in the training sequences."""
+        # A user's training sequence is everything but the validation and the test item.
+        held_out = np.concatenate([self._split.val, self._split.test])
+        items = np.delete(self._domains.items, held_out)
+        return torch.from_numpy(np.bincount(items, minlength=self.num_items + 1))
+
+    def train_dataloader(self) -> DataLoader[SequenceBatch]:
+        """Batches of similar length, all domains mixed."""
+        dataset = self._dataset(self._split.train, trim_padding=self._trim_padding)
+        if len(dataset) == 0:
+            raise ValueError(
+                f"{self._folders[0]}: no user has more than three interactions, so there is "
+                "nothing to train on"
+            )
+        sampler = LengthBucketSampler(
+            lengths=dataset.lengths,
+            batch_size=self._batch_size,
+            pool_batches=self._pool_batches,
+            seed=self._seed,
+        )
+        return self._loader(dataset, sampler)
+
+    def val_dataloader(self) -> list[DataLoader[SequenceBatch]]:
+        """One loader per domain, each user once."""
+        return self._evaluation_loaders(self._split.val)
+
+    def test_dataloader(self) -> list[DataLoader[SequenceBatch]]:
+        """One loader per domain, each user once."""
+        return self._evaluation_loaders(self._split.test)
+
+    def _evaluation_loaders(self, targets: np.ndarray) -> list[DataLoader[SequenceBatch]]:
+        bounds = self._domains.first_users
+        datasets = [
+            self._dataset(targets[first:last], trim_padding=True)
+            for first, last in zip(bounds[:-1], bounds[1:], strict=True)
+        ]
+        return [
+            self._loader(
+                dataset,
+                SortedSampler(lengths=dataset.lengths, batch_size=self._eval_batch_size),
+            )
+            for dataset in datasets
+        ]
+
+    def _dataset(self, targets: np.ndarray, *, trim_padding: bool) -> SequenceDataset:
+        return SequenceDataset(
+            items=self._domains.items,
+            offsets=self._domains.offsets,
+            targets=targets,
+            max_seq_len=self._max_seq_len,
+            trim_padding=trim_padding,
+        )
+
+    def _loader(
+        self, dataset: SequenceDataset, sampler: Sampler[np.ndarray]
+    ) -> DataLoader[SequenceBatch]:
+        # batch_size=None: the sampler yields whole batches, and the dataset cuts each at once.
+        return DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=sampler,
+            num_workers=self._num_workers,
+            pin_memory=self._pin_memory,
+            persistent_workers=self._num_workers > 0,
+        )

@@ -1,0 +1,96 @@
+"""The manifest of a folder: counts, settings and the checksum of every file in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
+    """Writes `folder/manifest.json` over the files that lie directly in the folder."""
+    files = {
+        path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name != MANIFEST
+    }
+    manifest = {"format_version": FORMAT_VERSION, **facts, "files": files}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path, *, remedy: str) -> dict[str, Any]:
+    """The manifest of a folder whose files all match it.
+
+    Args:
+        folder: folder written through `write_manifest`.
+        remedy: what the user can do about a bad folder; ends every error message.
+
+    Raises:
+        FileNotFoundError: the folder, its manifest or one of its files is missing.
+        ValueError: the manifest is malformed or of another format version, or a file's size or
+            checksum differs from it.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; {remedy}")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        version, files = manifest["format_version"], dict(manifest["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a readable manifest ({error!r}); {remedy}") from error
+    if version != FORMAT_VERSION:
+        raise ValueError(
+            f"{path}: format_version is {version}, expected {FORMAT_VERSION}; {remedy}"
+        )
+    for name, expected in files.items():
+        _check_file(folder / name, expected, remedy=remedy)
+    return dict(manifest)
+
+
+def _check_file(path: Path, expected: dict[str, Any], *, remedy: str) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing though its manifest lists it; {remedy}")
+    size = path.stat().st_size
+    if size != expected["bytes"]:
+        raise ValueError(
+            f"{path} has {size} bytes, its manifest says {expected['bytes']}; {remedy}"
+        )
+    if sha256(path) != expected["sha256"]:
+        raise ValueError(f"{path} does not match the sha256 of its manifest; {remedy}")
+
+
+@contextmanager
+def replace_folder(folder: Path) -> Iterator[Path]:
+    """Yields an empty folder beside `folder` that takes its place when the block ends well.
+
+    A block that raises, or a process that is killed, leaves `folder` as it was.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield draft
+        draft.chmod(0o755)  # mkdtemp made it private
+        if folder.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+            folder.rename(old / folder.name)
+            draft.rename(folder)
+            shutil.rmtree(old)
+        else:
+            draft.rename(folder)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise

@@ -1,0 +1,28 @@
+"""External ids to item ids and back; nothing else in the project sees an external id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def read_index_file(path: Path) -> list[str]:
+    """External ids by index of a released `.item2index` or `.user2index` file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a row is not `id <tab> index`, or the indices are not 0..n-1, each once.
+    """
+    key_of_index: dict[int, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        key, tab, index = line.rpartition("\t")
+        if not tab or not index.isdecimal():
+            raise ValueError(f"{path}, line {number}: found {line[:80]!r}, expected id <tab> index")
+        if int(index) in key_of_index:
+            raise ValueError(f"{path}, line {number}: index {index} occurs twice")
+        key_of_index[int(index)] = key
+    if sorted(key_of_index) != list(range(len(key_of_index))):
+        raise ValueError(
+            f"{path}: the {len(key_of_index)} indices are not 0..{len(key_of_index) - 1}; "
+            "the file may be truncated, copy it again"
+        )
+    return [key_of_index[index] for index in range(len(key_of_index))]

@@ -1,0 +1,1 @@
+"""Cached features of items, on disk and where the model looks them up."""

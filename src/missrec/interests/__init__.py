@@ -1,0 +1,1 @@
+"""Density peaks clustering, and the index from item token to interest."""

@@ -1,0 +1,159 @@
+"""DPC-KNN: density peaks clustering with k nearest neighbours, exact and in blocks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_KEPT_NEIGHBORS = 16
+"""Neighbours kept of each token: with more, fewer tokens need the second search for delta."""
+
+
+class DensityPeaks(NamedTuple):
+    """Result of the clustering.
+
+    Attributes:
+        log_density: (T,) log of rho, Eq. 3. rho itself underflows: exp(-100) is 0 in float32.
+        separation: (T,) delta, Eq. 4.
+        peaks: (K,) int64 tokens that are prototypes, by falling rho x delta.
+        assignment: (T,) int64, index into `peaks` of the nearest prototype.
+    """
+
+    log_density: Tensor
+    separation: Tensor
+    peaks: Tensor
+    assignment: Tensor
+
+
+def density_peaks(
+    tokens: Tensor, *, num_neighbors: int, num_peaks: int, block_bytes: int
+) -> DensityPeaks:
+    """Density peaks of the tokens and the nearest peak of each (MISSRec Eq. 3-4, section 3.3.1).
+
+    Distances are computed in row blocks, so that no T x T matrix exists. Ties are broken by
+    index: of two tokens with equal density the one with the lower index counts as denser, so of
+    exact duplicates only one can be a peak; equal rho x delta and equal distances likewise.
+
+    Args:
+        tokens: (T, D) floating point.
+        num_neighbors: k of Eq. 3, the token itself excluded; 1 <= k <= T - 1.
+        num_peaks: K, the number of prototypes; 1 <= K <= T.
+        block_bytes: memory of one block of distances; the peak is about three times it.
+
+    Raises:
+        ValueError: num_neighbors or num_peaks is out of range, or a token is not finite.
+    """
+    num_tokens = len(tokens)
+    if not 1 <= num_neighbors < num_tokens:
+        raise ValueError(
+            f"num_neighbors ({num_neighbors}) must be in 1..{num_tokens - 1} for {num_tokens} tokens"
+        )
+    if not 1 <= num_peaks <= num_tokens:
+        raise ValueError(f"num_peaks ({num_peaks}) must be in 1..{num_tokens}")
+    if not torch.isfinite(tokens).all():
+        raise ValueError("tokens hold NaN or Inf; the training may have diverged")
+    # Distances do not change, but |a|^2 + |b|^2 - 2ab loses fewer digits around the mean.
+    tokens = (tokens - tokens.mean(dim=0)).contiguous()
+    block_rows = max(1, block_bytes // (tokens.element_size() * num_tokens))
+
+    log_density, neighbors = _density(tokens, num_neighbors=num_neighbors, block_rows=block_rows)
+    separation = _separation(tokens, log_density, neighbors, block_rows=block_rows)
+    peaks = (log_density + separation.log()).argsort(descending=True, stable=True)[:num_peaks]
+    assignment = _assign(tokens, peaks, separation, neighbors, block_bytes=block_bytes)
+    return DensityPeaks(log_density, separation, peaks, assignment)
+
+
+def _blocks(num_rows: int, block_rows: int) -> Iterator[slice]:
+    for start in range(0, num_rows, block_rows):
+        yield slice(start, min(start + block_rows, num_rows))
+
+
+def _half_squared(tokens: Tensor) -> Tensor:
+    return tokens.square().sum(dim=1) / 2
+
+
+def _shifted_distances(rows: Tensor, columns: Tensor, half_squared: Tensor) -> Tensor:
+    """(R, C) |b|^2 / 2 - ab, which orders the columns of a row as their distance to it does."""
+    return torch.addmm(half_squared, rows, columns.T, alpha=-1)
+
+
+def _density(tokens: Tensor, *, num_neighbors: int, block_rows: int) -> tuple[Tensor, Tensor]:
+    """(T,) log density, and (T, kept) the nearest neighbours by rising (distance, index)."""
+    num_tokens = len(tokens)
+    kept = min(_KEPT_NEIGHBORS, num_tokens - 1)
+    searched = max(kept, num_neighbors)
+    half_squared = _half_squared(tokens)
+    log_density = tokens.new_empty(num_tokens)
+    neighbors = torch.empty((num_tokens, kept), dtype=torch.int64, device=tokens.device)
+    for block in _blocks(num_tokens, block_rows):
+        distances = _shifted_distances(tokens[block], tokens, half_squared)  # (R, T)
+        rows = torch.arange(block.start, block.stop, device=tokens.device)
+        distances[rows - block.start, rows] = math.inf  # a token is not its own neighbour
+        nearest = distances.topk(searched, largest=False, sorted=True)
+        squared = 2 * (nearest.values[:, :num_neighbors] + half_squared[block, None])
+        log_density[block] = -squared.clamp_min(0).mean(dim=1)
+        by_index = nearest.indices[:, :kept].sort(dim=1)
+        by_distance = nearest.values.gather(1, by_index.indices).argsort(dim=1, stable=True)
+        neighbors[block] = by_index.values.gather(1, by_distance)
+    return log_density, neighbors
+
+
+def _separation(
+    tokens: Tensor, log_density: Tensor, neighbors: Tensor, *, block_rows: int
+) -> Tensor:
+    """(T,) distance to the nearest denser token; of the densest, to the farthest token (Eq. 4)."""
+    by_density = log_density.argsort(descending=True, stable=True)
+    density_rank = torch.empty_like(by_density)
+    density_rank[by_density] = torch.arange(len(tokens), device=tokens.device)
+
+    # The first denser one among the kept neighbours is the nearest denser token of all.
+    is_denser = density_rank[neighbors] < density_rank[:, None]
+    parent = neighbors.gather(1, is_denser.int().argmax(dim=1, keepdim=True)).squeeze(1)
+
+    # The others are peaks among their neighbours: search all denser tokens. In the order of
+    # falling density those are the columns before the row, so the blocks are also narrower.
+    local_peaks = by_density[~is_denser.any(dim=1)[by_density]]
+    ordered = tokens[by_density]
+    half_squared = _half_squared(ordered)
+    for block in _blocks(len(local_peaks), block_rows):
+        rows = local_peaks[block]
+        ranks = density_rank[rows]
+        width = int(ranks[-1]) + 1
+        distances = _shifted_distances(tokens[rows], ordered[:width], half_squared[:width])
+        columns = torch.arange(width, device=tokens.device)
+        distances.masked_fill_(columns >= ranks[:, None], math.inf)
+        parent[rows] = by_density[distances.argmin(dim=1)]
+    # By subtraction, so that the distance between duplicates is exactly 0.
+    separation = torch.linalg.vector_norm(tokens - tokens[parent], dim=1)
+    densest = by_density[0]
+    separation[densest] = torch.linalg.vector_norm(tokens - tokens[densest], dim=1).max()
+    return separation
+
+
+def _assign(
+    tokens: Tensor, peaks: Tensor, separation: Tensor, neighbors: Tensor, *, block_bytes: int
+) -> Tensor:
+    """(T,) index into `peaks` of the nearest peak of each token; a peak's is itself.
+
+    A peak that duplicates a denser token (delta = 0) attracts nothing, not even itself.
+    """
+    indices = torch.arange(len(peaks), device=tokens.device)
+    peak_index = torch.full((len(tokens),), -1, dtype=torch.int64, device=tokens.device)
+    peak_index[peaks] = indices.where(separation[peaks] > 0, -1)
+    # The first peak among the neighbours, nearest first, is the nearest peak of all.
+    neighbor_peaks = peak_index[neighbors]  # (T, kept)
+    first = (neighbor_peaks >= 0).int().argmax(dim=1, keepdim=True)
+    assignment = torch.where(
+        peak_index >= 0, peak_index, neighbor_peaks.gather(1, first).squeeze(1)
+    )
+    rest = (assignment < 0).nonzero().squeeze(1)
+    centers = tokens[peaks]
+    half_squared = _half_squared(centers)
+    for block in _blocks(len(rest), max(1, block_bytes // (tokens.element_size() * len(peaks)))):
+        distances = _shifted_distances(tokens[rest[block]], centers, half_squared)
+        assignment[rest[block]] = distances.argmin(dim=1)
+    return assignment

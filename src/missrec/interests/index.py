@@ -1,0 +1,139 @@
+"""The interests of a run: prototypes, and which one each item token belongs to."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from missrec.interests.dpc_knn import density_peaks
+from missrec.types import InterestReport
+
+NO_INTEREST = -1
+
+
+class InterestTokens(NamedTuple):
+    """The interests of a batch of sequences, each once.
+
+    Attributes:
+        embeddings: (B, K, D) prototypes; zeros where there is none.
+        valid_mask: (B, K) bool, True = real interest.
+    """
+
+    embeddings: Tensor
+    valid_mask: Tensor
+
+
+class InterestIndex(nn.Module):
+    """Prototypes by DPC-KNN and the token -> interest index.
+
+    **Source**: MISSRec section 3.3.
+
+    All state has its final shape from construction and travels with checkpoints; `refresh` fills
+    it in place. It is bound to the items of the run.
+
+    Attributes:
+        prototypes: (K_c, D).
+        interest_of_item: (M, N + 1) int64, `NO_INTEREST` where the item lacks the modality.
+        num_refreshes: () int64.
+    """
+
+    prototypes: Tensor
+    interest_of_item: Tensor
+    num_refreshes: Tensor
+
+    def __init__(
+        self,
+        *,
+        present: Tensor,
+        embed_dim: int,
+        ratio: float,
+        num_neighbors: int,
+        mean_prototypes: bool,
+        normalize_tokens: bool,
+        block_bytes: int,
+    ) -> None:
+        """Allocates the state.
+
+        Args:
+            present: (M, N + 1) bool, True where an item has a modality.
+            embed_dim: D.
+            ratio: K_c = ratio x number of tokens, in (0, 1].
+            num_neighbors: k of Eq. 3.
+            mean_prototypes: a prototype is the mean of its members, not the peak token itself.
+            normalize_tokens: cluster the tokens at unit length.
+            block_bytes: see `density_peaks`.
+
+        Raises:
+            ValueError: ratio or num_neighbors is out of range.
+        """
+        super().__init__()
+        num_tokens = int(present.sum())
+        if not 0 < ratio <= 1:
+            raise ValueError(f"ratio ({ratio}) must be in (0, 1]")
+        if not 1 <= num_neighbors < num_tokens:
+            raise ValueError(
+                f"num_neighbors ({num_neighbors}) must be in 1..{num_tokens - 1}, one less than "
+                f"the {num_tokens} item tokens"
+            )
+        self._num_neighbors = num_neighbors
+        self._mean_prototypes = mean_prototypes
+        self._normalize_tokens = normalize_tokens
+        self._block_bytes = block_bytes
+        num_interests = max(1, round(ratio * num_tokens))
+        self.register_buffer("_present", present, persistent=False)
+        self.register_buffer("prototypes", torch.zeros(num_interests, embed_dim))
+        self.register_buffer(
+            "interest_of_item", torch.full(present.shape, NO_INTEREST, dtype=torch.int64)
+        )
+        self.register_buffer("num_refreshes", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def refresh(self, item_tokens: Tensor) -> InterestReport:
+        """Clusters the tokens of all items and replaces prototypes and assignment in place.
+
+        Args:
+            item_tokens: (M, N + 1, D); values where an item lacks a modality are not read.
+        """
+        tokens = item_tokens[self._present]  # (T, D)
+        if self._normalize_tokens:
+            tokens = F.normalize(tokens, dim=-1)
+        result = density_peaks(
+            tokens,
+            num_neighbors=self._num_neighbors,
+            num_peaks=len(self.prototypes),
+            block_bytes=self._block_bytes,
+        )
+        sizes = result.assignment.bincount(minlength=len(self.prototypes))
+        prototypes = tokens[result.peaks]
+        if self._mean_prototypes:
+            prototypes = torch.zeros_like(prototypes).index_add_(0, result.assignment, tokens)
+            prototypes /= sizes[:, None].clamp_min(1)
+        drift = 0.0
+        if self.num_refreshes > 0:
+            before = self.prototypes[self.interest_of_item[self._present]]
+            now = prototypes[result.assignment]
+            drift = float((1 - F.cosine_similarity(before, now)).mean())
+        self.prototypes.copy_(prototypes)
+        self.interest_of_item[self._present] = result.assignment
+        self.num_refreshes += 1
+        return InterestReport(num_live=int((sizes > 0).sum()), drift=drift)
+
+    def forward(self, item_ids: Tensor) -> InterestTokens:
+        """The distinct interests of the tokens of each sequence.
+
+        Args:
+            item_ids: (B, L) int64; padding has no interest.
+        """
+        interests = self.interest_of_item[:, item_ids]  # (M, B, L)
+        interests = interests.transpose(0, 1).flatten(1).sort(dim=1, descending=True).values
+        is_repeat = torch.zeros_like(interests, dtype=torch.bool)
+        is_repeat[:, 1:] = interests[:, 1:] == interests[:, :-1]
+        distinct = interests.masked_fill(is_repeat, NO_INTEREST).sort(dim=1, descending=True).values
+        num_distinct = int((distinct != NO_INTEREST).sum(dim=1).max())
+        distinct = distinct[:, : max(1, num_distinct)]  # (B, K)
+        valid_mask = distinct != NO_INTEREST
+        embeddings = self.prototypes[distinct.clamp_min(0)] * valid_mask[..., None]
+        return InterestTokens(embeddings, valid_mask)

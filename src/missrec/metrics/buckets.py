@@ -1,0 +1,63 @@
+"""Metrics by how popular the target is (the paper's Figure 4) and on cold items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from missrec.metrics.ranking import TargetRanks, ranking_metrics
+
+
+class Bucket(NamedTuple):
+    """The users whose target occurs `lowest`..`highest` times in the training sequences.
+
+    Attributes:
+        lowest: fewest training occurrences.
+        highest: most, included; None = no bound.
+        num_users: test users in the bucket.
+        metrics: as `ranking_metrics`; empty without users.
+    """
+
+    lowest: int
+    highest: int | None
+    num_users: int
+    metrics: dict[str, float]
+
+    @property
+    def label(self) -> str:
+        """Such as `0 (cold)`, `1-4` or `50+`."""
+        if self.highest == 0:
+            return "0 (cold)"
+        return f"{self.lowest}+" if self.highest is None else f"{self.lowest}-{self.highest}"
+
+
+def popularity_buckets(
+    users: TargetRanks, train_counts: Tensor, *, edges: Sequence[int], cutoffs: Sequence[int]
+) -> list[Bucket]:
+    """Metrics by training occurrences of the target; the first bucket holds the cold items.
+
+    Args:
+        users: ranks of the split.
+        train_counts: (N + 1,) int64 training occurrences by item id.
+        edges: rising first values of the buckets after the cold one, such as [1, 5, 10].
+        cutoffs: as `ranking_metrics`.
+
+    Raises:
+        ValueError: edges do not rise from at least 1.
+    """
+    lowest = [0, *edges]
+    if any(low >= high for low, high in zip(lowest[:-1], lowest[1:], strict=True)):
+        raise ValueError(f"bucket edges ({list(edges)}) must rise, starting at 1 or more")
+    highest: list[int | None] = [*(edge - 1 for edge in edges), None]
+    counts = train_counts[users.target_ids]
+    buckets = []
+    for low, high in zip(lowest, highest, strict=True):
+        inside = counts >= low
+        if high is not None:
+            inside &= counts <= high
+        ranks = users.ranks[inside]
+        metrics = ranking_metrics(ranks, cutoffs=cutoffs) if len(ranks) else {}
+        buckets.append(Bucket(low, high, len(ranks), metrics))
+    return buckets

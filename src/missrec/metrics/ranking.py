@@ -1,0 +1,131 @@
+"""Full-ranking metrics from the rank of each user's target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+
+class TargetRanks(NamedTuple):
+    """Where each user's target came.
+
+    Attributes:
+        user_ids: (U,) int64, each user once.
+        target_ids: (U,) int64 item ids.
+        num_greater: (U,) int64, items that score higher than the target.
+        num_equal: (U,) int64, other items with exactly the target's score.
+    """
+
+    user_ids: Tensor
+    target_ids: Tensor
+    num_greater: Tensor
+    num_equal: Tensor
+
+    @property
+    def ranks(self) -> Tensor:
+        """(U,) float64 expected rank from 1 if ties are broken at random."""
+        return 1 + self.num_greater + self.num_equal / 2.0
+
+    def select(self, rows: Tensor) -> TargetRanks:
+        """The users at these rows, an index or a mask."""
+        return TargetRanks(*(column[rows] for column in self))
+
+
+def count_ranks(scores: Tensor, target_index: Tensor) -> tuple[Tensor, Tensor]:
+    """Items above each target, and other items tied with it.
+
+    Args:
+        scores: (B, C).
+        target_index: (B,) column of the target.
+
+    Returns:
+        Two (B,) int64 tensors: number greater, number equal without the target itself.
+
+    Raises:
+        ValueError: a score is NaN.
+    """
+    if torch.isnan(scores).any():
+        raise ValueError("scores hold NaN; the model has diverged, lower the learning rate")
+    target_scores = scores.gather(1, target_index[:, None])
+    return (scores > target_scores).sum(dim=1), (scores == target_scores).sum(dim=1) - 1
+
+
+def ranking_metrics(ranks: Tensor, *, cutoffs: Sequence[int]) -> dict[str, float]:
+    """Recall, NDCG and MRR at each cut-off, one relevant item a user.
+
+    recall@k is the share of users with rank <= k, ndcg@k the mean of 1 / log2(rank + 1) and mrr@k
+    the mean of 1 / rank over all users, both 0 beyond k.
+
+    Args:
+        ranks: (U,) float64 from 1; an empty tensor gives NaN.
+        cutoffs: values of k.
+    """
+    gain, reciprocal = 1 / torch.log2(ranks + 1), 1 / ranks
+    metrics = {}
+    for k in cutoffs:
+        hit = (ranks <= k).to(ranks.dtype)
+        metrics[f"recall@{k}"] = float(hit.mean())
+        metrics[f"ndcg@{k}"] = float((hit * gain).mean())
+        metrics[f"mrr@{k}"] = float((hit * reciprocal).mean())
+    return metrics
+
+
+class FullRanking(Metric):
+    """Ranks of all users of a split; right whatever the batches and the number of processes.
+
+    Samplers of several processes repeat users to fill their batches, and processes may see
+    unequal numbers of users; `compute` counts each user once.
+    """
+
+    full_state_update = False
+    users: list[Tensor]
+
+    def __init__(self, *, cutoffs: Sequence[int]) -> None:
+        """Metrics at these cut-offs.
+
+        Args:
+            cutoffs: values of k, each at least 1.
+
+        Raises:
+            ValueError: a cut-off is below 1, or there is none.
+        """
+        super().__init__()
+        if not cutoffs or min(cutoffs) < 1:
+            raise ValueError(f"cutoffs ({list(cutoffs)}) must name at least one k, each >= 1")
+        self._cutoffs = list(cutoffs)
+        # One matrix per batch, so that the columns cannot come apart in the gathering.
+        self.add_state("users", default=[], dist_reduce_fx="cat")
+
+    def update(
+        self, scores: Tensor, target_index: Tensor, user_ids: Tensor, target_ids: Tensor
+    ) -> None:
+        """Adds one batch.
+
+        Args:
+            scores: (B, C) over the catalogue.
+            target_index: (B,) column of the target.
+            user_ids: (B,) int64.
+            target_ids: (B,) int64.
+        """
+        greater, equal = count_ranks(scores, target_index)
+        self.users.append(torch.stack([user_ids, target_ids, greater, equal], dim=1))
+
+    def target_ranks(self) -> TargetRanks:
+        """Each user once, by rising user id."""
+        rows = dim_zero_cat(self.users) if len(self.users) else torch.zeros(0, 4).long()
+        order = rows[:, 0].argsort(stable=True)
+        rows = rows[order]
+        is_first = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+        is_first[1:] = rows[1:, 0] != rows[:-1, 0]
+        return TargetRanks(*rows[is_first].unbind(dim=1))
+
+    def compute(self) -> dict[str, float]:
+        """Metrics such as `recall@10`, and `tie_rate`, the share of targets that are tied."""
+        users = self.target_ranks()
+        tie_rate = float((users.num_equal > 0).double().mean())
+        return {**ranking_metrics(users.ranks, cutoffs=self._cutoffs), "tie_rate": tie_rate}

@@ -1,0 +1,38 @@
+"""The floor of every table: the most popular items, the same for everyone."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from missrec.types import Catalogue, SequenceBatch, TrainingLoss
+
+
+class MostPopular(nn.Module):
+    """Scores an item by how often it occurs in the training sequences; nothing is learned."""
+
+    train_counts: Tensor
+
+    def __init__(self, *, catalogue: Catalogue) -> None:
+        """Keeps the counts."""
+        super().__init__()
+        self.register_buffer("train_counts", catalogue.train_counts)
+
+    def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
+        """Never called: a model without parameters is not trained.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError("MostPopular has nothing to train")
+
+    def encode(self, batch: SequenceBatch) -> Tensor:
+        """(B, 0): nothing of the history is used."""
+        return batch.item_ids.new_zeros(len(batch.item_ids), 0)
+
+    def candidates(self, item_ids: Tensor) -> Tensor:
+        """(C,) float32 training counts."""
+        return self.train_counts[item_ids].float()
+
+    def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
+        """(B, C) the counts, for every history."""
+        return candidates.expand(len(encoded), -1)

@@ -1,0 +1,94 @@
+"""Transformer blocks without any order of their own: positions are the caller's."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from missrec.nn.attention import MultiHeadAttention
+from missrec.nn.dropout import Dropout
+
+
+class FeedForward(nn.Sequential):
+    """Two linear layers with GELU between them."""
+
+    def __init__(self, *, embed_dim: int, feedforward_dim: int, dropout_prob: float) -> None:
+        """D -> feedforward_dim -> D."""
+        super().__init__(
+            nn.Linear(embed_dim, feedforward_dim),
+            nn.GELU(),
+            Dropout(dropout_prob),
+            nn.Linear(feedforward_dim, embed_dim),
+        )
+
+
+class EncoderBlock(nn.Module):
+    """Bidirectional self-attention and feed-forward, each with residual, then LayerNorm."""
+
+    def __init__(
+        self, *, embed_dim: int, num_heads: int, feedforward_dim: int, dropout_prob: float
+    ) -> None:
+        """One block of width D; dropout on attention weights, hidden units and residuals."""
+        super().__init__()
+        self.attention = MultiHeadAttention(
+            embed_dim=embed_dim, num_heads=num_heads, dropout_prob=dropout_prob
+        )
+        self.attention_norm = nn.LayerNorm(embed_dim)
+        self.feedforward = FeedForward(
+            embed_dim=embed_dim, feedforward_dim=feedforward_dim, dropout_prob=dropout_prob
+        )
+        self.feedforward_norm = nn.LayerNorm(embed_dim)
+        self.dropout = Dropout(dropout_prob)
+
+    def forward(self, tokens: Tensor, *, valid_mask: Tensor) -> Tensor:
+        """(B, S, D) from tokens (B, S, D) and valid_mask (B, S), True = real token."""
+        attended = self.attention(tokens, tokens, valid_mask=valid_mask)
+        tokens = self.attention_norm(tokens + self.dropout(attended))
+        return self.feedforward_norm(  # type: ignore[no-any-return]
+            tokens + self.dropout(self.feedforward(tokens))
+        )
+
+
+class DecoderBlock(nn.Module):
+    """Self-attention of the queries, cross-attention over a context, feed-forward.
+
+    **Source**: MISSRec section 3.4.2: "the standard design except changing the autoregressive
+    attention into the parallel one", so permuting the queries permutes the output.
+    """
+
+    def __init__(
+        self, *, embed_dim: int, num_heads: int, feedforward_dim: int, dropout_prob: float
+    ) -> None:
+        """One block of width D."""
+        super().__init__()
+        self.self_attention = MultiHeadAttention(
+            embed_dim=embed_dim, num_heads=num_heads, dropout_prob=dropout_prob
+        )
+        self.self_norm = nn.LayerNorm(embed_dim)
+        self.cross_attention = MultiHeadAttention(
+            embed_dim=embed_dim, num_heads=num_heads, dropout_prob=dropout_prob
+        )
+        self.cross_norm = nn.LayerNorm(embed_dim)
+        self.feedforward = FeedForward(
+            embed_dim=embed_dim, feedforward_dim=feedforward_dim, dropout_prob=dropout_prob
+        )
+        self.feedforward_norm = nn.LayerNorm(embed_dim)
+        self.dropout = Dropout(dropout_prob)
+
+    def forward(
+        self, queries: Tensor, context: Tensor, *, query_mask: Tensor, context_mask: Tensor
+    ) -> Tensor:
+        """(B, K, D) decoded queries.
+
+        Args:
+            queries: (B, K, D).
+            context: (B, S, D).
+            query_mask: (B, K) bool, True = real query.
+            context_mask: (B, S) bool, True = real token.
+        """
+        attended = self.self_attention(queries, queries, valid_mask=query_mask)
+        queries = self.self_norm(queries + self.dropout(attended))
+        attended = self.cross_attention(queries, context, valid_mask=context_mask)
+        queries = self.cross_norm(queries + self.dropout(attended))
+        return self.feedforward_norm(  # type: ignore[no-any-return]
+            queries + self.dropout(self.feedforward(queries))
+        )

@@ -1,0 +1,21 @@
+"""Orthogonal regularisation of the decoded interests (MISSRec 3.5.3)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from missrec.nn.pooling import masked_mean
+
+
+def orthogonality(decoded: Tensor, valid_mask: Tensor) -> Tensor:
+    """() the mean over the batch of 1/K^2 times the sum of <xi_m, xi_m'> (MISSRec Eq. 7).
+
+    The double sum equals the squared norm of the mean of xi, which costs O(K D) instead of
+    O(K^2 D). xi is taken at unit length, as every vector before an inner product.
+
+    Args:
+        decoded: (B, K, D).
+        valid_mask: (B, K) bool, True = real interest; a row without any contributes 0.
+    """
+    return masked_mean(F.normalize(decoded, dim=-1), valid_mask).square().sum(dim=-1).mean()

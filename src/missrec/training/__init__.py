@@ -1,0 +1,1 @@
+"""The one LightningModule and its callbacks."""

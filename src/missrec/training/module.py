@@ -1,0 +1,146 @@
+"""The one LightningModule: trains and ranks with any `Recommender`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from missrec.metrics.ranking import FullRanking, TargetRanks
+from missrec.types import DomainSpan, Recommender, SequenceBatch
+
+
+class RecommenderModule(LightningModule):
+    """Optimises the model's own loss; ranks every user's target over the user's domain.
+
+    Logs `train/loss`, its terms, and at validation and test `val/ndcg@10` and the like. With
+    several domains that is the mean over them, beside `val/<domain>/ndcg@10`.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        spans: Sequence[DomainSpan],
+        cutoffs: Sequence[int],
+        filter_seen: bool,
+    ) -> None:
+        """Takes the ready parts.
+
+        Args:
+            model: a `Recommender`.
+            optimizer: called with the parameters that need a gradient.
+            spans: the domains, in the order of the evaluation loaders.
+            cutoffs: values of k of the metrics.
+            filter_seen: leave items of the history out of the ranking, the target excepted.
+                The paper's protocol does not.
+        """
+        super().__init__()
+        self.model = model
+        self._recommender: Recommender = model  # type: ignore[assignment]  # duck-typed module
+        self._optimizer = optimizer
+        self._spans = list(spans)
+        self._filter_seen = filter_seen
+        self.rankings = nn.ModuleList(FullRanking(cutoffs=cutoffs) for _ in self._spans)
+        self.target_ranks: list[TargetRanks] = []
+        self._candidates: list[Any] = []
+
+    def training_step(self, batch: SequenceBatch, batch_index: int) -> Tensor:
+        """The model's loss of one batch."""
+        loss = self._recommender.training_loss(batch)
+        size = len(batch.user_ids)
+        self.log("train/loss", loss.total.detach(), on_step=False, on_epoch=True, batch_size=size)
+        self.log("loss", loss.total.detach(), prog_bar=True, logger=False, batch_size=size)
+        for name, value in loss.terms.items():
+            self.log(f"train/loss_{name}", value, on_step=False, on_epoch=True, batch_size=size)
+        return loss.total
+
+    def configure_optimizers(self) -> Optimizer:
+        """The optimiser over the parameters that need a gradient."""
+        return self._optimizer(
+            [parameter for parameter in self.parameters() if parameter.requires_grad]
+        )
+
+    def on_validation_epoch_start(self) -> None:
+        """Computes the candidates of each domain once."""
+        self._start_ranking()
+
+    def on_test_epoch_start(self) -> None:
+        """Computes the candidates of each domain once."""
+        self._start_ranking()
+
+    def validation_step(
+        self, batch: SequenceBatch, batch_index: int, dataloader_idx: int = 0
+    ) -> None:
+        """Ranks the targets of one batch of one domain."""
+        self._rank(batch, domain=dataloader_idx)
+
+    def test_step(self, batch: SequenceBatch, batch_index: int, dataloader_idx: int = 0) -> None:
+        """Ranks the targets of one batch of one domain."""
+        self._rank(batch, domain=dataloader_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs `val/...`."""
+        self._finish_ranking("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs `test/...`; `target_ranks` then holds every user's rank, by domain."""
+        self._finish_ranking("test")
+
+    def _start_ranking(self) -> None:
+        self._candidates = [
+            self._recommender.candidates(
+                torch.arange(span.first_item, span.last_item + 1, device=self.device)
+            )
+            for span in self._spans
+        ]
+        for ranking in self.rankings:
+            ranking.reset()  # type: ignore[operator]  # a FullRanking, says ModuleList
+
+    def _rank(self, batch: SequenceBatch, *, domain: int) -> None:
+        encoded = self._recommender.encode(batch)
+        scores = self._recommender.score(encoded, self._candidates[domain])
+        first_item = self._spans[domain].first_item
+        target_index = batch.target_ids - first_item
+        if self._filter_seen:
+            scores = _without_seen(scores, batch, target_index, first_item=first_item)
+        self.rankings[domain].update(  # type: ignore[operator]  # a FullRanking, says ModuleList
+            scores, target_index, batch.user_ids, batch.target_ids
+        )
+
+    def _finish_ranking(self, stage: str) -> None:
+        self._candidates = []
+        self.target_ranks = []
+        by_domain = []
+        for ranking in self.rankings:
+            assert isinstance(ranking, FullRanking)
+            by_domain.append(ranking.compute())
+            with ranking.sync_context():
+                self.target_ranks.append(ranking.target_ranks())
+        if len(self._spans) > 1:
+            for span, metrics in zip(self._spans, by_domain, strict=True):
+                self.log_dict({f"{stage}/{span.name}/{key}": v for key, v in metrics.items()})
+        mean = {
+            f"{stage}/{key}": sum(metrics[key] for metrics in by_domain) / len(by_domain)
+            for key in by_domain[0]
+        }
+        self.log_dict(mean)
+        if stage == "val":
+            self.log("ndcg@10", mean.get("val/ndcg@10", 0.0), prog_bar=True, logger=False)
+
+
+def _without_seen(
+    scores: Tensor, batch: SequenceBatch, target_index: Tensor, *, first_item: int
+) -> Tensor:
+    """(B, C) scores with the items of each history at -inf, the target excepted."""
+    # Padding points at the target too: what is scattered last there is the target's own score.
+    history = (batch.item_ids - first_item).where(batch.valid_mask, target_index[:, None])
+    target_scores = scores.gather(1, target_index[:, None])
+    return scores.scatter(1, history, float("-inf")).scatter(
+        1, target_index[:, None], target_scores
+    )

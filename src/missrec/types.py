@@ -1,0 +1,110 @@
+"""Batch and output tuples, Protocols and the dimension legend that every layer shares.
+
+Dimensions, the same everywhere:
+    B batch, L sequence length, N items of the catalogue, C candidates, K interest tokens of one
+    sequence, M modalities, U unique items, D model width, F raw feature width, H heads, T tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from missrec.features.table import FeatureTable
+
+PAD_ID = 0
+"""Item id of padding; the items of a catalogue are 1..N."""
+
+
+class SequenceBatch(NamedTuple):
+    """Histories and the item that came next; ids only, features are looked up by the model.
+
+    Attributes:
+        user_ids: (B,) int64, unique over all domains of the run.
+        item_ids: (B, L) int64, oldest first, right-padded with `PAD_ID`; L is the longest of the
+            batch, never more than the model's `max_seq_len`.
+        target_ids: (B,) int64 in 1..N, the item after the history.
+    """
+
+    user_ids: Tensor
+    item_ids: Tensor
+    target_ids: Tensor
+
+    @property
+    def valid_mask(self) -> Tensor:
+        """(B, L) bool, True = real item."""
+        return self.item_ids != PAD_ID
+
+
+class DomainSpan(NamedTuple):
+    """The item ids first_item..last_item (both included) that one domain has in the catalogue."""
+
+    name: str
+    first_item: int
+    last_item: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """What any model may know of the items before training.
+
+    Attributes:
+        num_items: N; over all domains of the run.
+        train_counts: (N + 1,) int64, how often each item occurs in the training sequences;
+            entry 0 is padding.
+        features: raw features of the modalities in use.
+    """
+
+    num_items: int
+    train_counts: Tensor
+    features: FeatureTable
+
+
+class TrainingLoss(NamedTuple):
+    """The scalar to minimise, and its named parts for the log."""
+
+    total: Tensor
+    terms: dict[str, Tensor]
+
+
+class Recommender(Protocol):
+    """What training and evaluation ask of a model; every model of the project is one.
+
+    A model is an `nn.Module` whose constructor takes `catalogue` and its own settings.
+    """
+
+    def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
+        """Loss of one batch in training mode."""
+
+    def encode(self, batch: SequenceBatch) -> Tensor:
+        """(B, ...) what the model knows of each history."""
+
+    def candidates(self, item_ids: Tensor) -> Any:
+        """What `score` needs of the items (C,); computed once per evaluation, not per batch."""
+
+    def score(self, encoded: Tensor, candidates: Any) -> Tensor:
+        """(B, C) scores; larger is better."""
+
+
+class InterestReport(NamedTuple):
+    """What one refresh of the interests found.
+
+    Attributes:
+        num_live: prototypes that at least one token belongs to.
+        drift: mean over the tokens of 1 - cosine(prototype before, prototype now); 0 on the first
+            refresh, when there is no "before".
+    """
+
+    num_live: int
+    drift: float
+
+
+@runtime_checkable
+class DiscoversInterests(Protocol):
+    """A model whose interests are computed from the current item tokens, outside the gradient."""
+
+    def refresh_interests(self) -> InterestReport:
+        """Clusters the item tokens again and replaces prototypes and assignment in place."""
