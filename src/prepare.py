@@ -1,4 +1,4 @@
-"""Door."""
+"""Make domain folders from a source: `python src/prepare.py data=scientific_mm_subset`."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,15 @@ from omegaconf import DictConfig
 
 os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parents[1]))
 
-from missrec.app.door import run_door  # noqa: E402
+from missrec.app.door import run_door
 
 
-def prepare(cfg: DictConfig) -> None:
-    from missrec.app.prepare import prepare as run  # noqa: PLC0415  # heavy: only after the config is composed
+def run(cfg: DictConfig) -> None:
+    """Reads or generates the domains of `cfg.data` and writes their folders."""
+    from missrec.app.prepare import prepare  # heavy: only once the config is composed
 
-    run(cfg)
+    prepare(cfg)
 
 
 if __name__ == "__main__":
-    run_door("prepare", prepare)
+    run_door("prepare", run)

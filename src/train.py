@@ -1,4 +1,4 @@
-"""Door."""
+"""Train a model: `python src/train.py experiment=scratch data=scientific_mm_subset`."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,16 @@ from omegaconf import DictConfig
 
 os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parents[1]))
 
-from missrec.app.door import run_door  # noqa: E402
+from missrec.app.door import run_door
+from missrec.app.resume import resume_arguments
 
 
-def train(cfg: DictConfig) -> None:
-    from missrec.app.train import train as run  # noqa: PLC0415  # heavy: only after the config is composed
+def run(cfg: DictConfig) -> None:
+    """Trains, chooses on validation, tests once."""
+    from missrec.app.train import train  # heavy: only once the config is composed
 
-    run(cfg)
+    train(cfg)
 
 
 if __name__ == "__main__":
-    run_door("train", train)
+    run_door("train", run, rewrite=resume_arguments)

@@ -19,7 +19,12 @@ _USER_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, O
 _CONF_DIR = str(Path(os.environ["PROJECT_ROOT"]) / "conf")
 
 
-def run_door(config_name: str, run: Callable[[DictConfig], object]) -> None:
+def run_door(
+    config_name: str,
+    run: Callable[[DictConfig], object],
+    *,
+    rewrite: Callable[[list[str]], list[str]] = list,
+) -> None:
     """Composes `conf/<config_name>.yaml` with the command line and runs.
 
     A mistake in the config or the data ends with one line on stderr and exit code 2; anything
@@ -29,6 +34,7 @@ def run_door(config_name: str, run: Callable[[DictConfig], object]) -> None:
         config_name: name of the primary config.
         run: called with the composed config; imports what is heavy only then, so that `--help`
             and config mistakes answer at once.
+        rewrite: turns the arguments of the command line into those that Hydra shall see.
     """
     # Hydra then raises instead of printing its own report and exiting with 1.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
@@ -39,8 +45,8 @@ def run_door(config_name: str, run: Callable[[DictConfig], object]) -> None:
 
     main = hydra.main(version_base="1.3", config_path=_CONF_DIR, config_name=config_name)(job)
     with _one_line_errors(debug="debug=true" in sys.argv):
+        sys.argv[1:] = rewrite(sys.argv[1:])
         main()
-    sys.stdout.flush()
 
 
 @contextmanager

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import platform
 import subprocess
+import uuid
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import WandbLogger
 
-_log = logging.getLogger(__name__)
+from missrec.metrics.ranking import TargetRanks
+from missrec.types import DomainSpan
+
 _PACKAGES = (
     "torch",
     "pytorch-lightning",
@@ -44,15 +48,16 @@ def wandb_logger(
     Raises:
         ValueError: another mode.
     """
-    import wandb  # noqa: PLC0415  # takes seconds to import, and only runs that log need it
+    import wandb  # takes seconds to import, and only runs that log need it
 
     if mode not in {"auto", "online", "offline"}:
         raise ValueError(f"logger mode ({mode!r}) must be auto, online or offline")
     if mode == "auto":
-        mode = os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
+        logged_in = wandb.login(prompt=False, verify=False)
+        mode = os.environ.get("WANDB_MODE") or ("online" if logged_in else "offline")
     id_file = Path(save_dir) / "wandb_id.txt"
     if not id_file.exists():
-        id_file.write_text(wandb.util.generate_id() + "\n")
+        id_file.write_text(uuid.uuid4().hex[:8] + "\n")
     return WandbLogger(
         save_dir=save_dir,
         project=project,
@@ -62,7 +67,7 @@ def wandb_logger(
         id=id_file.read_text().strip(),
         resume="allow",
         offline=mode != "online",
-        settings=wandb.Settings(silent=True, console="off"),
+        settings=wandb.Settings(mode=mode, silent=True, console="off"),
     )
 
 
@@ -76,6 +81,27 @@ def record_provenance(run_dir: Path, cfg: DictConfig) -> None:
         "git": _git_state(Path(cfg.paths.root_dir)),
     }
     write_json(run_dir / "provenance.json", provenance)
+
+
+def save_ranks(path: Path, span: DomainSpan, users: TargetRanks) -> None:
+    """Writes one row per user: its expected rank, its ties, and the target's id in its domain."""
+    table = pl.DataFrame(
+        {
+            "user_id": users.user_ids.cpu().numpy(),
+            "target_id": (users.target_ids - span.first_item + 1).cpu().numpy(),
+            "rank": users.ranks.cpu().numpy(),
+            "num_equal": users.num_equal.cpu().numpy(),
+        }
+    )
+    table.write_parquet(path)
+
+
+def close_loggers(trainer: Trainer) -> None:
+    """Ends the W&B run, so that the next job of a sweep in this process starts its own."""
+    for logger in trainer.loggers:
+        logger.finalize("success")
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()
 
 
 def write_json(path: Path, content: Any) -> None:

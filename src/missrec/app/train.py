@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from pathlib import Path
-from typing import Any
 
-import polars as pl
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from missrec.app.build import Experiment, build, build_experiment
 from missrec.app.prepare import prepare_missing
-from missrec.app.tracking import record_provenance, write_json
-from missrec.metrics.ranking import TargetRanks
+from missrec.app.resume import LAST_CHECKPOINT
+from missrec.app.tracking import close_loggers, record_provenance, save_ranks, write_json
 from missrec.reporting.tables import print_metrics
-from missrec.types import DomainSpan
 
 _log = logging.getLogger(__name__)
 
@@ -31,30 +28,46 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
     Returns:
         What `metrics.json` holds.
+
+    Raises:
+        FileNotFoundError, ValueError: a mistake in the config or the data.
     """
-    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    run_dir = Path(cfg.run_dir)
+    quiet_lightning()
     if cfg.seed is not None:
         seed_everything(cfg.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision(cfg.matmul_precision)
     prepare_missing(cfg)
-    record_provenance(run_dir, cfg)
     experiment = build_experiment(cfg)
-    trainer = build_trainer(cfg, run_dir)
+    record_provenance(run_dir, cfg)
+    trainer = build_trainer(cfg)
     _log.info("run folder: %s", run_dir)
-    metrics = fit_and_test(experiment, trainer, resume=cfg.resume is not None, run_dir=run_dir)
+    try:
+        metrics = fit_and_rank(
+            experiment, trainer, resume_from=run_dir / LAST_CHECKPOINT if cfg.resume else None
+        )
+    finally:
+        close_loggers(trainer)
+    for span, users in zip(
+        experiment.datamodule.spans, experiment.module.target_ranks, strict=True
+    ):
+        save_ranks(run_dir / f"test_ranks_{span.name}.parquet", span, users)
     write_json(run_dir / "metrics.json", metrics)
-    shown = [key for key in cfg.metrics.shown if f"test/{key}" in metrics]
-    rows = {split: {key: metrics[f"{split}/{key}"] for key in shown} for split in ("val", "test")}
-    print_metrics(run_dir.name, rows, shown)
+    rows = {split: split_metrics(metrics, split) for split in ("val", "test")}
+    print_metrics(cfg.names.run, rows, list(cfg.metrics.shown))
     return metrics
 
 
-def build_trainer(cfg: DictConfig, run_dir: Path) -> Trainer:
-    """The Lightning trainer with the callbacks and loggers of the config."""
-    callbacks: list[Callback] = [build(cfg.callbacks, key) for key in cfg.callbacks]
-    loggers = [build(cfg.logger, key) for key in cfg.logger]
+def build_trainer(cfg: DictConfig) -> Trainer:
+    """The Lightning trainer with the callbacks and loggers of the config.
+
+    Raises:
+        ValueError: the config asks for several processes.
+    """
+    callbacks: list[Callback] = [build(cfg.callbacks, str(key)) for key in cfg.callbacks]
+    loggers = [build(cfg.logger, str(key)) for key in cfg.logger]
     trainer: Trainer = build(
-        cfg, "trainer", callbacks=callbacks, logger=loggers, default_root_dir=str(run_dir)
+        cfg, "trainer", callbacks=callbacks, logger=loggers, default_root_dir=cfg.run_dir
     )
     if trainer.world_size > 1:
         raise ValueError(
@@ -62,64 +75,64 @@ def build_trainer(cfg: DictConfig, run_dir: Path) -> Trainer:
             "is not supported yet, set trainer.devices=1 trainer.num_nodes=1"
         )
     for logger in trainer.loggers:
-        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+        logger.log_hyperparams({"config": OmegaConf.to_container(cfg, resolve=True)})
     return trainer
 
 
-def fit_and_test(
-    experiment: Experiment, trainer: Trainer, *, resume: bool, run_dir: Path
+def fit_and_rank(
+    experiment: Experiment, trainer: Trainer, *, resume_from: Path | None
 ) -> dict[str, float]:
-    """Fits, ranks validation and test users with the best checkpoint, and saves their ranks.
+    """Fits, then ranks the users of validation and test with the best checkpoint.
 
     Returns:
-        `val/...` and `test/...` metrics, and how the training ended.
+        `val/...` and `test/...` metrics, `epochs`, and whether it `stopped_early` (1 or 0).
     """
     module, datamodule = experiment.module, experiment.datamodule
     best: str | None = None
     metrics: dict[str, float] = {}
     if any(parameter.requires_grad for parameter in module.parameters()):
-        last = run_dir / "checkpoints" / "last.ckpt" if resume else None
-        trainer.fit(module, datamodule=datamodule, ckpt_path=last, weights_only=True)
-        if trainer.interrupted:
+        trainer.fit(module, datamodule=datamodule, ckpt_path=resume_from, weights_only=True)
+        if trainer.interrupted:  # Lightning swallows Ctrl-C; an unfinished run has no test
             raise KeyboardInterrupt
         checkpoint = trainer.checkpoint_callback
-        assert isinstance(checkpoint, ModelCheckpoint)
+        if not isinstance(checkpoint, ModelCheckpoint):
+            raise ValueError("callbacks: a ModelCheckpoint is needed to choose the epoch to test")
         best = checkpoint.best_model_path
         metrics = _ending(trainer)
-    for validate_or_test, split in ((trainer.validate, "val"), (trainer.test, "test")):
-        validate_or_test(
-            module, datamodule=datamodule, ckpt_path=best, weights_only=True, verbose=False
-        )
+    for rank, split in ((trainer.validate, "val"), (trainer.test, "test")):
+        rank(module, datamodule=datamodule, ckpt_path=best, weights_only=True, verbose=False)
         metrics |= {
             key: float(value)
             for key, value in trainer.callback_metrics.items()
             if key.startswith(f"{split}/")
         }
-    for span, users in zip(datamodule.spans, module.target_ranks, strict=True):
-        save_ranks(run_dir / f"test_ranks_{span.name}.parquet", span, users)
     return metrics
 
 
-def save_ranks(path: Path, span: DomainSpan, users: TargetRanks) -> None:
-    """One row per test user: its expected rank, ties, and the target's id in its domain."""
-    pl.DataFrame(
-        {
-            "user_id": users.user_ids.cpu().numpy(),
-            "target_id": (users.target_ids - span.first_item + 1).cpu().numpy(),
-            "rank": users.ranks.cpu().numpy(),
-            "num_equal": users.num_equal.cpu().numpy(),
-        }
-    ).write_parquet(path)
+def split_metrics(metrics: dict[str, float], split: str) -> dict[str, float]:
+    """The metrics of one split without its prefix; means over domains only."""
+    keys = [key.split("/") for key in metrics]
+    return {key[1]: metrics["/".join(key)] for key in keys if len(key) == 2 and key[0] == split}
 
 
-def _ending(trainer: Trainer) -> dict[str, Any]:
-    """How the training ended; a run that stopped at max_epochs may not have converged."""
+def quiet_lightning() -> None:
+    """Silences what Lightning says of itself in every run."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    # torch renamed what Lightning 2.6 still calls; nothing a user could change.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    # Resuming writes into the run's own folder; ranking needs none of the training's callbacks.
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")
+    # Batches are cut from arrays in the training process on purpose, see conf/train.yaml.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+
+
+def _ending(trainer: Trainer) -> dict[str, float]:
     stopping = trainer.early_stopping_callback
     stopped_early = isinstance(stopping, EarlyStopping) and stopping.stopped_epoch > 0
     if not stopped_early:
         _log.warning(
-            "training stopped at max_epochs (%s) while validation still improved or early "
-            "stopping is off: the run may not have converged",
+            "training reached max_epochs (%s) before early stopping: it may not have converged",
             trainer.max_epochs,
         )
-    return {"epochs": trainer.current_epoch, "stopped_early": stopped_early}
+    return {"epochs": trainer.current_epoch, "stopped_early": float(stopped_early)}

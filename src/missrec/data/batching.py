@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -46,7 +47,7 @@ class LengthBucketSampler(Sampler[np.ndarray]):
 
     def __len__(self) -> int:
         """Number of batches."""
-        return -(-len(self._lengths) // self._batch_size)
+        return math.ceil(len(self._lengths) / self._batch_size)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """The batches of the current epoch."""
@@ -87,7 +88,7 @@ class SortedSampler(Sampler[np.ndarray]):
 
     def __len__(self) -> int:
         """Number of batches."""
-        return -(-len(self._order) // self._batch_size)
+        return math.ceil(len(self._order) / self._batch_size)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """The batches in order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,7 @@ class SequenceDataModule(LightningDataModule):
         bounds = self._domains.first_users
         datasets = [
             self._dataset(targets[first:last], trim_padding=True)
-            for first, last in zip(bounds[:-1], bounds[1:], strict=True)
+            for first, last in pairwise(bounds)
         ]
         return [
             self._loader(

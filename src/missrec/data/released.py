@@ -111,7 +111,8 @@ class ReleasedDomain:
                         f"{len(rows[split].get(user, []))} rows, expected 1; {COPY_AGAIN}"
                     )
             (valid,), (test,) = rows["valid"][user], rows["test"][user]
-            sequence = _join(train or [valid], [] if not train else [valid], test)
+            in_time = [*train, valid, test]
+            sequence = [*in_time[0].history, *(row.target for row in in_time)]
             if not self._gives(sequence, train, valid, test):
                 raise ValueError(
                     f"{self._path('train.inter')}: the {len(train)} rows of user {user} are not "
@@ -211,12 +212,6 @@ class ReleasedDomain:
         for name, expected in self.expected_counts.items():
             if counts[name] != expected:
                 raise ValueError(
-                    f"{self.folder}: found {counts[name]} {name}, the published set has {expected}; "
-                    "this is another data set, give it another name under conf/data/"
+                    f"{self.folder}: found {counts[name]} {name}, the published set has "
+                    f"{expected}; this is another data set, give it another name under conf/data/"
                 )
-
-
-def _join(first: list[_Row], later: list[_Row], test: _Row) -> list[int]:
-    """The sequence of one user from rows in time order that each add their target."""
-    targets = [row.target for row in [*first, *later, test]]
-    return [*first[0].history, *targets]

@@ -50,7 +50,8 @@ def density_peaks(
     num_tokens = len(tokens)
     if not 1 <= num_neighbors < num_tokens:
         raise ValueError(
-            f"num_neighbors ({num_neighbors}) must be in 1..{num_tokens - 1} for {num_tokens} tokens"
+            f"num_neighbors ({num_neighbors}) must be in 1..{num_tokens - 1}, below the number "
+            "of tokens"
         )
     if not 1 <= num_peaks <= num_tokens:
         raise ValueError(f"num_peaks ({num_peaks}) must be in 1..{num_tokens}")
@@ -128,7 +129,7 @@ def _separation(
         distances.masked_fill_(columns >= ranks[:, None], math.inf)
         parent[rows] = by_density[distances.argmin(dim=1)]
     # By subtraction, so that the distance between duplicates is exactly 0.
-    separation = torch.linalg.vector_norm(tokens - tokens[parent], dim=1)
+    separation: Tensor = torch.linalg.vector_norm(tokens - tokens[parent], dim=1)
     densest = by_density[0]
     separation[densest] = torch.linalg.vector_norm(tokens - tokens[densest], dim=1).max()
     return separation

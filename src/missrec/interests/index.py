@@ -40,6 +40,7 @@ class InterestIndex(nn.Module):
         num_refreshes: () int64.
     """
 
+    _present: Tensor
     prototypes: Tensor
     interest_of_item: Tensor
     num_refreshes: Tensor

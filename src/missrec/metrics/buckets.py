@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from torch import Tensor
@@ -48,7 +49,7 @@ def popularity_buckets(
         ValueError: edges do not rise from at least 1.
     """
     lowest = [0, *edges]
-    if any(low >= high for low, high in zip(lowest[:-1], lowest[1:], strict=True)):
+    if any(low >= high for low, high in pairwise(lowest)):
         raise ValueError(f"bucket edges ({list(edges)}) must rise, starting at 1 or more")
     highest: list[int | None] = [*(edge - 1 for edge in edges), None]
     counts = train_counts[users.target_ids]

@@ -111,8 +111,8 @@ class MISSRec(nn.Module):
         """The sequence-item loss plus gamma times the orthogonality (MISSRec Eq. 8)."""
         candidate_ids = self.objective.candidate_ids(batch.target_ids, num_items=self._num_items)
         # Each item of the batch, in a history or a candidate, passes the adapters once.
-        unique_ids, inverse = torch.cat([batch.item_ids.flatten(), candidate_ids]).unique(
-            return_inverse=True
+        unique_ids, inverse = torch.unique(
+            torch.cat([batch.item_ids.flatten(), candidate_ids]), return_inverse=True
         )
         history, candidates = inverse.split([batch.item_ids.numel(), len(candidate_ids)])
         items = self._embed(unique_ids)
@@ -127,7 +127,7 @@ class MISSRec(nn.Module):
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, D) sequence embeddings u at unit length (MISSRec 3.4)."""
-        unique_ids, history = batch.item_ids.unique(return_inverse=True)
+        unique_ids, history = torch.unique(batch.item_ids, return_inverse=True)
         return _sequence_embedding(self._decode(self._embed(unique_ids), history, batch))
 
     def candidates(self, item_ids: Tensor) -> ItemEmbeddings:

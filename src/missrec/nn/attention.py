@@ -55,4 +55,4 @@ class MultiHeadAttention(nn.Module):
 
     def _split(self, embeddings: Tensor) -> Tensor:
         """(B, S, D) -> (B, H, S, D / H)."""
-        return embeddings.unflatten(-1, (self._num_heads, -1)).transpose(1, 2)
+        return embeddings.view(*embeddings.shape[:2], self._num_heads, -1).transpose(1, 2)

@@ -35,7 +35,8 @@ class InBatchSoftmax:
 
     def candidate_ids(self, target_ids: Tensor, *, num_items: int) -> Tensor:
         """The distinct targets."""
-        return target_ids.unique()
+        distinct: Tensor = torch.unique(target_ids)
+        return distinct
 
     def __call__(self, scores: Tensor, target_index: Tensor) -> Tensor:
         """() mean over the batch."""

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from missrec.data.statistics import DomainStatistics
-from missrec.metrics.buckets import Bucket
+if TYPE_CHECKING:  # torch, behind the metrics, takes seconds to import
+    from missrec.data.statistics import DomainStatistics
+    from missrec.metrics.buckets import Bucket
 
 
 def print_statistics(statistics: Sequence[DomainStatistics]) -> None:
     """The columns of the paper's Table 1, with the coverage of every modality."""
     modalities = list(statistics[0].num_with)
-    table = Table("Dataset", "#Users", "#Items", title="Statistics (as the paper's Table 1)")
+    table = Table(title="Statistics, in the columns of the paper's Table 1")
+    table.add_column("Dataset", no_wrap=True)
+    table.add_column("#Users", justify="right")
+    table.add_column("#Items", justify="right")
     for modality in modalities:
-        table.add_column(f"#{modality.capitalize()} (Cover.%)", justify="right")
+        table.add_column(f"#{modality.capitalize()} (%)", justify="right")
     table.add_column("#Inters.", justify="right")
     table.add_column("Avg. SL.", justify="right")
     for row in statistics:
@@ -25,34 +31,40 @@ def print_statistics(statistics: Sequence[DomainStatistics]) -> None:
             f"{row.num_users:,}",
             f"{row.num_items:,}",
             *(
-                f"{row.num_with[modality]:,} ({row.num_with[modality] / row.num_items:.2%})"
+                f"{row.num_with[modality]:,} ({100 * row.num_with[modality] / row.num_items:.2f})"
                 for modality in modalities
             ),
             f"{row.num_interactions:,}",
             f"{row.mean_length:.2f}",
         )
-    Console().print(table)
+    _print(table)
 
 
 def print_metrics(title: str, rows: Mapping[str, Mapping[str, float]], keys: Sequence[str]) -> None:
     """One line a row name, one column a metric key; `-` where a row lacks the key."""
-    table = Table("", title=title)
+    table = Table(title=title)
+    table.add_column("", overflow="fold")
     for key in keys:
-        table.add_column(key, justify="right")
+        table.add_column(key, justify="right", no_wrap=True)
     for name, metrics in rows.items():
         table.add_row(name, *(f"{metrics[key]:.4f}" if key in metrics else "-" for key in keys))
-    Console().print(table)
+    _print(table)
 
 
-def print_buckets(buckets: Sequence[Bucket], keys: Sequence[str]) -> None:
+def print_buckets(domain: str, buckets: Sequence[Bucket], keys: Sequence[str]) -> None:
     """Metrics by training occurrences of the target, as the paper's Figure 4."""
-    table = Table("In training", "Test users", title="By popularity of the target")
+    table = Table("In training", "Test users", title=f"{domain}, by popularity of the target")
     for key in keys:
         table.add_column(key, justify="right")
     for bucket in buckets:
         table.add_row(
             bucket.label,
             f"{bucket.num_users:,}",
-            *(f"{bucket.metrics[key]:.4f}" if bucket.metrics else "-" for key in keys),
+            *(f"{bucket.metrics[key]:.4f}" if key in bucket.metrics else "-" for key in keys),
         )
-    Console().print(table)
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    # A pipe or a file has no width of its own; rich would assume 80 columns.
+    Console(width=None if sys.stdout.isatty() else 120).print(table)

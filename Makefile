@@ -1,0 +1,54 @@
+# Every command sets up what it needs in .venv, once. Python: make PYTHON=python3.12 setup
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# FAISS for the GPU instead of the CPU: make setup GPU=1 (never both in one environment)
+STAMP := $(VENV)/.installed$(if $(GPU),-gpu)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint format types bench lock clean
+
+help: ## what each target does
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## install everything into .venv
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found; name yours: make PYTHON=python3 $(MAKECMDGOALS)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(if $(GPU),grep -v '^faiss-cpu' requirements.lock | $(BIN)/uv pip install --quiet -r - && $(BIN)/uv pip install --quiet -e '.[gpu]',$(BIN)/uv pip install --quiet -r requirements.lock)
+	$(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $@
+
+demo: setup ## train on the embedded demo domain and compare with two floors
+	$(BIN)/python src/train.py -m experiment=demo_most_popular,demo_text,demo
+
+test: setup ## the whole test suite
+	$(BIN)/python -m pytest
+
+test-fast: setup ## the suite without tests that train or start processes
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: setup ## ruff: rules, format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup ## ruff: fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: setup ## mypy --strict
+	$(BIN)/mypy
+
+bench: setup ## speed and memory, as ratios measured in one run
+	$(BIN)/python bench/interests.py
+	$(BIN)/python bench/train.py
+
+lock: ## pin the newest versions that pyproject.toml allows
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
+		--annotation-style line --extra dev --extra cpu --upgrade pyproject.toml -o requirements.lock
+
+clean: ## remove .venv and caches; data/ and logs/ stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,131 @@
+"""`python src/evaluate.py`: what a run's checkpoint does, user group by user group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer
+
+from missrec.app.build import Experiment, build_experiment
+from missrec.app.resume import CHECKPOINTS
+from missrec.app.tracking import save_ranks, write_json
+from missrec.app.train import quiet_lightning, split_metrics
+from missrec.metrics.buckets import Bucket, popularity_buckets
+from missrec.reporting.figures import popularity_figure
+from missrec.reporting.tables import print_buckets, print_metrics
+
+
+def evaluate(cfg: DictConfig) -> dict[str, Any]:
+    """Ranks the users of a run's test split with its best checkpoint.
+
+    Prints the metrics and the buckets of the paper's Figure 4, and writes
+    `evaluation/{metrics.json,popularity_<domain>.png,ranks_<domain>.parquet}` into the run
+    folder. What the run itself recorded is left as it is.
+
+    Returns:
+        What `evaluation/metrics.json` holds.
+
+    Raises:
+        FileNotFoundError: no such run, or it has no checkpoint.
+        ValueError: the checkpoint does not fit the run's config and data.
+    """
+    quiet_lightning()
+    run_dir = Path(cfg.run)
+    run_cfg = read_run_config(run_dir, data_dir=Path(cfg.paths.data_dir))
+    experiment = build_experiment(run_cfg)
+    trainer = Trainer(
+        accelerator=cfg.accelerator,
+        devices=1,
+        logger=False,
+        deterministic=True,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        default_root_dir=str(run_dir),
+    )
+    _rank(experiment, trainer, checkpoint=best_checkpoint(run_dir, experiment))
+    metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
+    print_metrics(run_cfg.names.run, {"test": split_metrics(metrics, "test")}, cfg.shown)
+
+    folder = run_dir / "evaluation"
+    folder.mkdir(exist_ok=True)
+    report: dict[str, Any] = {"metrics": metrics, "buckets": {}}
+    for span, users in zip(
+        experiment.datamodule.spans, experiment.module.target_ranks, strict=True
+    ):
+        buckets = popularity_buckets(
+            users,
+            experiment.catalogue.train_counts,
+            edges=list(cfg.bucket_edges),
+            cutoffs=list(run_cfg.metrics.cutoffs),
+        )
+        print_buckets(span.name, buckets, cfg.shown)
+        popularity_figure(folder / f"popularity_{span.name}.png", buckets, title=span.name)
+        save_ranks(folder / f"ranks_{span.name}.parquet", span, users)
+        report["buckets"][span.name] = [_as_dict(bucket) for bucket in buckets]
+    write_json(folder / "metrics.json", report)
+    return report
+
+
+def read_run_config(run_dir: Path, *, data_dir: Path) -> DictConfig:
+    """The resolved config of a run, its domain folders looked for under `data_dir`.
+
+    Raises:
+        FileNotFoundError: the folder is no run folder.
+    """
+    path = run_dir / "config.yaml"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing; run must name the folder of a training run, such as "
+            "run=logs/scratch/<run>"
+        )
+    saved = OmegaConf.load(path)
+    folders = [str(data_dir / Path(folder).name) for folder in saved.data.folders]
+    moved = {"data": {"folders": folders}, "datamodule": {"folders": folders}}
+    merged = OmegaConf.merge(saved, moved)
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def best_checkpoint(run_dir: Path, experiment: Experiment) -> Path | None:
+    """The checkpoint that validation chose; None for a model without parameters.
+
+    Raises:
+        FileNotFoundError: the run has none.
+    """
+    if not any(parameter.requires_grad for parameter in experiment.module.parameters()):
+        return None
+    found = sorted((run_dir / CHECKPOINTS).glob("epoch_*.ckpt"))
+    if not found:
+        raise FileNotFoundError(
+            f"{run_dir / CHECKPOINTS} holds no epoch_*.ckpt; train the run to the end of an epoch "
+            f"first: python src/train.py resume={run_dir}"
+        )
+    return found[-1]
+
+
+def _rank(experiment: Experiment, trainer: Trainer, *, checkpoint: Path | None) -> None:
+    try:
+        trainer.test(
+            experiment.module,
+            datamodule=experiment.datamodule,
+            ckpt_path=checkpoint,
+            weights_only=True,
+            verbose=False,
+        )
+    except RuntimeError as error:
+        if checkpoint is None or not _is_load_error(error):
+            raise
+        raise ValueError(
+            f"{checkpoint} cannot be loaded: {error}; the file is damaged, or the run's config or "
+            "data has changed since"
+        ) from error
+
+
+def _is_load_error(error: RuntimeError) -> bool:
+    return "state_dict" in str(error) or "PytorchStreamReader" in str(error)
+
+
+def _as_dict(bucket: Bucket) -> dict[str, Any]:
+    return {"in_training": bucket.label, "test_users": bucket.num_users, **bucket.metrics}

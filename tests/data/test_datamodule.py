@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from missrec.data.datamodule import SequenceDataModule
+from missrec.types import SequenceBatch
+from synthetic import (
+    SEQUENCES,
+    prepared_domain,
+    random_sequences,
+    training_counts,
+    write_domain_folder,
+)
+
+Row = tuple[int, tuple[int, ...], int]
+MANY = random_sequences(num_users=40, num_items=30)
+
+
+def datamodule(*folders: Path, **changes: Any) -> SequenceDataModule:
+    settings: dict[str, Any] = {
+        "max_seq_len": 50,
+        "batch_size": 8,
+        "eval_batch_size": 16,
+        "pool_batches": 4,
+        "trim_padding": True,
+        "num_workers": 0,
+        "pin_memory": False,
+        "seed": 7,
+    }
+    module = SequenceDataModule(folders=[str(folder) for folder in folders], **settings | changes)
+    module.setup()
+    return module
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_domain_folder(tmp_path_factory.mktemp("data") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    prepared = prepared_domain(MANY, name="many", num_items=30)
+    return write_domain_folder(tmp_path_factory.mktemp("data") / "many", prepared)
+
+
+def rows(batches: Iterable[SequenceBatch]) -> list[Row]:
+    """(user, history, target) of each sample, in order."""
+    return [
+        (int(user), tuple(history[history != 0].tolist()), int(target))
+        for batch in batches
+        for user, history, target in zip(*batch, strict=True)
+    ]
+
+
+def train_loader(module: SequenceDataModule, *, epoch: int) -> DataLoader[SequenceBatch]:
+    loader = module.train_dataloader()
+    loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+    return loader
+
+
+def test_training_samples_are_all_prefixes_before_the_held_out_items(tiny: Path) -> None:
+    assert sorted(rows(datamodule(tiny).train_dataloader())) == [
+        (0, (1,), 2),
+        (0, (1, 2), 3),
+        (2, (5,), 4),
+        (3, (2,), 5),
+        (3, (2, 5), 3),
+        (3, (2, 5, 3), 1),
+    ]
+
+
+def test_validation_and_test_have_each_user_once_and_test_sees_the_validation_item(
+    tiny: Path,
+) -> None:
+    module = datamodule(tiny)
+    (validation,), (test,) = module.val_dataloader(), module.test_dataloader()
+    assert sorted(rows(validation)) == [
+        (0, (1, 2, 3), 4),
+        (1, (3,), 1),
+        (2, (5, 4), 1),
+        (3, (2, 5, 3, 1), 4),
+    ]
+    assert sorted(rows(test)) == [
+        (0, (1, 2, 3, 4), 5),
+        (1, (3, 1), 2),
+        (2, (5, 4, 1), 2),
+        (3, (2, 5, 3, 1, 4), 6),
+    ]
+
+
+def test_held_out_items_never_occur_in_training(tmp_path: Path) -> None:
+    # Items 1..9 are for training, 10..12 only ever come last or last but one.
+    sequences = [
+        [*sequence, 10 + user % 3, 10 + (user + 1) % 3]
+        for user, sequence in enumerate(random_sequences(num_users=20, num_items=9))
+    ]
+    folder = write_domain_folder(tmp_path / "tiny", prepared_domain(sequences, num_items=12))
+    for epoch in range(3):
+        for batch in train_loader(datamodule(folder), epoch=epoch):
+            assert batch.item_ids.max() <= 9
+            assert batch.target_ids.max() <= 9
+
+
+def test_training_counts_leave_out_the_held_out_items(tiny: Path) -> None:
+    # Training sequences 1 2 3 | 3 | 5 4 | 2 5 3 1; padding and item 6 do not occur.
+    assert datamodule(tiny).train_counts.tolist() == [0, 2, 2, 3, 1, 2, 0]
+
+
+def test_every_sample_comes_once_an_epoch_and_epochs_differ(many: Path) -> None:
+    expected = sorted(
+        (user, tuple(sequence[:end]), sequence[end])
+        for user, sequence in enumerate(MANY)
+        for end in range(1, len(sequence) - 2)
+    )
+    module = datamodule(many)
+    first, second = (rows(train_loader(module, epoch=epoch)) for epoch in (0, 1))
+    assert first != second
+    assert sorted(first) == sorted(second) == expected
+
+
+def test_histories_are_cut_to_max_seq_len(many: Path) -> None:
+    (loader,) = datamodule(many, max_seq_len=4).test_dataloader()
+    assert sorted(rows(loader)) == [
+        (user, tuple(sequence[:-1][-4:]), sequence[-1]) for user, sequence in enumerate(MANY)
+    ]
+
+
+def test_batches_hold_no_column_of_padding_alone(many: Path) -> None:
+    module = datamodule(many)
+    loaders = [module.train_dataloader(), *module.val_dataloader(), *module.test_dataloader()]
+    widths = set()
+    for loader in loaders:
+        for batch in loader:
+            assert batch.valid_mask[:, -1].any()
+            widths.add(batch.item_ids.shape[1])
+    assert len(widths) > 1
+
+
+def test_untrimmed_training_batches_are_max_seq_len_wide(many: Path) -> None:
+    module = datamodule(many, trim_padding=False, max_seq_len=20)
+    assert {batch.item_ids.shape[1] for batch in module.train_dataloader()} == {20}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_worker_processes_change_no_batch(many: Path, num_workers: int) -> None:
+    alone, helped = datamodule(many), datamodule(many, num_workers=num_workers)
+    loader = helped.train_dataloader()  # its workers live on from epoch to epoch
+    for epoch in (0, 1):
+        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        for expected, batch in zip(train_loader(alone, epoch=epoch), loader, strict=True):
+            assert all(map(torch.equal, expected, batch))
+
+
+def test_two_domains_share_training_and_are_evaluated_apart(tiny: Path, many: Path) -> None:
+    module = datamodule(tiny, many, batch_size=1000)
+    (batch,) = module.train_dataloader()
+    assert module.num_items == 6 + 30
+    assert [span.name for span in module.spans] == ["tiny", "many"]
+    assert set(batch.user_ids.tolist()) & {0, 2, 3}  # of tiny
+    assert batch.user_ids.max() >= len(SEQUENCES)
+    for loader, span in zip(module.test_dataloader(), module.spans, strict=True):
+        drawn = rows(loader)
+        items = [item for _, history, target in drawn for item in (*history, target)]
+        assert len(drawn) == {"tiny": 4, "many": 40}[span.name]
+        assert span.first_item <= min(items)
+        assert max(items) <= span.last_item
+
+
+def test_training_counts_of_two_domains_follow_each_other(tiny: Path, many: Path) -> None:
+    counts = datamodule(tiny, many).train_counts
+    assert counts[:7].tolist() == [0, 2, 2, 3, 1, 2, 0]
+    assert counts[7:].tolist() == training_counts(MANY, num_items=30)[1:].tolist()
+
+
+def test_domain_without_training_samples_is_refused(tmp_path: Path) -> None:
+    folder = write_domain_folder(tmp_path / "tiny", prepared_domain([[1, 2, 3], [4, 5, 6]]))
+    with pytest.raises(ValueError, match=r"tiny: no user has more than three interactions"):
+        datamodule(folder).train_dataloader()
+
+
+def test_missing_folder_is_refused_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"prepare.py data=nowhere"):
+        datamodule(tmp_path / "nowhere")
+
+
+def test_data_before_setup_is_refused(tiny: Path) -> None:
+    module = datamodule(tiny)
+    module._mixed = None
+    with pytest.raises(RuntimeError, match=r"no data before setup\(\)"):
+        module.train_dataloader()

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from itertools import permutations
+from math import isnan, log2
+from statistics import mean
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from missrec.metrics.ranking import FullRanking, TargetRanks, count_ranks, ranking_metrics
+
+
+def ranks_of(num_greater: Tensor, num_equal: Tensor) -> Tensor:
+    users = torch.arange(len(num_greater))
+    return TargetRanks(users, users, num_greater, num_equal).ranks
+
+
+def random_users(num_users: int, *, num_items: int = 20) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Arguments of `FullRanking.update`; scores are whole numbers, so that many are tied."""
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randint(0, 8, (num_users, num_items), generator=generator).float()
+    target_index = torch.randint(0, num_items, (num_users,), generator=generator)
+    return scores, target_index, torch.arange(num_users), target_index + 1
+
+
+def test_counts_items_above_and_tied_with_the_target() -> None:
+    scores = torch.tensor([[0.1, 0.9, 0.5, 0.5], [3.0, 1.0, 2.0, 0.0]])
+    greater, equal = count_ranks(scores, torch.tensor([2, 0]))
+    assert greater.tolist() == [1, 0]  # 0.9 > 0.5; nothing above 3.0
+    assert equal.tolist() == [1, 0]  # the other 0.5
+    assert ranks_of(greater, equal).tolist() == [1 + 1 + 1 / 2, 1]
+
+
+def test_constant_scorer_ranks_every_target_in_the_middle() -> None:
+    greater, equal = count_ranks(torch.zeros(3, 101), torch.tensor([0, 50, 100]))
+    ranks = ranks_of(greater, equal)
+    assert ranks.tolist() == [(101 + 1) / 2] * 3
+    assert ranking_metrics(ranks, cutoffs=[50])["recall@50"] == 0
+    assert ranking_metrics(ranks, cutoffs=[51])["recall@51"] == 1
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=6))
+def test_rank_is_the_mean_over_all_orders_of_the_tied(scores: list[int]) -> None:
+    places = [
+        1 + sorted(order, key=lambda item: -scores[item]).index(0)
+        for order in permutations(range(len(scores)))
+    ]
+    greater, equal = count_ranks(torch.tensor([scores]).float(), torch.tensor([0]))
+    assert ranks_of(greater, equal).item() == pytest.approx(mean(places))
+
+
+def test_infinite_scores_are_ranked_like_others() -> None:
+    inf = float("inf")  # seen items are left out by a score of -inf
+    scores = torch.tensor([[0.0, -inf, inf], [-inf, -inf, 1.0]])
+    greater, equal = count_ranks(scores, torch.tensor([0, 0]))
+    assert greater.tolist() == [1, 1]
+    assert equal.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("column", [0, 2])
+def test_nan_scores_are_refused(column: int) -> None:
+    scores = torch.zeros(2, 3)
+    scores[1, column] = float("nan")
+    with pytest.raises(ValueError, match="scores hold NaN; the model has diverged"):
+        count_ranks(scores, torch.tensor([0, 0]))
+
+
+def test_metrics_of_four_ranks_by_hand() -> None:
+    metrics = ranking_metrics(torch.tensor([1.0, 2.0, 2.5, 4.0]).double(), cutoffs=[1, 2, 3])
+    assert metrics == pytest.approx(
+        {
+            "recall@1": 1 / 4,
+            "ndcg@1": 1 / 4,
+            "mrr@1": 1 / 4,
+            "recall@2": 2 / 4,
+            "ndcg@2": (1 + 1 / log2(3)) / 4,
+            "mrr@2": (1 + 1 / 2) / 4,
+            "recall@3": 3 / 4,
+            "ndcg@3": (1 + 1 / log2(3) + 1 / log2(3.5)) / 4,
+            "mrr@3": (1 + 1 / 2 + 1 / 2.5) / 4,
+        },
+        abs=1e-12,
+    )
+
+
+def test_metrics_of_no_user_are_nan() -> None:
+    metrics = ranking_metrics(torch.zeros(0).double(), cutoffs=[10])
+    assert all(map(isnan, metrics.values()))
+
+
+def test_ranks_are_exact_in_a_large_catalogue() -> None:
+    # Above 2^24 single precision has no halves: it would round 2^24 + 2.5 down.
+    ranks = ranks_of(torch.tensor([2**24 + 1]), torch.tensor([1]))
+    assert ranks.dtype == torch.float64
+    assert ranks.tolist() == [2**24 + 2.5]
+
+
+def test_select_keeps_the_columns_together() -> None:
+    users = TargetRanks(*torch.arange(12).reshape(4, 3))
+    assert [column.tolist() for column in users.select(torch.tensor([2, 0]))] == [
+        [2, 0],
+        [5, 3],
+        [8, 6],
+        [11, 9],
+    ]
+
+
+def test_metric_equals_a_loop_over_users() -> None:
+    scores, target_index, user_ids, target_ids = random_users(50)
+    ranking = FullRanking(cutoffs=[5])
+    ranking.update(scores, target_index, user_ids, target_ids)
+    ranks = [
+        1 + sum(s > row[target] for s in row) + (sum(s == row[target] for s in row) - 1) / 2
+        for row, target in zip(scores.tolist(), target_index.tolist(), strict=True)
+    ]
+    tied = [row.count(row[t]) > 1 for row, t in zip(scores.tolist(), target_index, strict=True)]
+    assert ranking.compute() == pytest.approx(
+        {
+            "recall@5": mean(rank <= 5 for rank in ranks),
+            "ndcg@5": mean((rank <= 5) / log2(rank + 1) for rank in ranks),
+            "mrr@5": mean((rank <= 5) / rank for rank in ranks),
+            "tie_rate": mean(tied),
+        },
+        abs=1e-12,
+    )
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 49])
+def test_metric_does_not_depend_on_the_batches(batch_size: int) -> None:
+    users = random_users(50)
+    whole, split = FullRanking(cutoffs=[1, 10]), FullRanking(cutoffs=[1, 10])
+    whole.update(*users)
+    for rows in torch.randperm(50).split(batch_size):
+        split.update(*(column[rows] for column in users))
+    assert split.compute() == whole.compute()
+
+
+def test_repeated_users_count_once() -> None:
+    users = random_users(10)
+    repeated = torch.tensor([3, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 3])
+    once, often = FullRanking(cutoffs=[5]), FullRanking(cutoffs=[5])
+    once.update(*users)
+    often.update(*(column[repeated] for column in users))
+    assert often.compute() == once.compute()
+    assert often.target_ranks().user_ids.tolist() == list(range(10))
+
+
+def test_target_ranks_come_by_rising_user_with_their_own_target() -> None:
+    ranking = FullRanking(cutoffs=[1])
+    scores = torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 2.0]])
+    ranking.update(scores, torch.tensor([2, 1]), torch.tensor([8, 4]), torch.tensor([13, 12]))
+    ranks = ranking.target_ranks()
+    assert ranks.user_ids.tolist() == [4, 8]
+    assert ranks.target_ids.tolist() == [12, 13]
+    assert ranks.ranks.tolist() == [2.5, 3]
+
+
+def test_reset_forgets_the_users_of_the_last_epoch() -> None:
+    users = random_users(10)
+    ranking = FullRanking(cutoffs=[5])
+    ranking.update(*users)
+    ranking.reset()
+    ranking.update(*(column[:2] for column in users))
+    assert ranking.target_ranks().user_ids.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("cutoffs", [[], [0], [10, -1]])
+def test_cutoffs_below_one_are_refused(cutoffs: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"cutoffs \(.*\) must name at least one k, each >= 1"):
+        FullRanking(cutoffs=cutoffs)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from missrec.nn.attention import MultiHeadAttention
+
+NUM_HEADS, EMBED_DIM = 2, 8
+LENGTHS = (5, 3, 1)
+
+
+def attention(*, dropout_prob: float = 0.0) -> MultiHeadAttention:
+    torch.manual_seed(0)
+    module = MultiHeadAttention(embed_dim=EMBED_DIM, num_heads=NUM_HEADS, dropout_prob=dropout_prob)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return module
+
+
+def queries_and_keys() -> tuple[Tensor, Tensor, Tensor]:
+    """Queries (3, 4, D), keys (3, 5, D), and the valid mask (3, 5) of the keys."""
+    generator = torch.Generator().manual_seed(1)
+    queries = torch.randn(3, 4, EMBED_DIM, generator=generator)
+    keys = torch.randn(3, 5, EMBED_DIM, generator=generator)
+    return queries, keys, torch.arange(5) < torch.tensor(LENGTHS)[:, None]
+
+
+def torch_attention(source: MultiHeadAttention) -> nn.MultiheadAttention:
+    """Torch's module with the same weights."""
+    module = nn.MultiheadAttention(EMBED_DIM, NUM_HEADS, batch_first=True)
+    projections = [source.query, source.key, source.value]
+    module.load_state_dict(
+        {
+            "in_proj_weight": torch.cat([projection.weight for projection in projections]),
+            "in_proj_bias": torch.cat([projection.bias for projection in projections]),
+            "out_proj.weight": source.output.weight,
+            "out_proj.bias": source.output.bias,
+        }
+    )
+    return module
+
+
+def naive_attention(module: MultiHeadAttention, queries: Tensor, keys: Tensor) -> Tensor:
+    """(Q, D) attention of queries (Q, D) over keys (S, D), one head and one query at a time."""
+    width = EMBED_DIM // NUM_HEADS
+    rows = []
+    for query in module.query(queries):
+        heads = []
+        for head in range(NUM_HEADS):
+            part = slice(head * width, (head + 1) * width)
+            scores = module.key(keys)[:, part] @ query[part] / math.sqrt(width)
+            heads.append(scores.exp() / scores.exp().sum() @ module.value(keys)[:, part])
+        rows.append(module.output(torch.cat(heads)))
+    return torch.stack(rows)
+
+
+def test_equals_torch_whose_mask_has_the_opposite_polarity() -> None:
+    module = attention()
+    queries, keys, valid_mask = queries_and_keys()
+    queries.requires_grad_()
+    keys.requires_grad_()
+    attended = module(queries, keys, valid_mask=valid_mask)
+    expected, _ = torch_attention(module)(queries, keys, keys, key_padding_mask=~valid_mask)
+    torch.testing.assert_close(attended, expected)
+    weights = torch.randn(attended.shape, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(
+        torch.autograd.grad((attended * weights).sum(), (queries, keys)),
+        torch.autograd.grad((expected * weights).sum(), (queries, keys)),
+    )
+
+
+def test_equals_a_loop_over_heads_and_queries_of_the_valid_keys() -> None:
+    module = attention()
+    queries, keys, valid_mask = queries_and_keys()
+    attended = module(queries, keys, valid_mask=valid_mask)
+    for row, length in enumerate(LENGTHS):
+        expected = naive_attention(module, queries[row], keys[row, :length])
+        torch.testing.assert_close(attended[row], expected)
+
+
+def test_a_sequence_without_any_valid_key_attends_to_its_padding_evenly() -> None:
+    module = attention()
+    queries, keys, valid_mask = queries_and_keys()
+    keys[0] = 0
+    attended = module(queries, keys, valid_mask=valid_mask & (torch.arange(3) > 0)[:, None])
+    expected = module.output(module.value(torch.zeros(EMBED_DIM)))
+    torch.testing.assert_close(attended[0], expected.expand(4, -1))
+    torch.testing.assert_close(attended[1:], module(queries, keys, valid_mask=valid_mask)[1:])
+
+
+def test_a_sequence_without_any_valid_key_has_a_finite_gradient() -> None:
+    module = attention()
+    queries, keys, _ = queries_and_keys()
+    keys.requires_grad_()
+    module(queries, keys, valid_mask=torch.zeros(3, 5, dtype=torch.bool)).sum().backward()
+    gradients = [keys.grad, *(parameter.grad for parameter in module.parameters())]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+
+
+def test_attention_weights_are_dropped_in_training_only() -> None:
+    module = attention(dropout_prob=0.5)
+    queries, keys, valid_mask = queries_and_keys()
+    plain = attention()(queries, keys, valid_mask=valid_mask)
+    assert not module(queries, keys, valid_mask=valid_mask).allclose(plain)
+    torch.testing.assert_close(module.eval()(queries, keys, valid_mask=valid_mask), plain)
+
+
+def test_number_of_heads_that_does_not_divide_the_width_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"num_heads \(3\) must divide embed_dim \(8\)"):
+        MultiHeadAttention(embed_dim=8, num_heads=3, dropout_prob=0.0)

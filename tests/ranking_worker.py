@@ -1,0 +1,55 @@
+"""What each process of the distributed metric's test runs; spawned processes import it by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+
+from missrec.metrics.ranking import FullRanking
+
+CASES: Mapping[str, tuple[list[list[int]], list[list[int]]]] = {
+    "uneven": ([[0, 1, 2], [3, 4, 5, 6]], [[7, 8, 9]]),
+    "repeated users": ([[0, 2, 4], [6, 8, 0]], [[1, 3], [5, 7, 9, 1, 2]]),
+    "first rank has no user": ([], [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]),
+    "second rank has no user": ([[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]], []),
+}
+"""Case -> the batches of users of each of two ranks; together users 0..9."""
+
+
+def rank_users(batches: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """Metrics and each user's rank, over all processes, after these batches of this process."""
+    ranking = FullRanking(cutoffs=[1, 5])
+    for users in batches:
+        ranking.update(*(column[torch.tensor(users)] for column in _all_users()))
+    metrics = ranking.compute()
+    with ranking.sync_context(should_sync=distributed.is_initialized()):
+        ranks = ranking.target_ranks()
+    return {"metrics": metrics, "users": ranks.user_ids.tolist(), "ranks": ranks.ranks.tolist()}
+
+
+def run(rank: int, folder: str) -> None:
+    """Writes `<folder>/<rank>.json`: what this rank found in each case."""
+    distributed.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/meeting_point",
+        rank=rank,
+        world_size=2,
+        timeout=timedelta(seconds=60),
+    )
+    found = {case: rank_users(batches[rank]) for case, batches in CASES.items()}
+    Path(folder, f"{rank}.json").write_text(json.dumps(found), encoding="utf-8")
+    distributed.destroy_process_group()
+
+
+def _all_users() -> tuple[Tensor, ...]:
+    """Arguments of `FullRanking.update` for users 0..9 over 20 items, many scores tied."""
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randint(0, 8, (10, 20), generator=generator).float()
+    target_index = torch.randint(0, 20, (10,), generator=generator)
+    return scores, target_index, torch.arange(10), target_index + 1
