@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -184,8 +183,14 @@ def domain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_domain_folder(tmp_path_factory.mktemp("data") / "tiny", prepared)
 
 
-def fit_as_a_process(
-    folder: Path, checkpoints: Path, *, max_epochs: int, resume: bool, **settings: Any
+def fit_from_scratch_or_resume(
+    folder: Path,
+    checkpoints: Path,
+    *,
+    max_epochs: int,
+    resume: bool,
+    every_n_epochs: int,
+    dropout_prob: float,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """State of the module and metrics after a run from its start or from its last checkpoint."""
     seed_everything(1, verbose=False)
@@ -200,9 +205,10 @@ def fit_as_a_process(
         pin_memory=False,
         seed=1,
     )
-    every_n_epochs = settings.pop("every_n_epochs")
-    module = lightning_module(missrec(**settings))
-    checkpoint = ModelCheckpoint(dirpath=checkpoints, save_last=True)
+    module = lightning_module(missrec(dropout_prob=dropout_prob))
+    checkpoint = ModelCheckpoint(
+        dirpath=checkpoints, monitor="val/ndcg@10", mode="max", save_top_k=1, save_last=True
+    )
     callbacks = [RefreshInterests(every_n_epochs=every_n_epochs), checkpoint]
     fit = trainer(callbacks, max_epochs=max_epochs)
     last = checkpoints / "last.ckpt" if resume else None
@@ -219,7 +225,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     tmp_path: Path, domain_folder: Path, dropout_prob: float, every_n_epochs: int
 ) -> None:
     run = partial(
-        fit_as_a_process, domain_folder, dropout_prob=dropout_prob, every_n_epochs=every_n_epochs
+        fit_from_scratch_or_resume,
+        domain_folder,
+        dropout_prob=dropout_prob,
+        every_n_epochs=every_n_epochs,
     )
     state, metrics = run(tmp_path / "straight", max_epochs=4, resume=False)
     half_way, _ = run(tmp_path / "resumed", max_epochs=2, resume=False)

@@ -45,7 +45,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         default_root_dir=str(run_dir),
     )
     _rank(experiment, trainer, checkpoint=best_checkpoint(run_dir, experiment))
-    metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
+    metrics = experiment.module.metrics
     print_metrics(run_cfg.names.run, {"test": split_metrics(metrics, "test")}, cfg.shown)
 
     folder = run_dir / "evaluation"

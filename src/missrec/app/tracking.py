@@ -67,7 +67,9 @@ def wandb_logger(
         id=id_file.read_text().strip(),
         resume="allow",
         offline=mode != "online",
-        settings=wandb.Settings(mode=mode, silent=True, console="off"),
+        settings=wandb.Settings(
+            mode="online" if mode == "online" else "offline", silent=True, console="off"
+        ),
     )
 
 

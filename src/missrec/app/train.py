@@ -99,13 +99,9 @@ def fit_and_rank(
             raise ValueError("callbacks: a ModelCheckpoint is needed to choose the epoch to test")
         best = checkpoint.best_model_path
         metrics = _ending(trainer)
-    for rank, split in ((trainer.validate, "val"), (trainer.test, "test")):
+    for rank in (trainer.validate, trainer.test):
         rank(module, datamodule=datamodule, ckpt_path=best, weights_only=True, verbose=False)
-        metrics |= {
-            key: float(value)
-            for key, value in trainer.callback_metrics.items()
-            if key.startswith(f"{split}/")
-        }
+        metrics |= module.metrics
     return metrics
 
 

@@ -160,4 +160,6 @@ class SequenceDataModule(LightningDataModule):
             num_workers=self._num_workers,
             pin_memory=self._pin_memory,
             persistent_workers=self._num_workers > 0,
+            # Its own, or each iteration would draw a seed from the numbers of the dropout.
+            generator=torch.Generator(),
         )

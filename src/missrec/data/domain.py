@@ -69,7 +69,17 @@ class Domain:
 
 
 def write_domain(folder: Path, prepared: PreparedDomain) -> None:
-    """Writes the Parquet tables and the manifest of a domain into an existing folder."""
+    """Writes the Parquet tables and the manifest of a domain into an existing folder.
+
+    Raises:
+        ValueError: the features of a modality do not have one row per item.
+    """
+    for modality, values in prepared.features.items():
+        if len(values) != len(prepared.item_keys):
+            raise ValueError(
+                f"{prepared.name}: the {modality} features have {len(values)} rows, expected "
+                f"{len(prepared.item_keys)}, one per item"
+            )
     lengths = [len(sequence) for sequence in prepared.sequences]
     interactions = pl.DataFrame(
         {
@@ -116,7 +126,9 @@ def read_domain(folder: Path) -> Domain:
             has fewer than three interactions.
     """
     remedy = prepare_remedy(folder.name)
-    manifest = read_manifest(folder, remedy=remedy)
+    manifest = read_manifest(
+        folder, facts=["domain", "counts"], files=[INTERACTIONS, ITEMS, USERS], remedy=remedy
+    )
     path = folder / INTERACTIONS
     table = pl.read_parquet(path, columns=["user_id", "item_id"])
     users, items = table["user_id"].to_numpy(), table["item_id"].to_numpy()

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,15 @@ def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
-def read_manifest(folder: Path, *, remedy: str) -> dict[str, Any]:
+def read_manifest(
+    folder: Path, *, facts: Sequence[str], files: Sequence[str], remedy: str
+) -> dict[str, Any]:
     """The manifest of a folder whose files all match it.
 
     Args:
         folder: folder written through `write_manifest`.
+        facts: keys that its manifest must hold.
+        files: files that it must list; whatever it lists is checked.
         remedy: what the user can do about a bad folder; ends every error message.
 
     Raises:
@@ -49,27 +53,33 @@ def read_manifest(folder: Path, *, remedy: str) -> dict[str, Any]:
         raise FileNotFoundError(f"{path} is missing; {remedy}")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        version, files = manifest["format_version"], dict(manifest["files"])
-    except (ValueError, KeyError, TypeError) as error:
+        version = manifest["format_version"]
+        listed = {
+            name: (int(entry["bytes"]), str(entry["sha256"]))
+            for name, entry in manifest["files"].items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not a readable manifest ({error!r}); {remedy}") from error
     if version != FORMAT_VERSION:
         raise ValueError(
             f"{path}: format_version is {version}, expected {FORMAT_VERSION}; {remedy}"
         )
-    for name, expected in files.items():
-        _check_file(folder / name, expected, remedy=remedy)
+    absent = [fact for fact in facts if fact not in manifest]
+    absent += [name for name in files if name not in listed]
+    if absent:
+        raise ValueError(f"{path} says nothing of {', '.join(absent)}; {remedy}")
+    for name, (size, digest) in listed.items():
+        _check_file(folder / name, size, digest, remedy=remedy)
     return dict(manifest)
 
 
-def _check_file(path: Path, expected: dict[str, Any], *, remedy: str) -> None:
+def _check_file(path: Path, num_bytes: int, digest: str, *, remedy: str) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing though its manifest lists it; {remedy}")
     size = path.stat().st_size
-    if size != expected["bytes"]:
-        raise ValueError(
-            f"{path} has {size} bytes, its manifest says {expected['bytes']}; {remedy}"
-        )
-    if sha256(path) != expected["sha256"]:
+    if size != num_bytes:
+        raise ValueError(f"{path} has {size} bytes, its manifest says {num_bytes}; {remedy}")
+    if sha256(path) != digest:
         raise ValueError(f"{path} does not match the sha256 of its manifest; {remedy}")
 
 
@@ -77,7 +87,7 @@ def _check_file(path: Path, expected: dict[str, Any], *, remedy: str) -> None:
 def replace_folder(folder: Path) -> Iterator[Path]:
     """Yields an empty folder beside `folder` that takes its place when the block ends well.
 
-    A block that raises, or a process that is killed, leaves `folder` as it was.
+    A block that raises, or a process that is killed within it, leaves `folder` as it was.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -87,8 +97,13 @@ def replace_folder(folder: Path) -> Iterator[Path]:
         if folder.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
             folder.rename(old / folder.name)
-            draft.rename(folder)
-            shutil.rmtree(old)
+            try:
+                draft.rename(folder)
+            except BaseException:
+                (old / folder.name).rename(folder)
+                raise
+            finally:
+                shutil.rmtree(old)
         else:
             draft.rename(folder)
     except BaseException:

@@ -8,10 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from missrec.data.domain import MIN_INTERACTIONS, PreparedDomain
-from missrec.data.vocabulary import read_index_file
+from missrec.data.vocabulary import COPY_AGAIN, read_index_file, read_lines
 
 HEADER = "user_id:token\titem_id_list:token_seq\titem_id:token"
-COPY_AGAIN = "the file may be truncated, copy it again"
 
 
 class _Row(NamedTuple):
@@ -137,10 +136,11 @@ class ReleasedDomain:
     def _rows(self, split: str, *, num_users: int, num_items: int) -> dict[int, list[_Row]]:
         """Rows of one `.inter` file by user, last row of the file first: oldest prefix first."""
         path = self._path(f"{split}.inter")
-        lines = path.read_text(encoding="utf-8").splitlines()
-        if not lines or lines[0] != HEADER:
-            found = lines[0][:80] if lines else "an empty file"
-            raise ValueError(f"{path}, line 1: found {found!r}, expected the header {HEADER!r}")
+        lines = read_lines(path)
+        if lines[0] != HEADER:
+            raise ValueError(
+                f"{path}, line 1: found {lines[0][:80]!r}, expected the header {HEADER!r}"
+            )
         rows: dict[int, list[_Row]] = {}
         for number, line in reversed(list(enumerate(lines[1:], start=2))):
             where = f"{path}, line {number}"
@@ -175,14 +175,19 @@ class ReleasedDomain:
     def _texts(self, item_keys: list[str]) -> list[str]:
         path = self._path("text")
         text_of_key: dict[str, str] = {}
-        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[1:], start=2):
+        for number, line in enumerate(read_lines(path)[1:], start=2):
             key, tab, text = line.partition("\t")
-            if line and not tab:
+            if not tab:
                 raise ValueError(
                     f"{path}, line {number}: found {line[:80]!r}, expected id <tab> text"
                 )
             text_of_key[key] = text
-        return [text_of_key.get(key, "") for key in item_keys]
+        missing = [key for key in item_keys if key not in text_of_key]
+        if missing:
+            raise ValueError(
+                f"{path} has no row for item {missing[0]} ({len(missing)} such items); {COPY_AGAIN}"
+            )
+        return [text_of_key[key] for key in item_keys]
 
     def _features(self, modality: str, *, num_items: int) -> np.ndarray:
         path = self._path(self.feature_files[modality])

@@ -4,6 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+COPY_AGAIN = "the file may be truncated, copy it again"
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a released text file.
+
+    Raises:
+        ValueError: the file is empty, or its last line has no line break: it was cut.
+    """
+    text = path.read_text(encoding="utf-8")
+    if not text:
+        raise ValueError(f"{path} is empty; {COPY_AGAIN}")
+    lines = text.split("\n")
+    if lines.pop():
+        raise ValueError(f"{path}, line {len(lines) + 1} ends without a line break; {COPY_AGAIN}")
+    return lines
+
 
 def read_index_file(path: Path) -> list[str]:
     """External ids by index of a released `.item2index` or `.user2index` file.
@@ -13,16 +30,20 @@ def read_index_file(path: Path) -> list[str]:
         ValueError: a row is not `id <tab> index`, or the indices are not 0..n-1, each once.
     """
     key_of_index: dict[int, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    index_of_key: dict[str, int] = {}
+    for number, line in enumerate(read_lines(path), start=1):
         key, tab, index = line.rpartition("\t")
         if not tab or not index.isdecimal():
             raise ValueError(f"{path}, line {number}: found {line[:80]!r}, expected id <tab> index")
         if int(index) in key_of_index:
             raise ValueError(f"{path}, line {number}: index {index} occurs twice")
+        if key in index_of_key:
+            raise ValueError(f"{path}, line {number}: {key!r} occurs twice")
         key_of_index[int(index)] = key
+        index_of_key[key] = int(index)
     if sorted(key_of_index) != list(range(len(key_of_index))):
         raise ValueError(
             f"{path}: the {len(key_of_index)} indices are not 0..{len(key_of_index) - 1}; "
-            "the file may be truncated, copy it again"
+            f"{COPY_AGAIN}"
         )
     return [key_of_index[index] for index in range(len(key_of_index))]

@@ -60,7 +60,7 @@ def read_features(
     """
     folder = domain_folder / FEATURES
     remedy = prepare_remedy(domain_folder.name)
-    manifest = read_manifest(folder, remedy=remedy)
+    manifest = read_manifest(folder, facts=["counts", "items_sha256"], files=[], remedy=remedy)
     if manifest["items_sha256"] != sha256(domain_folder / ITEMS):
         raise ValueError(f"{folder} was made for another {ITEMS} than the one beside it; {remedy}")
     features = {}
@@ -71,11 +71,19 @@ def read_features(
                 f"{folder} has no features of modality {modality!r}, it has: {known}; "
                 "choose other inputs=... or prepare the domain with this modality"
             )
-        features[modality] = _read_modality(folder, modality, num_items=num_items, remedy=remedy)
+        features[modality] = _read_modality(
+            folder,
+            modality,
+            num_items=num_items,
+            width=manifest["counts"][modality]["width"],
+            remedy=remedy,
+        )
     return features
 
 
-def _read_modality(folder: Path, modality: str, *, num_items: int, remedy: str) -> ModalityFeatures:
+def _read_modality(
+    folder: Path, modality: str, *, num_items: int, width: int, remedy: str
+) -> ModalityFeatures:
     path = folder / f"{modality}.npy"
     values = np.load(path, mmap_mode="r", allow_pickle=False)
     item_ids = np.load(folder / f"{modality}.item_ids.npy", allow_pickle=False)
@@ -84,6 +92,8 @@ def _read_modality(folder: Path, modality: str, *, num_items: int, remedy: str) 
             f"{path} has shape {values.shape}, expected {len(item_ids)} rows as in "
             f"{modality}.item_ids.npy; {remedy}"
         )
+    if values.shape[1] != width:
+        raise ValueError(f"{path} has width {values.shape[1]}, its manifest says {width}; {remedy}")
     if len(item_ids) and (item_ids.min() < 1 or item_ids.max() > num_items):
         raise ValueError(
             f"{folder / f'{modality}.item_ids.npy'} holds ids {item_ids.min()}..{item_ids.max()}, "

@@ -58,13 +58,15 @@ def density_peaks(
     if not torch.isfinite(tokens).all():
         raise ValueError("tokens hold NaN or Inf; the training may have diverged")
     # Distances do not change, but |a|^2 + |b|^2 - 2ab loses fewer digits around the mean.
-    tokens = (tokens - tokens.mean(dim=0)).contiguous()
+    centered = (tokens - tokens.mean(dim=0)).contiguous()
     block_rows = max(1, block_bytes // (tokens.element_size() * num_tokens))
 
-    log_density, neighbors = _density(tokens, num_neighbors=num_neighbors, block_rows=block_rows)
-    separation = _separation(tokens, log_density, neighbors, block_rows=block_rows)
+    log_density, neighbors = _density(
+        tokens, centered, num_neighbors=num_neighbors, block_rows=block_rows
+    )
+    separation = _separation(tokens, centered, log_density, neighbors, block_rows=block_rows)
     peaks = (log_density + separation.log()).argsort(descending=True, stable=True)[:num_peaks]
-    assignment = _assign(tokens, peaks, separation, neighbors, block_bytes=block_bytes)
+    assignment = _assign(centered, peaks, separation, neighbors, block_bytes=block_bytes)
     return DensityPeaks(log_density, separation, peaks, assignment)
 
 
@@ -82,29 +84,34 @@ def _shifted_distances(rows: Tensor, columns: Tensor, half_squared: Tensor) -> T
     return torch.addmm(half_squared, rows, columns.T, alpha=-1)
 
 
-def _density(tokens: Tensor, *, num_neighbors: int, block_rows: int) -> tuple[Tensor, Tensor]:
+def _density(
+    tokens: Tensor, centered: Tensor, *, num_neighbors: int, block_rows: int
+) -> tuple[Tensor, Tensor]:
     """(T,) log density, and (T, kept) the nearest neighbours by rising (distance, index)."""
     num_tokens = len(tokens)
     kept = min(_KEPT_NEIGHBORS, num_tokens - 1)
     searched = max(kept, num_neighbors)
-    half_squared = _half_squared(tokens)
+    half_squared = _half_squared(centered)
     log_density = tokens.new_empty(num_tokens)
     neighbors = torch.empty((num_tokens, kept), dtype=torch.int64, device=tokens.device)
     for block in _blocks(num_tokens, block_rows):
-        distances = _shifted_distances(tokens[block], tokens, half_squared)  # (R, T)
+        distances = _shifted_distances(centered[block], centered, half_squared)  # (R, T)
         rows = torch.arange(block.start, block.stop, device=tokens.device)
         distances[rows - block.start, rows] = math.inf  # a token is not its own neighbour
         nearest = distances.topk(searched, largest=False, sorted=True)
-        squared = 2 * (nearest.values[:, :num_neighbors] + half_squared[block, None])
-        log_density[block] = -squared.clamp_min(0).mean(dim=1)
-        by_index = nearest.indices[:, :kept].sort(dim=1)
-        by_distance = nearest.values.gather(1, by_index.indices).argsort(dim=1, stable=True)
-        neighbors[block] = by_index.values.gather(1, by_distance)
+        # The nearest by subtraction: exact, so that ties are ties and duplicates are at 0.
+        indices = nearest.indices[:, :kept].sort(dim=1).values
+        squared = (tokens[block, None] - tokens[indices]).square().sum(dim=-1)  # (R, kept)
+        squared, order = squared.sort(dim=1, stable=True)
+        neighbors[block] = indices.gather(1, order)
+        others = 2 * (nearest.values[:, kept:] + half_squared[block, None])
+        squared = torch.cat([squared, others.clamp_min(0)], dim=1)[:, :num_neighbors]
+        log_density[block] = -squared.mean(dim=1)
     return log_density, neighbors
 
 
 def _separation(
-    tokens: Tensor, log_density: Tensor, neighbors: Tensor, *, block_rows: int
+    tokens: Tensor, centered: Tensor, log_density: Tensor, neighbors: Tensor, *, block_rows: int
 ) -> Tensor:
     """(T,) distance to the nearest denser token; of the densest, to the farthest token (Eq. 4)."""
     by_density = log_density.argsort(descending=True, stable=True)
@@ -118,13 +125,13 @@ def _separation(
     # The others are peaks among their neighbours: search all denser tokens. In the order of
     # falling density those are the columns before the row, so the blocks are also narrower.
     local_peaks = by_density[~is_denser.any(dim=1)[by_density]]
-    ordered = tokens[by_density]
+    ordered = centered[by_density]
     half_squared = _half_squared(ordered)
     for block in _blocks(len(local_peaks), block_rows):
         rows = local_peaks[block]
         ranks = density_rank[rows]
         width = int(ranks[-1]) + 1
-        distances = _shifted_distances(tokens[rows], ordered[:width], half_squared[:width])
+        distances = _shifted_distances(centered[rows], ordered[:width], half_squared[:width])
         columns = torch.arange(width, device=tokens.device)
         distances.masked_fill_(columns >= ranks[:, None], math.inf)
         parent[rows] = by_density[distances.argmin(dim=1)]
@@ -152,9 +159,10 @@ def _assign(
         peak_index >= 0, peak_index, neighbor_peaks.gather(1, first).squeeze(1)
     )
     rest = (assignment < 0).nonzero().squeeze(1)
-    centers = tokens[peaks]
+    by_index = peaks.argsort()  # of equally near peaks, the token with the lower index
+    centers = tokens[peaks[by_index]]
     half_squared = _half_squared(centers)
     for block in _blocks(len(rest), max(1, block_bytes // (tokens.element_size() * len(peaks)))):
         distances = _shifted_distances(tokens[rest[block]], centers, half_squared)
-        assignment[rest[block]] = distances.argmin(dim=1)
+        assignment[rest[block]] = by_index[distances.argmin(dim=1)]
     return assignment

@@ -29,7 +29,7 @@ class TargetRanks(NamedTuple):
     @property
     def ranks(self) -> Tensor:
         """(U,) float64 expected rank from 1 if ties are broken at random."""
-        return 1 + self.num_greater + self.num_equal / 2.0
+        return 1 + self.num_greater.double() + self.num_equal.double() / 2
 
     def select(self, rows: Tensor) -> TargetRanks:
         """The users at these rows, an index or a mask."""
@@ -100,6 +100,13 @@ class FullRanking(Metric):
         self._cutoffs = list(cutoffs)
         # One matrix per batch, so that the columns cannot come apart in the gathering.
         self.add_state("users", default=[], dist_reduce_fx="cat")
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all users."""
+        super().reset()
+        # A process without users takes part in the gathering with the right shape and dtype.
+        self.users.append(torch.zeros(0, 4, dtype=torch.int64, device=self.device))
 
     def update(
         self, scores: Tensor, target_index: Tensor, user_ids: Tensor, target_ids: Tensor
@@ -117,7 +124,7 @@ class FullRanking(Metric):
 
     def target_ranks(self) -> TargetRanks:
         """Each user once, by rising user id."""
-        rows = dim_zero_cat(self.users) if len(self.users) else torch.zeros(0, 4).long()
+        rows = dim_zero_cat(self.users)
         order = rows[:, 0].argsort(stable=True)
         rows = rows[order]
         is_first = torch.ones(len(rows), dtype=torch.bool, device=rows.device)

@@ -99,6 +99,8 @@ class MISSRec(nn.Module):
             present=self.features.present(torch.arange(self._num_items + 1)), embed_dim=embed_dim
         )
         self.fusion = fusion
+        if self.features.num_modalities == 1:
+            self.fusion.requires_grad_(False)  # alpha has nothing to weigh
         self.objective = objective
         self.item_embeddings: nn.Embedding | None = None
         if item_ids:

@@ -29,7 +29,7 @@ _BOXES = {
     "interests": _Box("DPC-KNN interests\nbefore every epoch", 6, 0.8, _FOUND),
     "decoder": _Box("interest-aware\ndecoder", 9, 1.6, _TRAINED),
     "user": _Box("user vector $u$\nmean over interests", 12, 1.6, _TRAINED),
-    "fusion": _Box("dynamic fusion\nof candidate scores, $\\alpha$", 12, 0, _TRAINED),
+    "fusion": _Box("dynamic fusion\nof candidate scores, $\\alpha$", 12, -0.2, _TRAINED),
 }
 _ARROWS = (
     ("text", "adapters", ""),
@@ -53,7 +53,7 @@ def draw_method(path: Path) -> None:
     for start, end, label in _ARROWS:
         _draw_arrow(axes, _BOXES[start], _BOXES[end], label)
     axes.set_xlim(-1.3, 13.3)
-    axes.set_ylim(-0.6, 3.0)
+    axes.set_ylim(-0.8, 3.0)
     axes.set_axis_off()
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
@@ -70,15 +70,19 @@ def _draw_box(axes: Axes, box: _Box) -> None:
 
 
 def _draw_arrow(axes: Axes, start: _Box, end: _Box, label: str) -> None:
+    bend, middle = "arc3", ((start.x + end.x) / 2, (start.y + end.y) / 2)
     if start.x == end.x:
         tail, head = (start.x, start.y - _HEIGHT / 2), (end.x, end.y + _HEIGHT / 2)
-    elif end is _BOXES["fusion"]:
+    elif end.y < start.y - 1.5:  # below what lies between: down, then right
         tail, head = (start.x, start.y - _HEIGHT / 2), (end.x - _WIDTH / 2, end.y)
+        bend, middle = "angle,angleA=-90,angleB=180,rad=5", ((tail[0] + head[0]) / 2, end.y)
     else:
         tail, head = (start.x + _WIDTH / 2, start.y), (end.x - _WIDTH / 2, end.y)
-    arrow = FancyArrowPatch(tail, head, arrowstyle="-|>", mutation_scale=10, color="#444")
-    axes.add_patch(arrow)
-    middle = ((tail[0] + head[0]) / 2, (tail[1] + head[1]) / 2)
+    axes.add_patch(
+        FancyArrowPatch(
+            tail, head, arrowstyle="-|>", mutation_scale=10, color="#444", connectionstyle=bend
+        )
+    )
     axes.text(
         *middle, label, ha="center", va="center", fontsize=7, color="#444", backgroundcolor="w"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pytorch_lightning import LightningModule
@@ -18,7 +18,8 @@ class RecommenderModule(LightningModule):
     """Optimises the model's own loss; ranks every user's target over the user's domain.
 
     Logs `train/loss`, its terms, and at validation and test `val/ndcg@10` and the like. With
-    several domains that is the mean over them, beside `val/<domain>/ndcg@10`.
+    several domains that is the mean over them, beside `val/<domain>/ndcg@10`. The trainer keeps
+    these in float32; `metrics` holds those of the last ranking in double.
     """
 
     def __init__(
@@ -42,13 +43,32 @@ class RecommenderModule(LightningModule):
         """
         super().__init__()
         self.model = model
-        self._recommender: Recommender = model  # type: ignore[assignment]  # duck-typed module
         self._optimizer = optimizer
         self._spans = list(spans)
         self._filter_seen = filter_seen
         self.rankings = nn.ModuleList(FullRanking(cutoffs=cutoffs) for _ in self._spans)
         self.target_ranks: list[TargetRanks] = []
+        self.metrics: dict[str, float] = {}
         self._candidates: list[Any] = []
+        self._random_state: Tensor | None = None
+
+    @property
+    def _recommender(self) -> Recommender:
+        return cast("Recommender", self.model)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the state of the random numbers: a resumed run draws what it would have drawn."""
+        checkpoint["random_state"] = torch.get_rng_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the state until training starts; what is drawn before does not count."""
+        self._random_state = checkpoint["random_state"]
+
+    def on_train_start(self) -> None:
+        """Continues the random numbers of a resumed run."""
+        if self._random_state is not None:
+            torch.set_rng_state(self._random_state)
+            self._random_state = None
 
     def training_step(self, batch: SequenceBatch, batch_index: int) -> Tensor:
         """The model's loss of one batch."""
@@ -122,16 +142,16 @@ class RecommenderModule(LightningModule):
             by_domain.append(ranking.compute())
             with ranking.sync_context():
                 self.target_ranks.append(ranking.target_ranks())
-        if len(self._spans) > 1:
-            for span, metrics in zip(self._spans, by_domain, strict=True):
-                self.log_dict({f"{stage}/{span.name}/{key}": v for key, v in metrics.items()})
-        mean = {
+        self.metrics = {
             f"{stage}/{key}": sum(metrics[key] for metrics in by_domain) / len(by_domain)
             for key in by_domain[0]
         }
-        self.log_dict(mean)
+        if len(self._spans) > 1:
+            for span, metrics in zip(self._spans, by_domain, strict=True):
+                self.metrics |= {f"{stage}/{span.name}/{key}": v for key, v in metrics.items()}
+        self.log_dict(self.metrics)
         if stage == "val":
-            self.log("ndcg@10", mean.get("val/ndcg@10", 0.0), prog_bar=True, logger=False)
+            self.log("ndcg@10", self.metrics.get("val/ndcg@10", 0.0), prog_bar=True, logger=False)
 
 
 def _without_seen(
