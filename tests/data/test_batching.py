@@ -55,6 +55,12 @@ def test_batches_of_one_pool_do_not_overlap_in_length() -> None:
     assert all(longest <= shortest for (_, longest), (shortest, _) in pairwise(spans))
 
 
+def test_no_batch_spans_two_pools() -> None:
+    # A pool is sorted by length: only where two pools meet does a shorter history follow.
+    drawn = batches(sampler(pool_batches=4))
+    assert all((np.diff(LENGTHS[batch]) >= 0).all() for batch in drawn)
+
+
 def test_batches_do_not_come_in_the_order_of_their_lengths() -> None:
     means = [LENGTHS[batch].mean() for batch in batches(sampler(pool_batches=100))]
     assert means != sorted(means)

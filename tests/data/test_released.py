@@ -78,6 +78,8 @@ def test_missing_file_is_refused(folder: Path, suffix: str) -> None:
         pytest.param("valid.inter", "1\t2\t0\n", "1\t2\t0\n" * 2, "user 1 has 2 rows", id="twice"),
         pytest.param("valid.inter", "1\t2\t0", "1\t2\t5", "rows of user 1 are not", id="valid"),
         pytest.param("train.inter", "0\t0 1\t2", "0\t0 1\t9", "user 0 are not", id="prefix"),
+        pytest.param("train.inter", "0\t0 1\t2", "0\t9 1\t2", "user 0 are not", id="train history"),
+        pytest.param("valid.inter", "2 3 4\t5", "2 9 4\t5", "user 0 are not", id="valid history"),
         pytest.param("train.inter", "0\t0 1\t2\n", "", "rows of user 0 are not", id="gap"),
         pytest.param("text", "item-3\t", "item-3 ", r"line 4: .* expected id <tab>", id="text"),
     ],

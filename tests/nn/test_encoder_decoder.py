@@ -107,8 +107,13 @@ def test_a_row_without_tokens_and_queries_is_finite_and_leaves_the_others_alone(
 
 
 def test_both_inputs_are_dropped_in_training_only() -> None:
-    module = network(num_encoder_blocks=0, num_decoder_blocks=0, dropout_prob=0.5)
-    plain = module.query_norm(QUERIES)
-    dropped = decode(module)
-    assert {round(ratio, 4) for ratio in (dropped / plain).flatten().tolist()} == {0, 2}
-    torch.testing.assert_close(decode(module.eval()), plain)
+    module = network(dropout_prob=0.5)
+    received: list[Tensor] = []
+    for block in (module.encoder[0], module.decoder[0]):
+        block.register_forward_pre_hook(lambda _, inputs: received.append(inputs[0]))
+    decode(module)
+    decode(module.eval())
+    plain = [module.token_norm(TOKENS), module.query_norm(QUERIES)]
+    for dropped, hidden in zip(received[:2], plain, strict=True):
+        assert {round(ratio, 4) for ratio in (dropped / hidden).flatten().tolist()} == {0, 2}
+    torch.testing.assert_close(received[2:], plain)

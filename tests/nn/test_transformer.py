@@ -142,10 +142,10 @@ def test_dropout_acts_in_training_only(kind: str) -> None:
 
     def run(*, dropout_prob: float, training: bool) -> Tensor:
         if kind == "encoder":
-            block = encoder_block(dropout_prob=dropout_prob).train(training)
-            return block(tokens, valid_mask=valid_mask)
-        block = decoder_block(dropout_prob=dropout_prob).train(training)
-        return block(tokens, tokens, query_mask=valid_mask, context_mask=valid_mask)
+            encoder = encoder_block(dropout_prob=dropout_prob).train(training)
+            return encoder(tokens, valid_mask=valid_mask)
+        decoder = decoder_block(dropout_prob=dropout_prob).train(training)
+        return decoder(tokens, tokens, query_mask=valid_mask, context_mask=valid_mask)
 
     plain = run(dropout_prob=0.0, training=True)
     assert not run(dropout_prob=0.5, training=True).allclose(plain)

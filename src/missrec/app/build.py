@@ -52,6 +52,7 @@ def build_experiment(cfg: DictConfig) -> Experiment:
         cutoffs=list(cfg.metrics.cutoffs),
         filter_seen=cfg.metrics.filter_seen,
     )
+    _check_optimizer(module)
     return Experiment(datamodule, module, catalogue)
 
 
@@ -73,6 +74,15 @@ def _constructor(cfg: DictConfig, key: str) -> partial[Any]:
     # Ready parts go past Hydra, which would copy them and turn dataclasses into dicts.
     constructor: partial[Any] = instantiate(cfg[key], _partial_=True, _convert_="all")
     return constructor
+
+
+def _check_optimizer(module: RecommenderModule) -> None:
+    """Calls the optimizer once: its partial hides a mistake until it is called."""
+    try:
+        if any(parameter.requires_grad for parameter in module.parameters()):
+            module.configure_optimizers()
+    except TypeError as error:
+        raise ValueError(f"optimizer: {error}; see conf/optimizer/") from error
 
 
 def _feature_table(cfg: DictConfig, datamodule: SequenceDataModule) -> FeatureTable:

@@ -1,0 +1,47 @@
+"""Composes the project's own config for a tiny domain in a temporary folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+os.environ.setdefault("PROJECT_ROOT", str(ROOT))
+
+ALWAYS = (
+    "datamodule.batch_size=64",
+    "trainer.enable_progress_bar=false",
+    "~callbacks.progress_bar",
+    "trainer.accelerator=cpu",
+    "logger=csv",
+    "names.experiment=test",
+    "names.model=tiny",
+)
+OFFICE = (
+    "experiment=demo",
+    "data.sources.demo_office.num_users=60",
+    "data.sources.demo_office.num_items=40",
+    "model.embed_dim=8",
+)
+
+Compose = Callable[..., DictConfig]
+
+
+@pytest.fixture
+def compose_tiny(tmp_path: Path) -> Compose:
+    """`compose_tiny("seed=2", run="a")`: the config of a run in `tmp_path/logs/a`."""
+
+    def composed(*overrides: str, run: str = "run", base: tuple[str, ...] = OFFICE) -> DictConfig:
+        run_dir = tmp_path / "logs" / run
+        run_dir.mkdir(parents=True, exist_ok=True)
+
+        places = [f"paths.data_dir={tmp_path / 'data'}", f"run_dir={run_dir}"]
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            return compose("train", overrides=[*ALWAYS, *base, *places, *overrides])
+
+    return composed

@@ -1,0 +1,79 @@
+"""The doors as processes: what a user sees of a mistake."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from missrec.app.resume import resume_arguments
+
+pytestmark = pytest.mark.slow
+
+
+def door(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "src" / f"{name}.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("train", ["model.embed_dimm=3"], "embed_dimm"),
+        ("train", ["experiment=nowhere"], "nowhere"),
+        ("train", ["model.network.num_heads=7"], "num_heads (7) must divide"),
+        ("train", ["+model.depth=3"], "unexpected keyword argument 'depth'"),
+        ("train", ["optimizer.lr=fast"], "optimizer:"),
+        ("train", ["data=scientific", "paths.data_dir={tmp}/data"], "prepare.py data=scientific"),
+        ("train", ["resume={tmp}"], "config.yaml is missing"),
+        ("train", ["trainer.devices=2", "trainer.accelerator=cpu"], "not supported yet"),
+        ("prepare", ["data=scientific", "paths.shared_dir={tmp}/none"], "paths.shared_dir="),
+        ("evaluate", ["run={tmp}"], "must name the folder of a training run"),
+        ("evaluate", [], "run"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    tmp_path: Path, name: str, arguments: list[str], said: str
+) -> None:
+    places = [f"paths.log_dir={tmp_path}/logs"]
+    if not any("data_dir" in argument for argument in arguments):
+        places.append(f"paths.data_dir={tmp_path}/data")
+    result = door(name, *[a.format(tmp=tmp_path) for a in arguments], *places)
+    assert result.returncode == 2, result.stderr
+    last_line = result.stderr.strip().splitlines()[-1]
+    assert last_line.startswith("error: ")
+    assert said in last_line
+    assert "Traceback" not in result.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    result = door("evaluate", f"run={tmp_path}", "debug=true", f"paths.log_dir={tmp_path}/logs")
+    assert result.returncode != 0
+    assert "Traceback" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["train", "prepare", "evaluate"])
+def test_help_shows_an_example(name: str) -> None:
+    result = door(name, "--help")
+    assert result.returncode == 0
+    assert f"python src/{name}.py" in result.stdout
+
+
+def test_resume_takes_the_saved_config_and_the_same_folder(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "config.yaml").touch()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    arguments = resume_arguments([f"resume={tmp_path}", "trainer.max_epochs=5"])
+    assert arguments[:3] == [
+        f"--config-path={tmp_path}",
+        "--config-name=config",
+        f"hydra.run.dir={tmp_path}",
+    ]
+    assert arguments[-1] == "trainer.max_epochs=5"
+
+
+def test_arguments_without_resume_stay_as_they_are() -> None:
+    assert resume_arguments(["seed=1", "resume=null"]) == ["seed=1", "resume=null"]

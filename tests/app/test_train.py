@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+from conftest import OFFICE, Compose
+from omegaconf import OmegaConf
+
+from missrec.app.evaluate import evaluate
+from missrec.app.train import train
+from missrec.metrics.ranking import ranking_metrics
+
+pytestmark = pytest.mark.slow
+
+
+def evaluation_config(run_dir: Path, data_dir: Path) -> Any:
+    return OmegaConf.create(
+        {
+            "run": str(run_dir),
+            "paths": {"data_dir": str(data_dir)},
+            "accelerator": "cpu",
+            "shown": ["recall@10"],
+            "bucket_edges": [1, 5],
+        }
+    )
+
+
+def test_a_run_folder_records_what_ran_and_what_came_out(
+    compose_tiny: Compose, tmp_path: Path
+) -> None:
+    metrics = train(compose_tiny("trainer.max_epochs=2"))
+    run_dir = tmp_path / "logs" / "run"
+    assert json.loads((run_dir / "metrics.json").read_text()) == metrics
+    assert metrics["epochs"] == 2
+    assert metrics["stopped_early"] == 0
+    config = yaml.safe_load((run_dir / "config.yaml").read_text())
+    assert config["model"]["embed_dim"] == 8
+    assert "${" not in (run_dir / "config.yaml").read_text()
+    provenance = json.loads((run_dir / "provenance.json").read_text())
+    assert set(provenance) == {"python", "platform", "packages", "git"}
+
+    ranks = pl.read_parquet(run_dir / "test_ranks_demo_office.parquet")
+    assert len(ranks) == 60
+    from_ranks = ranking_metrics(ranks["rank"].to_torch(), cutoffs=[10, 50])
+    assert {f"test/{key}": value for key, value in from_ranks.items()}.items() <= metrics.items()
+
+
+def test_evaluate_gives_the_test_metrics_of_the_run_exactly(
+    compose_tiny: Compose, tmp_path: Path
+) -> None:
+    metrics = train(compose_tiny("trainer.max_epochs=3"))
+    run_dir = tmp_path / "logs" / "run"
+    report = evaluate(evaluation_config(run_dir, tmp_path / "data"))
+    assert report["metrics"] == {k: v for k, v in metrics.items() if k.startswith("test/")}
+    assert sum(bucket["test_users"] for bucket in report["buckets"]["demo_office"]) == 60
+    assert (run_dir / "evaluation" / "popularity_demo_office.png").stat().st_size > 0
+
+
+def test_a_model_without_parameters_is_ranked_without_training(
+    compose_tiny: Compose, tmp_path: Path
+) -> None:
+    sizes = [override for override in OFFICE if override.startswith("data.")]
+    base = ("experiment=demo_most_popular", *sizes)
+    metrics = train(compose_tiny(base=base))
+    report = evaluate(evaluation_config(tmp_path / "logs" / "run", tmp_path / "data"))
+    assert "epochs" not in metrics
+    assert report["metrics"]["test/recall@10"] == metrics["test/recall@10"] > 0
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(compose_tiny: Compose) -> None:
+    first = train(compose_tiny("trainer.max_epochs=2", run="a"))
+    again = train(compose_tiny("trainer.max_epochs=2", run="b"))
+    other = train(compose_tiny("trainer.max_epochs=2", "seed=2", run="c"))
+    assert first == again
+    assert first != other
+
+
+def test_a_run_resumed_from_its_last_checkpoint_equals_one_that_never_stopped(
+    compose_tiny: Compose, tmp_path: Path
+) -> None:
+    straight = train(compose_tiny("trainer.max_epochs=4", run="straight"))
+    train(compose_tiny("trainer.max_epochs=2", run="stopped"))
+    resume = f"resume={tmp_path / 'logs' / 'stopped'}"
+    resumed = train(compose_tiny("trainer.max_epochs=4", resume, run="stopped"))
+    assert resumed == straight
+
+
+def test_pretraining_mixes_domains_and_reports_their_mean(
+    compose_tiny: Compose, tmp_path: Path
+) -> None:
+    sizes = [
+        f"data.sources.demo_{name}.{key}"
+        for name in ("kitchen", "garden", "music")
+        for key in ("num_users=30", "num_items=25")
+    ]
+    base = ("experiment=pretrain", "model.embed_dim=8", *sizes)
+    metrics = train(compose_tiny("trainer.max_epochs=1", base=base))
+    by_domain = [metrics[f"test/demo_{name}/ndcg@10"] for name in ("kitchen", "garden", "music")]
+    assert metrics["test/ndcg@10"] == pytest.approx(sum(by_domain) / 3)
+    assert len(list((tmp_path / "logs" / "run").glob("test_ranks_*.parquet"))) == 3
+
+
+def test_a_wandb_run_is_offline_without_a_login_and_holds_the_metrics(
+    compose_tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    train(compose_tiny("trainer.max_epochs=1", "logger=wandb"))
+    (logged,) = (tmp_path / "logs" / "run" / "wandb").glob("offline-run-*/*.wandb")
+    content = logged.read_bytes()
+    assert b"val/ndcg@10" in content
+    assert b"interests/live" in content
