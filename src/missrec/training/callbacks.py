@@ -78,5 +78,7 @@ class Throughput(Callback):
         if trainer.is_last_batch:
             elapsed = time.perf_counter() - self._start
             rate = self._num_sequences / elapsed
-            pl_module.log_dict({"train/sequences_per_sec": rate}, on_step=False, on_epoch=True)
-            pl_module.log("seq/s", rate, on_step=True, on_epoch=False, prog_bar=True, logger=False)
+            pl_module.log(
+                "train/sequences_per_sec", rate, on_step=False, on_epoch=True, batch_size=1
+            )
+            pl_module.log("seq/s", rate, on_step=True, prog_bar=True, logger=False, batch_size=1)

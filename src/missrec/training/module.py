@@ -50,7 +50,7 @@ class RecommenderModule(LightningModule):
         self.target_ranks: list[TargetRanks] = []
         self.metrics: dict[str, float] = {}
         self._candidates: list[Any] = []
-        self._random_state: Tensor | None = None
+        self._random_state: list[Tensor] | None = None
 
     @property
     def _recommender(self) -> Recommender:
@@ -58,7 +58,7 @@ class RecommenderModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the state of the random numbers: a resumed run draws what it would have drawn."""
-        checkpoint["random_state"] = torch.get_rng_state()
+        checkpoint["random_state"] = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the state until training starts; what is drawn before does not count."""
@@ -67,7 +67,8 @@ class RecommenderModule(LightningModule):
     def on_train_start(self) -> None:
         """Continues the random numbers of a resumed run."""
         if self._random_state is not None:
-            torch.set_rng_state(self._random_state)
+            torch.set_rng_state(self._random_state[0])
+            torch.cuda.set_rng_state_all(self._random_state[1 : 1 + torch.cuda.device_count()])
             self._random_state = None
 
     def training_step(self, batch: SequenceBatch, batch_index: int) -> Tensor:
