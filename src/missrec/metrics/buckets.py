@@ -29,6 +29,8 @@ class Bucket(NamedTuple):
     @property
     def label(self) -> str:
         """Such as `0 (cold)`, `1-4` or `50+`."""
+        if self.highest == self.lowest > 0:
+            return str(self.lowest)
         if self.highest == 0:
             return "0 (cold)"
         return f"{self.lowest}+" if self.highest is None else f"{self.lowest}-{self.highest}"
