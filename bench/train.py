@@ -78,10 +78,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2, help="trimmed epochs (default 2)")
     parser.add_argument("--padded-batches", type=int, default=2, help="padded batches a repeat")
     parser.add_argument("--out", type=Path, default=ROOT / "logs" / "bench" / "train.json")
+    parser.add_argument("--threads", type=int, default=1, help="on shared cores two only wait")
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
 
     trimmed, padded = Variant(arguments.data), Variant(arguments.data, *PADDED)
-    trimmed.sequences_per_sec(trimmed.batches[:2])  # warm-up
+    for variant in (trimmed, padded):  # warm-up
+        variant.sequences_per_sec(variant.batches[:1])
     rates: dict[str, list[float]] = {"trimmed": [], "padded": []}
     chosen = np.linspace(0, len(padded.batches) - 2, arguments.padded_batches, dtype=int)
     for _ in range(arguments.repeats):
