@@ -46,7 +46,7 @@ bench: setup ## speed and memory, as ratios measured in one run
 	$(BIN)/python bench/train.py
 
 lock: ## pin the newest versions that pyproject.toml allows
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header \
 		--annotation-style line --extra dev --extra cpu --upgrade pyproject.toml -o requirements.lock
 
 clean: ## remove .venv and caches; data/ and logs/ stay
