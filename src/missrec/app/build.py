@@ -79,7 +79,7 @@ def _constructor(cfg: DictConfig, key: str) -> partial[Any]:
 def _check_optimizer(module: RecommenderModule) -> None:
     """Calls the optimizer once: its partial hides a mistake until it is called."""
     try:
-        if any(parameter.requires_grad for parameter in module.parameters()):
+        if module.learns:
             module.configure_optimizers()
     except TypeError as error:
         raise ValueError(f"optimizer: {error}; see conf/optimizer/") from error

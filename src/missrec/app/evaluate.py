@@ -94,7 +94,7 @@ def best_checkpoint(run_dir: Path, experiment: Experiment) -> Path | None:
     Raises:
         FileNotFoundError: the run has none.
     """
-    if not any(parameter.requires_grad for parameter in experiment.module.parameters()):
+    if not experiment.module.learns:
         return None
     found = sorted((run_dir / CHECKPOINTS).glob("epoch_*.ckpt"))
     if not found:

@@ -90,7 +90,7 @@ def fit_and_rank(
     module, datamodule = experiment.module, experiment.datamodule
     best: str | None = None
     metrics: dict[str, float] = {}
-    if any(parameter.requires_grad for parameter in module.parameters()):
+    if module.learns:
         trainer.fit(module, datamodule=datamodule, ckpt_path=resume_from, weights_only=True)
         if trainer.interrupted:  # Lightning swallows Ctrl-C; an unfinished run has no test
             raise KeyboardInterrupt

@@ -30,17 +30,17 @@ def read_index_file(path: Path) -> list[str]:
         ValueError: a row is not `id <tab> index`, or the indices are not 0..n-1, each once.
     """
     key_of_index: dict[int, str] = {}
-    index_of_key: dict[str, int] = {}
+    keys: set[str] = set()
     for number, line in enumerate(read_lines(path), start=1):
         key, tab, index = line.rpartition("\t")
         if not tab or not index.isdecimal():
             raise ValueError(f"{path}, line {number}: found {line[:80]!r}, expected id <tab> index")
         if int(index) in key_of_index:
             raise ValueError(f"{path}, line {number}: index {index} occurs twice")
-        if key in index_of_key:
+        if key in keys:
             raise ValueError(f"{path}, line {number}: {key!r} occurs twice")
         key_of_index[int(index)] = key
-        index_of_key[key] = int(index)
+        keys.add(key)
     if sorted(key_of_index) != list(range(len(key_of_index))):
         raise ValueError(
             f"{path}: the {len(key_of_index)} indices are not 0..{len(key_of_index) - 1}; "

@@ -53,6 +53,11 @@ class RecommenderModule(LightningModule):
         self._random_state: list[Tensor] | None = None
 
     @property
+    def learns(self) -> bool:
+        """Whether there is anything to train."""
+        return any(parameter.requires_grad for parameter in self.parameters())
+
+    @property
     def _recommender(self) -> Recommender:
         return cast("Recommender", self.model)
 
