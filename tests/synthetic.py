@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from missrec.data.datamodule import SequenceDataModule
 from missrec.data.domain import PreparedDomain, write_domain
 from missrec.data.manifest import replace_folder
 from missrec.data.released import HEADER, ReleasedDomain
@@ -192,3 +193,26 @@ def released_source(folder: Path, **changes: Any) -> ReleasedDomain:
 
 def _write_lines(path: Path, lines: Sequence[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def sequence_datamodule(
+    folder: Path,
+    *,
+    max_seq_len: int = 50,
+    batch_size: int = 16,
+    eval_batch_size: int = 16,
+    pool_batches: int = 2,
+    seed: int = 1,
+) -> SequenceDataModule:
+    """The DataModule of one domain folder, trimmed, in this process."""
+    return SequenceDataModule(
+        folders=[str(folder)],
+        max_seq_len=max_seq_len,
+        batch_size=batch_size,
+        eval_batch_size=eval_batch_size,
+        pool_batches=pool_batches,
+        trim_padding=True,
+        num_workers=0,
+        pin_memory=False,
+        seed=seed,
+    )

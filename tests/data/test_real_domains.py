@@ -11,7 +11,7 @@ from missrec.data.datamodule import SequenceDataModule
 from missrec.data.domain import write_domain
 from missrec.data.statistics import DomainStatistics, domain_statistics
 from missrec.types import SequenceBatch
-from synthetic import SHARED_DATA, released_source
+from synthetic import SHARED_DATA, released_source, sequence_datamodule
 
 Row = tuple[int, tuple[int, ...], int]
 
@@ -32,16 +32,8 @@ def domain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     prepared = released_source(released, name=name, feature_dims=dims).read()
     folder = tmp_path_factory.mktemp(name)
     write_domain(folder, prepared)
-    datamodule = SequenceDataModule(
-        folders=[str(folder)],
-        max_seq_len=50,
-        batch_size=512,
-        eval_batch_size=512,
-        pool_batches=50,
-        trim_padding=True,
-        num_workers=0,
-        pin_memory=False,
-        seed=0,
+    datamodule = sequence_datamodule(
+        folder, batch_size=512, eval_batch_size=512, pool_batches=50, seed=0
     )
     datamodule.setup()
     return RealDomain(released, domain_statistics(prepared), datamodule)

@@ -12,7 +12,6 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from missrec.data.datamodule import SequenceDataModule
 from missrec.interests.index import InterestIndex
 from missrec.models.missrec import MISSRec
 from missrec.models.most_popular import MostPopular
@@ -28,6 +27,7 @@ from synthetic import (
     prepared_domain,
     random_sequences,
     sequence_batch,
+    sequence_datamodule,
     text_and_image,
     write_domain_folder,
 )
@@ -194,17 +194,7 @@ def fit_from_scratch_or_resume(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """State of the module and metrics after a run from its start or from its last checkpoint."""
     seed_everything(1, verbose=False)
-    datamodule = SequenceDataModule(
-        folders=[str(folder)],
-        max_seq_len=10,
-        batch_size=16,
-        eval_batch_size=16,
-        pool_batches=2,
-        trim_padding=True,
-        num_workers=0,
-        pin_memory=False,
-        seed=1,
-    )
+    datamodule = sequence_datamodule(folder, max_seq_len=10)
     module = lightning_module(missrec(dropout_prob=dropout_prob))
     checkpoint = ModelCheckpoint(
         dirpath=checkpoints, monitor="val/ndcg@10", mode="max", save_top_k=1, save_last=True

@@ -12,10 +12,15 @@ from pytorch_lightning import Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from missrec.data.datamodule import SequenceDataModule
 from missrec.training.module import RecommenderModule
 from missrec.types import DomainSpan, SequenceBatch, TrainingLoss
-from synthetic import prepared_domain, random_sequences, sequence_batch, write_domain_folder
+from synthetic import (
+    prepared_domain,
+    random_sequences,
+    sequence_batch,
+    sequence_datamodule,
+    write_domain_folder,
+)
 
 FIRST, SECOND = DomainSpan("first", 1, 3), DomainSpan("second", 4, 6)
 NUM_ITEMS = 30
@@ -165,16 +170,8 @@ def naive_ndcg(model: HistoryScores, sequences: list[list[int]], *, k: int) -> f
 def test_ndcg_of_validation_and_test_is_the_naive_one(tmp_path: Path) -> None:
     sequences = random_sequences(num_users=25, num_items=NUM_ITEMS)
     prepared = prepared_domain(sequences, num_items=NUM_ITEMS)
-    datamodule = SequenceDataModule(
-        folders=[str(write_domain_folder(tmp_path / "tiny", prepared))],
-        max_seq_len=50,
-        batch_size=8,
-        eval_batch_size=7,
-        pool_batches=2,
-        trim_padding=True,
-        num_workers=0,
-        pin_memory=False,
-        seed=1,
+    datamodule = sequence_datamodule(
+        write_domain_folder(tmp_path / "tiny", prepared), batch_size=8, eval_batch_size=7
     )
     datamodule.setup()
     model = HistoryScores()
