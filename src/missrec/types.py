@@ -7,6 +7,7 @@ Dimensions, the same everywhere:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
@@ -108,3 +109,16 @@ class DiscoversInterests(Protocol):
 
     def refresh_interests(self) -> InterestReport:
         """Clusters the item tokens again and replaces prototypes and assignment in place."""
+
+
+@runtime_checkable
+class Transferable(Protocol):
+    """A model whose weights serve in another domain (MISSRec 3.6).
+
+    Attributes:
+        domain_bound: names of the state that belongs to the items of one domain.
+        feature_bound: names of the modules whose shape follows the raw features.
+    """
+
+    domain_bound: Sequence[str]
+    feature_bound: Sequence[str]

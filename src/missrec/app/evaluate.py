@@ -9,9 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
 from missrec.app.build import Experiment, build_experiment
-from missrec.app.resume import CHECKPOINTS
 from missrec.app.tracking import save_ranks, write_json
 from missrec.app.train import quiet_lightning, split_metrics
+from missrec.app.transfer import best_checkpoint
 from missrec.metrics.buckets import Bucket, popularity_buckets
 from missrec.reporting.figures import popularity_figure
 from missrec.reporting.tables import print_buckets, print_metrics
@@ -44,7 +44,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         enable_model_summary=False,
         default_root_dir=str(run_dir),
     )
-    _rank(experiment, trainer, checkpoint=best_checkpoint(run_dir, experiment))
+    checkpoint = best_checkpoint(run_dir) if experiment.module.learns else None
+    _rank(experiment, trainer, checkpoint=checkpoint)
     metrics = experiment.module.metrics
     print_metrics(run_cfg.names.run, {"test": split_metrics(metrics, "test")}, cfg.shown)
 
@@ -86,23 +87,6 @@ def read_run_config(run_dir: Path, *, data_dir: Path) -> DictConfig:
     merged = OmegaConf.merge(saved, moved)
     assert isinstance(merged, DictConfig)
     return merged
-
-
-def best_checkpoint(run_dir: Path, experiment: Experiment) -> Path | None:
-    """The checkpoint that validation chose; None for a model without parameters.
-
-    Raises:
-        FileNotFoundError: the run has none.
-    """
-    if not experiment.module.learns:
-        return None
-    found = sorted((run_dir / CHECKPOINTS).glob("epoch_*.ckpt"))
-    if not found:
-        raise FileNotFoundError(
-            f"{run_dir / CHECKPOINTS} holds no epoch_*.ckpt; train the run to the end of an epoch "
-            f"first: python src/train.py resume={run_dir}"
-        )
-    return found[-1]
 
 
 def _rank(experiment: Experiment, trainer: Trainer, *, checkpoint: Path | None) -> None:

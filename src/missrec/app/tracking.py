@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -73,14 +74,22 @@ def wandb_logger(
     )
 
 
-def record_provenance(run_dir: Path, cfg: DictConfig) -> None:
-    """Writes the resolved config, package versions and the git commit into the run folder."""
+def record_provenance(run_dir: Path, cfg: DictConfig, *, pretrained: Path | None) -> None:
+    """Writes the resolved config and where all else came from into the run folder.
+
+    Args:
+        run_dir: made if need be.
+        cfg: of the run.
+        pretrained: the checkpoint that the run started from.
+    """
+    run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
     provenance = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: version(name) for name in _PACKAGES},
         "git": _git_state(Path(cfg.paths.root_dir)),
+        "pretrained": None if pretrained is None else _fingerprint(pretrained),
     }
     write_json(run_dir / "provenance.json", provenance)
 
@@ -111,6 +120,11 @@ def write_json(path: Path, content: Any) -> None:
     draft = path.with_suffix(".json.draft")
     draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     draft.rename(path)
+
+
+def _fingerprint(path: Path) -> dict[str, str]:
+    with path.open("rb") as content:
+        return {"path": str(path), "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
 
 
 def _git_state(root: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from missrec.app.build import Experiment, build, build_experiment
 from missrec.app.prepare import prepare_missing
 from missrec.app.resume import LAST_CHECKPOINT
 from missrec.app.tracking import close_loggers, record_provenance, save_ranks, write_json
+from missrec.app.transfer import compose_pretraining, pretrained_checkpoint, start_from
 from missrec.reporting.tables import print_metrics
 
 _log = logging.getLogger(__name__)
@@ -34,12 +35,15 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """
     run_dir = Path(cfg.run_dir)
     quiet_lightning()
+    source = _pretrained(cfg)
     if cfg.seed is not None:
         seed_everything(cfg.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision(cfg.matmul_precision)
     prepare_missing(cfg)
     experiment = build_experiment(cfg)
-    record_provenance(run_dir, cfg)
+    if source is not None:
+        start_from(source, experiment.module.model, trainable=cfg.freeze.trainable)
+    record_provenance(run_dir, cfg, pretrained=source)
     trainer = build_trainer(cfg)
     _log.info("run folder: %s", run_dir)
     try:
@@ -58,13 +62,25 @@ def train(cfg: DictConfig) -> dict[str, float]:
     return metrics
 
 
+def _pretrained(cfg: DictConfig) -> Path | None:
+    """The checkpoint to start from, pre-training first where the config asks for it."""
+    if cfg.pretraining:
+        stage = compose_pretraining(cfg)
+        if not (Path(stage.run_dir) / "metrics.json").is_file():
+            train(stage)
+        return pretrained_checkpoint(stage.run_dir)
+    return pretrained_checkpoint(cfg.pretrained) if cfg.pretrained else None
+
+
 def build_trainer(cfg: DictConfig) -> Trainer:
     """The Lightning trainer with the callbacks and loggers of the config.
 
     Raises:
         ValueError: the config asks for several processes.
     """
-    callbacks: list[Callback] = [build(cfg.callbacks, str(key)) for key in cfg.callbacks]
+    callbacks: list[Callback] = [
+        build(cfg.callbacks, str(key)) for key, chosen in cfg.callbacks.items() if chosen
+    ]
     loggers = [build(cfg.logger, str(key)) for key in cfg.logger]
     trainer: Trainer = build(
         cfg, "trainer", callbacks=callbacks, logger=loggers, default_root_dir=cfg.run_dir
@@ -126,7 +142,7 @@ def quiet_lightning() -> None:
 def _ending(trainer: Trainer) -> dict[str, float]:
     stopping = trainer.early_stopping_callback
     stopped_early = isinstance(stopping, EarlyStopping) and stopping.stopped_epoch > 0
-    if not stopped_early:
+    if isinstance(stopping, EarlyStopping) and not stopped_early:
         _log.warning(
             "training reached max_epochs (%s) before early stopping: it may not have converged",
             trainer.max_epochs,

@@ -30,17 +30,25 @@ class DensityPeaks(NamedTuple):
 
 
 def density_peaks(
-    tokens: Tensor, *, num_neighbors: int, num_peaks: int, block_bytes: int
+    tokens: Tensor,
+    *,
+    num_neighbors: int,
+    include_self: bool,
+    break_ties: bool,
+    num_peaks: int,
+    block_bytes: int,
 ) -> DensityPeaks:
     """Density peaks of the tokens and the nearest peak of each (MISSRec Eq. 3-4, section 3.3.1).
 
-    Distances are computed in row blocks, so that no T x T matrix exists. Ties are broken by
-    index: of two tokens with equal density the one with the lower index counts as denser, so of
-    exact duplicates only one can be a peak; equal rho x delta and equal distances likewise.
+    Distances are computed in row blocks, so that no T x T matrix exists. Equal rho x delta and
+    equal distances are ordered by index.
 
     Args:
         tokens: (T, D) floating point.
-        num_neighbors: k of Eq. 3, the token itself excluded; 1 <= k <= T - 1.
+        num_neighbors: k of Eq. 3; at most T - 1, or T with `include_self`.
+        include_self: the token itself is the first of its k neighbours, at distance 0.
+        break_ties: of two tokens with equal density the one with the lower index counts as
+            denser, so of exact duplicates only one can be a peak; otherwise neither does.
         num_peaks: K, the number of prototypes; 1 <= K <= T.
         block_bytes: memory of one block of distances; the peak is about three times it.
 
@@ -48,10 +56,11 @@ def density_peaks(
         ValueError: num_neighbors or num_peaks is out of range, or a token is not finite.
     """
     num_tokens = len(tokens)
-    if not 1 <= num_neighbors < num_tokens:
+    num_others = num_neighbors - 1 if include_self else num_neighbors
+    most = num_tokens if include_self else num_tokens - 1
+    if not 1 <= num_neighbors <= most:
         raise ValueError(
-            f"num_neighbors ({num_neighbors}) must be in 1..{num_tokens - 1}, below the number "
-            "of tokens"
+            f"num_neighbors ({num_neighbors}) must be in 1..{most} with {num_tokens} tokens"
         )
     if not 1 <= num_peaks <= num_tokens:
         raise ValueError(f"num_peaks ({num_peaks}) must be in 1..{num_tokens}")
@@ -61,10 +70,11 @@ def density_peaks(
     centered = (tokens - tokens.mean(dim=0)).contiguous()
     block_rows = max(1, block_bytes // (tokens.element_size() * num_tokens))
 
-    log_density, neighbors = _density(
-        tokens, centered, num_neighbors=num_neighbors, block_rows=block_rows
+    squared_sum, neighbors = _nearest(tokens, centered, num_others, block_rows=block_rows)
+    log_density = -squared_sum / num_neighbors
+    separation = _separation(
+        tokens, centered, log_density, neighbors, break_ties=break_ties, block_rows=block_rows
     )
-    separation = _separation(tokens, centered, log_density, neighbors, block_rows=block_rows)
     peaks = (log_density + separation.log()).argsort(descending=True, stable=True)[:num_peaks]
     assignment = _assign(centered, peaks, separation, neighbors, block_bytes=block_bytes)
     return DensityPeaks(log_density, separation, peaks, assignment)
@@ -84,15 +94,20 @@ def _shifted_distances(rows: Tensor, columns: Tensor, half_squared: Tensor) -> T
     return torch.addmm(half_squared, rows, columns.T, alpha=-1)
 
 
-def _density(
-    tokens: Tensor, centered: Tensor, *, num_neighbors: int, block_rows: int
+def _nearest(
+    tokens: Tensor, centered: Tensor, num_others: int, *, block_rows: int
 ) -> tuple[Tensor, Tensor]:
-    """(T,) log density, and (T, kept) the nearest neighbours by rising (distance, index)."""
+    """Of each token, what its nearest others say.
+
+    Returns:
+        (T,) the sum of the squared distances to the `num_others` nearest other tokens, and
+        (T, kept) the nearest others by rising (distance, index).
+    """
     num_tokens = len(tokens)
     kept = min(_KEPT_NEIGHBORS, num_tokens - 1)
-    searched = max(kept, num_neighbors)
+    searched = max(kept, num_others)
     half_squared = _half_squared(centered)
-    log_density = tokens.new_empty(num_tokens)
+    squared_sum = tokens.new_empty(num_tokens)
     neighbors = torch.empty((num_tokens, kept), dtype=torch.int64, device=tokens.device)
     for block in _blocks(num_tokens, block_rows):
         distances = _shifted_distances(centered[block], centered, half_squared)  # (R, T)
@@ -105,18 +120,28 @@ def _density(
         squared, order = squared.sort(dim=1, stable=True)
         neighbors[block] = indices.gather(1, order)
         others = 2 * (nearest.values[:, kept:] + half_squared[block, None])
-        squared = torch.cat([squared, others.clamp_min(0)], dim=1)[:, :num_neighbors]
-        log_density[block] = -squared.mean(dim=1)
-    return log_density, neighbors
+        squared = torch.cat([squared, others.clamp_min(0)], dim=1)[:, :num_others]
+        squared_sum[block] = squared.sum(dim=1)
+    return squared_sum, neighbors
 
 
 def _separation(
-    tokens: Tensor, centered: Tensor, log_density: Tensor, neighbors: Tensor, *, block_rows: int
+    tokens: Tensor,
+    centered: Tensor,
+    log_density: Tensor,
+    neighbors: Tensor,
+    *,
+    break_ties: bool,
+    block_rows: int,
 ) -> Tensor:
     """(T,) distance to the nearest denser token; of the densest, to the farthest token (Eq. 4)."""
     by_density = log_density.argsort(descending=True, stable=True)
+    num_denser = torch.arange(len(tokens), device=tokens.device)
+    if not break_ties:
+        falls = log_density[by_density].diff().ne(0)
+        num_denser[1:] = num_denser[1:].where(falls, 0).cummax(dim=0).values
     density_rank = torch.empty_like(by_density)
-    density_rank[by_density] = torch.arange(len(tokens), device=tokens.device)
+    density_rank[by_density] = num_denser
 
     # The first denser one among the kept neighbours is the nearest denser token of all.
     is_denser = density_rank[neighbors] < density_rank[:, None]
@@ -137,8 +162,12 @@ def _separation(
         parent[rows] = by_density[distances.argmin(dim=1)]
     # By subtraction, so that the distance between duplicates is exactly 0.
     separation: Tensor = torch.linalg.vector_norm(tokens - tokens[parent], dim=1)
-    densest = by_density[0]
-    separation[densest] = torch.linalg.vector_norm(tokens - tokens[densest], dim=1).max()
+    densest = by_density[num_denser == 0]
+    for block in _blocks(len(densest), block_rows):
+        distances = torch.cdist(
+            tokens[densest[block]], tokens, compute_mode="donot_use_mm_for_euclid_dist"
+        )
+        separation[densest[block]] = distances.amax(dim=1)
     return separation
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from missrec.interests.dpc_knn import density_peaks
+from missrec.interests.clustering import Clustering
 from missrec.types import InterestReport
 
 NO_INTEREST = -1
@@ -51,10 +51,9 @@ class InterestIndex(nn.Module):
         present: Tensor,
         embed_dim: int,
         ratio: float,
-        num_neighbors: int,
-        mean_prototypes: bool,
+        clustering: Clustering,
         normalize_tokens: bool,
-        block_bytes: int,
+        padding_slot: bool,
     ) -> None:
         """Allocates the state.
 
@@ -62,27 +61,23 @@ class InterestIndex(nn.Module):
             present: (M, N + 1) bool, True where an item has a modality.
             embed_dim: D.
             ratio: K_c = ratio x number of tokens, in (0, 1].
-            num_neighbors: k of Eq. 3.
-            mean_prototypes: a prototype is the mean of its members, not the peak token itself.
+            clustering: finds the prototypes.
             normalize_tokens: cluster the tokens at unit length.
-            block_bytes: see `density_peaks`.
+            padding_slot: the interests of a batch have one empty slot more than the longest needs,
+                as in the released code, where padding is an interest of its own.
 
         Raises:
-            ValueError: ratio or num_neighbors is out of range.
+            ValueError: ratio is out of range, or no item has any modality.
         """
         super().__init__()
         num_tokens = int(present.sum())
         if not 0 < ratio <= 1:
             raise ValueError(f"ratio ({ratio}) must be in (0, 1]")
-        if not 1 <= num_neighbors < num_tokens:
-            raise ValueError(
-                f"num_neighbors ({num_neighbors}) must be in 1..{num_tokens - 1}, one less than "
-                f"the {num_tokens} item tokens"
-            )
-        self._num_neighbors = num_neighbors
-        self._mean_prototypes = mean_prototypes
+        if not num_tokens:
+            raise ValueError("no item has a feature of these modalities; there are no tokens")
+        self._clustering = clustering
         self._normalize_tokens = normalize_tokens
-        self._block_bytes = block_bytes
+        self._padding_slots = int(padding_slot)
         num_interests = max(1, round(ratio * num_tokens))
         self.register_buffer("_present", present, persistent=False)
         self.register_buffer("prototypes", torch.zeros(num_interests, embed_dim))
@@ -101,24 +96,15 @@ class InterestIndex(nn.Module):
         tokens = item_tokens[self._present]  # (T, D)
         if self._normalize_tokens:
             tokens = F.normalize(tokens, dim=-1)
-        result = density_peaks(
-            tokens,
-            num_neighbors=self._num_neighbors,
-            num_peaks=len(self.prototypes),
-            block_bytes=self._block_bytes,
-        )
-        sizes = result.assignment.bincount(minlength=len(self.prototypes))
-        prototypes = tokens[result.peaks]
-        if self._mean_prototypes:
-            prototypes = torch.zeros_like(prototypes).index_add_(0, result.assignment, tokens)
-            prototypes /= sizes[:, None].clamp_min(1)
+        prototypes, assignment = self._clustering(tokens, num_clusters=len(self.prototypes))
+        sizes = assignment.bincount(minlength=len(self.prototypes))
         drift = 0.0
         if self.num_refreshes > 0:
             before = self.prototypes[self.interest_of_item[self._present]]
-            now = prototypes[result.assignment]
+            now = prototypes[assignment]
             drift = float((1 - F.cosine_similarity(before, now)).mean())
         self.prototypes.copy_(prototypes)
-        self.interest_of_item[self._present] = result.assignment
+        self.interest_of_item[self._present] = assignment
         self.num_refreshes += 1
         return InterestReport(num_live=int((sizes > 0).sum()), drift=drift)
 
@@ -135,6 +121,7 @@ class InterestIndex(nn.Module):
         distinct = interests.masked_fill(is_repeat, NO_INTEREST).sort(dim=1, descending=True).values
         num_distinct = int((distinct != NO_INTEREST).sum(dim=1).max())
         distinct = distinct[:, : max(1, num_distinct)]  # (B, K)
+        distinct = F.pad(distinct, (0, self._padding_slots), value=NO_INTEREST)
         valid_mask = distinct != NO_INTEREST
         embeddings = self.prototypes[distinct.clamp_min(0)] * valid_mask[..., None]
         return InterestTokens(embeddings, valid_mask)

@@ -9,11 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from missrec.interests.index import InterestIndex, InterestTokens
-from missrec.nn.encoder_decoder import Decoded, EncoderDecoder
-from missrec.nn.fusion import DynamicFusion
-from missrec.nn.pooling import masked_mean
-from missrec.objectives.orthogonality import orthogonality
+from missrec.interests.index import InterestIndex
+from missrec.nn.dropout import Dropout
+from missrec.nn.sequence_networks import EncodedSequence, ItemTokens
 from missrec.objectives.ranking import RankingObjective
 from missrec.types import Catalogue, InterestReport, SequenceBatch, TrainingLoss
 
@@ -24,11 +22,13 @@ class ItemEmbeddings(NamedTuple):
     """Items as the model sees them.
 
     Attributes:
+        item_ids: (U,) the items.
         tokens: (M, U, D) adapted features x^m; zeros where the item lacks the modality.
         present: (M, U) bool, True where the item has the modality.
         ids: (U, D) id embeddings z; None in the inductive setting.
     """
 
+    item_ids: Tensor
     tokens: Tensor
     present: Tensor
     ids: Tensor | None
@@ -36,11 +36,13 @@ class ItemEmbeddings(NamedTuple):
     def select(self, index: Tensor) -> ItemEmbeddings:
         """The items at `index` (C,)."""
         ids = None if self.ids is None else self.ids[index]
-        return ItemEmbeddings(self.tokens[:, index], self.present[:, index], ids)
+        return ItemEmbeddings(
+            self.item_ids[index], self.tokens[:, index], self.present[:, index], ids
+        )
 
 
 class MISSRec(nn.Module):
-    """The paper's model.
+    """The paper's model; its settings and components also make the authors' public code.
 
     **Source**: MISSRec, sections 3.2-3.6, equations 1-10.
     **Differs**: u, x and xi are taken at unit length before any inner product, which the
@@ -48,89 +50,137 @@ class MISSRec(nn.Module):
     vote of one; the fused candidate v_k is never built, only its score (Eq. 2).
     """
 
+    feature_bound = ("adapters",)
+
     def __init__(
         self,
         *,
         catalogue: Catalogue,
-        embed_dim: int,
+        embed_dim: int | None,
         max_seq_len: int,
         adapter: Callable[[int, int], nn.Module],
-        network: Callable[..., EncoderDecoder],
+        network: Callable[..., nn.Module],
         interests: Callable[..., InterestIndex],
-        fusion: DynamicFusion,
+        fusion: Callable[..., nn.Module],
         objective: RankingObjective,
+        temperature: float,
+        orthogonality: Callable[[Tensor, Tensor], Tensor],
         orthogonality_weight: float,
+        contrast: Callable[[Tensor, Tensor], Tensor],
+        contrast_weight: float,
+        feature_dropout_prob: float,
         item_ids: bool,
         normalize_ids: bool,
+        modality_weight: float,
+        id_weight: float,
         positions_from_end: bool,
+        missing_as_zeros: bool,
     ) -> None:
         """Builds the parts that depend on the catalogue.
 
         Args:
             catalogue: the items of the run.
-            embed_dim: D.
+            embed_dim: D; None takes the width of the first modality's features.
             max_seq_len: longest history, L.
             adapter: (F, D) -> module, called once per modality.
             network: the sequence network without its width.
             interests: the interest index without the catalogue's tokens and the width.
-            fusion: of the modality scores of a candidate.
+            fusion: of the modality scores of a candidate, without the number of items.
             objective: the sequence-item loss.
+            temperature: tau; scores are divided by it in the sequence-item loss.
+            orthogonality: the regularisation of what the network calls interests.
             orthogonality_weight: gamma of Eq. 7 and 8.
+            contrast: the sequence-sequence loss of two views.
+            contrast_weight: lambda of Eq. 7; 0 reads each sequence once, without the loss.
+            feature_dropout_prob: of the features of the histories in training (3.2.2).
             item_ids: transductive (Eq. 10) rather than inductive (Eq. 9).
             normalize_ids: take z at unit length in the score.
+            modality_weight: of the fused score beside the ids.
+            id_weight: of <u, z>.
             positions_from_end: position 0 is the most recent item, not the oldest.
+            missing_as_zeros: a missing feature is a zero vector that passes the adapter, as in
+                the released code, rather than no token.
+
+        Raises:
+            ValueError: temperature is not above 0.
         """
         super().__init__()
-        self._max_seq_len = max_seq_len
+        if not temperature > 0:
+            raise ValueError(f"temperature ({temperature}) must be above 0")
+        self._temperature = temperature
         self._orthogonality_weight = orthogonality_weight
+        self._contrast_weight = contrast_weight
         self._normalize_ids = normalize_ids
+        self._modality_weight = modality_weight
+        self._id_weight = id_weight
         self._positions_from_end = positions_from_end
+        self._missing_as_zeros = missing_as_zeros
+        self._augments = feature_dropout_prob > 0
         self._num_items = catalogue.num_items
         self.features = catalogue.features
+        width = self.features.dims[0] if embed_dim is None else embed_dim
+        self.feature_dropout = Dropout(feature_dropout_prob)
         self.adapters = nn.ModuleDict(
             {
-                modality: adapter(dim, embed_dim)
+                modality: adapter(dim, width)
                 for modality, dim in zip(self.features.modalities, self.features.dims, strict=True)
             }
         )
-        self.positions = nn.Embedding(max_seq_len, embed_dim)
-        self.network = network(embed_dim=embed_dim)
+        self.positions = nn.Embedding(max_seq_len, width)
+        self.network = network(embed_dim=width)
         self.interests = interests(
-            present=self.features.present(torch.arange(self._num_items + 1)), embed_dim=embed_dim
+            present=self.features.present(torch.arange(self._num_items + 1)), embed_dim=width
         )
-        self.fusion = fusion
+        self.fusion = fusion(num_items=self._num_items)
         if self.features.num_modalities == 1:
             self.fusion.requires_grad_(False)  # alpha has nothing to weigh
         self.objective = objective
+        self.orthogonality = orthogonality
+        self.contrast = contrast
         self.item_embeddings: nn.Embedding | None = None
         if item_ids:
-            self.item_embeddings = nn.Embedding(self._num_items + 1, embed_dim, padding_idx=0)
+            self.item_embeddings = nn.Embedding(self._num_items + 1, width, padding_idx=0)
             nn.init.normal_(self.item_embeddings.weight, std=_ID_STD)
             nn.init.zeros_(self.item_embeddings.weight[0])
         nn.init.normal_(self.positions.weight, std=_ID_STD)
 
+    @property
+    def domain_bound(self) -> tuple[str, ...]:
+        """What a transfer leaves behind: ids, interests, and an alpha for each item."""
+        per_item = [f"fusion.{name}" for name, p in self.fusion.named_parameters() if p.ndim]
+        return ("item_embeddings", "interests", *per_item)
+
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
-        """The sequence-item loss plus gamma times the orthogonality (MISSRec Eq. 8)."""
+        """Sequence-item loss, gamma x orthogonality, lambda x sequence-sequence loss (Eq. 7, 8)."""
         candidate_ids = self.objective.candidate_ids(batch.target_ids, num_items=self._num_items)
-        # Each item of the batch, in a history or a candidate, passes the adapters once.
+        # Each item of the batch, in a history or a candidate, passes the adapters once a view.
         unique_ids, inverse = torch.unique(
             torch.cat([batch.item_ids.flatten(), candidate_ids]), return_inverse=True
         )
         history, candidates = inverse.split([batch.item_ids.numel(), len(candidate_ids)])
         items = self._embed(unique_ids)
-        decoded = self._decode(items, history.view_as(batch.item_ids), batch)
-        scores = self.score(_sequence_embedding(decoded), _as_candidates(items.select(candidates)))
-        ranking = self.objective(scores, torch.searchsorted(candidate_ids, batch.target_ids))
-        orthogonal = orthogonality(*decoded)
-        return TrainingLoss(
-            ranking + self._orthogonality_weight * orthogonal,
-            {"ranking": ranking.detach(), "orthogonality": orthogonal.detach()},
+        history = history.view_as(batch.item_ids)
+        sequence = self._read(self._view(items), history, batch)
+        user = F.normalize(sequence.sequence, dim=-1)
+        scores = self.score(user, _as_candidates(items.select(candidates)))
+        ranking = self.objective(
+            scores / self._temperature, torch.searchsorted(candidate_ids, batch.target_ids)
         )
+        orthogonal = self.orthogonality(sequence.interests, sequence.valid_mask)
+        total = ranking + self._orthogonality_weight * orthogonal
+        terms = {"ranking": ranking.detach(), "orthogonality": orthogonal.detach()}
+        if self._contrast_weight:
+            other = self._read(self._view(items), history, batch)
+            contrast = self.contrast(user, F.normalize(other.sequence, dim=-1))
+            total = total + self._contrast_weight * contrast
+            terms["contrast"] = contrast.detach()
+        return TrainingLoss(total, terms)
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, D) sequence embeddings u at unit length (MISSRec 3.4)."""
         unique_ids, history = torch.unique(batch.item_ids, return_inverse=True)
-        return _sequence_embedding(self._decode(self._embed(unique_ids), history, batch))
+        sequence = self._read(self._embed(unique_ids), history, batch)
+        return F.normalize(sequence.sequence, dim=-1)
 
     def candidates(self, item_ids: Tensor) -> ItemEmbeddings:
         """Items (C,) ready to be scored: tokens at unit length."""
@@ -144,55 +194,71 @@ class MISSRec(nn.Module):
             candidates: from `candidates`.
         """
         by_modality = torch.stack([encoded @ tokens.T for tokens in candidates.tokens])  # (M, B, C)
-        scores: Tensor = self.fusion(by_modality, candidates.present)
-        if candidates.ids is not None:
-            ids = F.normalize(candidates.ids, dim=-1) if self._normalize_ids else candidates.ids
-            scores = scores + encoded @ ids.T
-        return scores
+        scores: Tensor = self.fusion(by_modality, candidates.present, candidates.item_ids)
+        if candidates.ids is None:
+            return scores
+        ids = F.normalize(candidates.ids, dim=-1) if self._normalize_ids else candidates.ids
+        return self._modality_weight * scores + self._id_weight * (encoded @ ids.T)
+
+    def item_tokens(self) -> Tensor:
+        """(M, N + 1, D) adapted features of all items; only those that exist mean anything."""
+        all_ids = torch.arange(self._num_items + 1, device=self.positions.weight.device)
+        return self._embed(all_ids).tokens
 
     @torch.no_grad()
     def refresh_interests(self) -> InterestReport:
         """Clusters the current item tokens (MISSRec 3.3.1: before every training epoch)."""
         was_training = self.training
         self.eval()
-        all_ids = torch.arange(self._num_items + 1, device=self.positions.weight.device)
-        report = self.interests.refresh(self._embed(all_ids).tokens)
+        report = self.interests.refresh(self.item_tokens())
         self.train(was_training)
         return report
 
-    def _embed(self, item_ids: Tensor) -> ItemEmbeddings:
-        """Items (U,), which may include padding."""
-        present = self.features.present(item_ids)
+    def _embed(self, item_ids: Tensor, *, augment: bool = False) -> ItemEmbeddings:
+        """Items (U,), which may include padding; `augment` draws a dropout of the features."""
+        exists = self.features.present(item_ids)
         tokens = []
         for modality, adapter in enumerate(self.adapters.values()):
             # Only real features pass an adapter: its bias is no feature of a missing image.
-            index = present[modality].nonzero().squeeze(1)
-            adapted = adapter(self.features.lookup(modality, item_ids[index]))
-            empty = adapted.new_zeros(len(item_ids), adapted.shape[-1])
-            tokens.append(empty.index_copy(0, index, adapted))
+            index = exists[modality].nonzero().squeeze(1)
+            features = self.features.lookup(modality, item_ids[index])
+            if augment:
+                features = self.feature_dropout(features)
+            if self._missing_as_zeros:
+                tokens.append(adapter(_rows(features, index, len(item_ids))))
+            else:
+                tokens.append(_rows(adapter(features), index, len(item_ids)))
+        present = torch.ones_like(exists) if self._missing_as_zeros else exists
         ids = None if self.item_embeddings is None else self.item_embeddings(item_ids)
-        return ItemEmbeddings(torch.stack(tokens), present, ids)
+        return ItemEmbeddings(item_ids, torch.stack(tokens), present, ids)
 
-    def _decode(self, items: ItemEmbeddings, history: Tensor, batch: SequenceBatch) -> Decoded:
-        """Context encoder and interest-aware decoder.
+    def _view(self, items: ItemEmbeddings) -> ItemEmbeddings:
+        """The items as one reading of the histories sees them: augmented anew (MISSRec 3.2.2)."""
+        if not (self.training and self._augments):
+            return items
+        return self._embed(items.item_ids, augment=True)
+
+    def _read(
+        self, items: ItemEmbeddings, history: Tensor, batch: SequenceBatch
+    ) -> EncodedSequence:
+        """The sequence network over the histories.
 
         Args:
             items: the items of the batch.
             history: (B, L) index into `items`.
             batch: for its ids.
         """
-        sources = items.tokens if items.ids is None else items.tokens + items.ids
-        tokens = torch.stack([F.embedding(history, source) for source in sources], dim=1)
-        tokens = tokens + self.positions(self._position_ids(batch))[:, None]  # (B, M, L, D)
-        token_mask = items.present[:, history].transpose(0, 1)  # (B, M, L)
-        interests: InterestTokens = self.interests(batch.item_ids)
-        decoded: Decoded = self.network(
-            tokens.flatten(1, 2),
-            interests.embeddings,
-            token_mask=token_mask.flatten(1),
-            query_mask=interests.valid_mask,
+        shared = self.positions(self._position_ids(batch))  # (B, L, D)
+        if items.ids is not None:
+            shared = shared + F.embedding(history, items.ids)
+        tokens = ItemTokens(
+            modalities=torch.stack([F.embedding(history, part) for part in items.tokens], dim=1),
+            present=items.present[:, history].transpose(0, 1) & batch.valid_mask[:, None],
+            shared=shared,
+            valid_mask=batch.valid_mask,
         )
-        return decoded
+        encoded: EncodedSequence = self.network(tokens, self.interests(batch.item_ids))
+        return encoded
 
     def _position_ids(self, batch: SequenceBatch) -> Tensor:
         """(B, L), one per item: its tokens of all modalities share it (MISSRec 3.4.1)."""
@@ -203,10 +269,10 @@ class MISSRec(nn.Module):
         return (lengths - 1 - steps).clamp_min(0)
 
 
-def _sequence_embedding(decoded: Decoded) -> Tensor:
-    """(B, D) u, the mean of the decoded interests at unit length."""
-    return F.normalize(masked_mean(decoded.embeddings, decoded.valid_mask), dim=-1)
-
-
 def _as_candidates(items: ItemEmbeddings) -> ItemEmbeddings:
     return items._replace(tokens=F.normalize(items.tokens, dim=-1))
+
+
+def _rows(values: Tensor, index: Tensor, num_rows: int) -> Tensor:
+    """(U, ...) zeros with `values` in the rows `index`."""
+    return values.new_zeros(num_rows, values.shape[-1]).index_copy(0, index, values)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from missrec.nn.dropout import Dropout
+
+_INIT_STD = 0.02
+_NOISE_FLOOR = 0.01
 
 
 class LinearAdapter(nn.Linear):
@@ -34,3 +41,66 @@ class BottleneckAdapter(nn.Module):
         """(P, D) from (P, F)."""
         projected = self.project(features)
         return projected + self.up(self.activation(self.down(projected)))  # type: ignore[no-any-return]
+
+
+class MixtureOfExpertsAdapter(nn.Module):
+    """Mixture of experts, each a parametric whitening, behind a noisy gate over all of them.
+
+    **Source**: Hou et al. 2022, UniSRec section 2.1.2 and its public code: an expert is
+    (dropout(f) - b) W, the gate softmax(f W_g + noise), the noise of training scaled by
+    softplus(f W_n).
+    """
+
+    def __init__(
+        self, feature_dim: int, embed_dim: int, *, num_experts: int, dropout_prob: float
+    ) -> None:
+        """F -> D through `num_experts` whitenings.
+
+        Args:
+            feature_dim: F.
+            embed_dim: D.
+            num_experts: at least 1.
+            dropout_prob: of the features, drawn for each expert.
+
+        Raises:
+            ValueError: num_experts < 1.
+        """
+        super().__init__()
+        if num_experts < 1:
+            raise ValueError(f"num_experts ({num_experts}) must be at least 1")
+        self.dropout = Dropout(dropout_prob)
+        self.shift = nn.Parameter(torch.zeros(num_experts, feature_dim))
+        self.whitening = nn.Parameter(torch.empty(num_experts, feature_dim, embed_dim))
+        self.gate = nn.Parameter(torch.zeros(feature_dim, num_experts))
+        self.gate_noise = nn.Parameter(torch.zeros(feature_dim, num_experts))
+        nn.init.normal_(self.whitening, std=_INIT_STD)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(P, D) from (P, F)."""
+        experts = [
+            (self.dropout(features) - shift) @ whitening
+            for shift, whitening in zip(self.shift, self.whitening, strict=True)
+        ]
+        votes = features @ self.gate
+        if self.training:
+            noise_std = F.softplus(features @ self.gate_noise) + _NOISE_FLOOR
+            votes = votes + torch.randn_like(votes) * noise_std
+        weights = votes.softmax(dim=-1)  # (P, E)
+        return torch.einsum("pe,ped->pd", weights, torch.stack(experts, dim=1))
+
+
+class NoAdapter(nn.Identity):
+    """The raw features themselves (MISSRec Table 5, row 2)."""
+
+    def __init__(self, feature_dim: int, embed_dim: int) -> None:
+        """F = D.
+
+        Raises:
+            ValueError: the widths differ.
+        """
+        if feature_dim != embed_dim:
+            raise ValueError(
+                f"embed_dim ({embed_dim}) must be the width of the features ({feature_dim}) "
+                "without adapters; model.embed_dim=null takes it"
+            )
+        super().__init__()

@@ -10,45 +10,91 @@ from torch.nn import functional as F
 
 
 class DynamicFusion(nn.Module):
-    """Fuses <u, x^m> over the modalities that an item has, by Eq. 2, without building v_k.
+    """Fuses <u, x^m> over the modalities that an item has, by Eq. 2, with a learned alpha.
 
-    alpha = softplus(a parameter), so alpha >= 0 whatever the optimiser does. It is a mean of the
-    scores at alpha = 0 and approaches their maximum as alpha grows.
+    It is a mean of the scores at alpha = 0 and approaches their maximum as alpha grows.
     """
 
-    def __init__(self, *, initial_alpha: float, learnable: bool) -> None:
-        """One alpha for all items.
+    def __init__(
+        self, *, num_items: int, initial_alpha: float, positive: bool, per_item: bool
+    ) -> None:
+        """One alpha for all items, or one for each.
 
         Args:
-            initial_alpha: concentration at the start, finite and > 0.
-            learnable: whether training changes it (MISSRec 4.2.4: yes).
+            num_items: N.
+            initial_alpha: concentration at the start.
+            positive: alpha = softplus(a parameter), so that it stays above 0 whatever the
+                optimiser does; otherwise alpha is the parameter, as in the released code.
+            per_item: one alpha for each item.
 
         Raises:
-            ValueError: initial_alpha is not in (0, inf).
+            ValueError: initial_alpha is not in (0, inf), or not in [0, inf) if not `positive`.
         """
         super().__init__()
-        if not 0 < initial_alpha < math.inf:
-            raise ValueError(f"initial_alpha ({initial_alpha}) must be finite and above 0")
+        if not (0 < initial_alpha < math.inf or (initial_alpha == 0 and not positive)):
+            raise ValueError(
+                f"initial_alpha ({initial_alpha}) must be finite and above 0, or 0 without "
+                "positive; for the mean or the maximum choose fusion=mean or fusion=max"
+            )
+        self._positive = positive
+        self._per_item = per_item
         # softplus(log(expm1(a))) = a; for a large a, log(expm1(a)) = a + log1p(-exp(-a)).
-        raw = initial_alpha + math.log(-math.expm1(-initial_alpha))
-        self.raw_alpha = nn.Parameter(torch.tensor(raw), requires_grad=learnable)
+        raw = initial_alpha + math.log(-math.expm1(-initial_alpha)) if positive else initial_alpha
+        self.raw_alpha = nn.Parameter(torch.full((num_items + 1,) if per_item else (), raw))
 
     @property
     def alpha(self) -> Tensor:
-        """() the concentration factor."""
-        return F.softplus(self.raw_alpha)
+        """() or (N + 1,), the concentration factor."""
+        return F.softplus(self.raw_alpha) if self._positive else self.raw_alpha
 
-    def forward(self, scores: Tensor, present: Tensor) -> Tensor:
+    def forward(self, scores: Tensor, present: Tensor, item_ids: Tensor) -> Tensor:
         """(B, C) fused scores; 0 for a candidate without any modality.
 
         Args:
             scores: (M, B, C) scores by modality.
             present: (M, C) bool, True where the candidate has the modality.
+            item_ids: (C,) the candidates.
         """
         if len(scores) == 1:
             return scores[0] * present[0]
-        absent = ~present[:, None, :]  # (M, 1, C)
-        # The lowest finite number rather than -inf: a candidate without any modality stays finite.
-        votes = (self.alpha * scores).masked_fill(absent, torch.finfo(scores.dtype).min)
-        weights = votes.softmax(dim=0).masked_fill(absent, 0)
-        return (weights * scores).sum(dim=0)
+        return _fuse(scores, present, self.alpha[item_ids] if self._per_item else self.alpha)
+
+
+class FixedFusion(nn.Module):
+    """Fuses by Eq. 2 with an alpha that does not train; 0 is the mean, infinity the maximum."""
+
+    def __init__(self, *, num_items: int, alpha: float) -> None:
+        """One alpha for all items.
+
+        Args:
+            num_items: not needed.
+            alpha: in [0, inf].
+
+        Raises:
+            ValueError: alpha is negative or NaN.
+        """
+        super().__init__()
+        if not alpha >= 0:
+            raise ValueError(f"alpha ({alpha}) must be at least 0")
+        self._alpha = alpha
+
+    @property
+    def alpha(self) -> Tensor:
+        """() the concentration factor."""
+        return torch.tensor(self._alpha)
+
+    def forward(self, scores: Tensor, present: Tensor, item_ids: Tensor) -> Tensor:
+        """(B, C), see `DynamicFusion`."""
+        if math.isinf(self._alpha):
+            highest = scores.masked_fill(~present[:, None, :], -math.inf).amax(dim=0)
+            return highest.masked_fill(~present.any(dim=0), 0)
+        return _fuse(scores, present, torch.tensor(self._alpha, device=scores.device))
+
+
+def _fuse(scores: Tensor, present: Tensor, alpha: Tensor) -> Tensor:
+    """(B, C) Eq. 2 without building v_k; alpha () or (C,)."""
+    absent = ~present[:, None, :]  # (M, 1, C)
+    # The lowest finite number rather than -inf: a candidate without any modality stays finite.
+    votes = (alpha * scores).masked_fill(absent, torch.finfo(scores.dtype).min)
+    weights = votes.softmax(dim=0).masked_fill(absent, 0)
+    return (weights * scores).sum(dim=0)

@@ -1,4 +1,4 @@
-"""Means over the valid entries of a padded set."""
+"""One vector from the valid entries of a padded set."""
 
 from __future__ import annotations
 
@@ -15,3 +15,14 @@ def masked_mean(embeddings: Tensor, valid_mask: Tensor) -> Tensor:
     weights = valid_mask.to(embeddings.dtype)
     total = (embeddings * weights[..., None]).sum(dim=1)
     return total / weights.sum(dim=1, keepdim=True).clamp_min(1)
+
+
+def last_valid(embeddings: Tensor, valid_mask: Tensor) -> Tensor:
+    """(B, D) the last valid entry of right-padded embeddings (B, L, D); the first if none is.
+
+    Args:
+        embeddings: (B, L, D).
+        valid_mask: (B, L) bool, True = real item.
+    """
+    last = (valid_mask.sum(dim=1) - 1).clamp_min(0)
+    return embeddings.gather(1, last[:, None, None].expand(-1, 1, embeddings.shape[-1])).squeeze(1)

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 from torch import Tensor, nn
 
 from missrec.nn.attention import MultiHeadAttention
 from missrec.nn.dropout import Dropout
+
+
+class BlockSettings(NamedTuple):
+    """What all blocks of a network share.
+
+    Attributes:
+        num_heads: H.
+        feedforward_dim: hidden width of the feed-forward part.
+        dropout_prob: of attention weights, hidden units and residuals.
+        layer_norm_eps: of every LayerNorm.
+    """
+
+    num_heads: int
+    feedforward_dim: int
+    dropout_prob: float
+    layer_norm_eps: float
 
 
 class FeedForward(nn.Sequential):
@@ -24,19 +43,18 @@ class FeedForward(nn.Sequential):
 class EncoderBlock(nn.Module):
     """Bidirectional self-attention and feed-forward, each with residual, then LayerNorm."""
 
-    def __init__(
-        self, *, embed_dim: int, num_heads: int, feedforward_dim: int, dropout_prob: float
-    ) -> None:
-        """One block of width D; dropout on attention weights, hidden units and residuals."""
+    def __init__(self, embed_dim: int, settings: BlockSettings) -> None:
+        """One block of width D."""
         super().__init__()
+        num_heads, feedforward_dim, dropout_prob, layer_norm_eps = settings
         self.attention = MultiHeadAttention(
             embed_dim=embed_dim, num_heads=num_heads, dropout_prob=dropout_prob
         )
-        self.attention_norm = nn.LayerNorm(embed_dim)
+        self.attention_norm = nn.LayerNorm(embed_dim, eps=layer_norm_eps)
         self.feedforward = FeedForward(
             embed_dim=embed_dim, feedforward_dim=feedforward_dim, dropout_prob=dropout_prob
         )
-        self.feedforward_norm = nn.LayerNorm(embed_dim)
+        self.feedforward_norm = nn.LayerNorm(embed_dim, eps=layer_norm_eps)
         self.dropout = Dropout(dropout_prob)
 
     def forward(self, tokens: Tensor, *, valid_mask: Tensor) -> Tensor:
@@ -55,23 +73,22 @@ class DecoderBlock(nn.Module):
     attention into the parallel one", so permuting the queries permutes the output.
     """
 
-    def __init__(
-        self, *, embed_dim: int, num_heads: int, feedforward_dim: int, dropout_prob: float
-    ) -> None:
+    def __init__(self, embed_dim: int, settings: BlockSettings) -> None:
         """One block of width D."""
         super().__init__()
+        num_heads, feedforward_dim, dropout_prob, layer_norm_eps = settings
         self.self_attention = MultiHeadAttention(
             embed_dim=embed_dim, num_heads=num_heads, dropout_prob=dropout_prob
         )
-        self.self_norm = nn.LayerNorm(embed_dim)
+        self.self_norm = nn.LayerNorm(embed_dim, eps=layer_norm_eps)
         self.cross_attention = MultiHeadAttention(
             embed_dim=embed_dim, num_heads=num_heads, dropout_prob=dropout_prob
         )
-        self.cross_norm = nn.LayerNorm(embed_dim)
+        self.cross_norm = nn.LayerNorm(embed_dim, eps=layer_norm_eps)
         self.feedforward = FeedForward(
             embed_dim=embed_dim, feedforward_dim=feedforward_dim, dropout_prob=dropout_prob
         )
-        self.feedforward_norm = nn.LayerNorm(embed_dim)
+        self.feedforward_norm = nn.LayerNorm(embed_dim, eps=layer_norm_eps)
         self.dropout = Dropout(dropout_prob)
 
     def forward(
@@ -92,3 +109,24 @@ class DecoderBlock(nn.Module):
         return self.feedforward_norm(  # type: ignore[no-any-return]
             queries + self.dropout(self.feedforward(queries))
         )
+
+
+def initialize_blocks(network: nn.Module, *, std: float | None) -> None:
+    """Draws the linear maps of a network anew, as BERT does; query, key and value by Xavier.
+
+    Args:
+        network: its `nn.Linear` layers are changed in place.
+        std: standard deviation of the weights, biases become 0; None changes nothing.
+    """
+    if std is None:
+        return
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=std)
+            nn.init.zeros_(module.bias)
+    for module in network.modules():
+        if isinstance(module, MultiHeadAttention):
+            for projection in (module.query, module.key, module.value):
+                # Xavier's bound of the one (3 D, D) matrix that torch's own attention keeps.
+                bound = math.sqrt(6 / (4 * projection.in_features))
+                nn.init.uniform_(projection.weight, -bound, bound)

@@ -19,3 +19,18 @@ def orthogonality(decoded: Tensor, valid_mask: Tensor) -> Tensor:
         valid_mask: (B, K) bool, True = real interest; a row without any contributes 0.
     """
     return masked_mean(F.normalize(decoded, dim=-1), valid_mask).square().sum(dim=-1).mean()
+
+
+def released_orthogonality(encoded: Tensor, valid_mask: Tensor) -> Tensor:
+    """() the regularisation of the authors' public code, before its weight.
+
+    **Differs** from Eq. 7: sums where it should average. A row's entries, padding included, are
+    summed and scaled by the share of real ones; the squares are summed over the batch and divided
+    by D. So it grows with the batch and with its padding.
+
+    Args:
+        encoded: (B, K, D), padding included.
+        valid_mask: (B, K) bool, True = real interest.
+    """
+    share = valid_mask.to(encoded.dtype).mean(dim=1, keepdim=True)  # (B, 1)
+    return (encoded.sum(dim=1) * share).square().sum() / encoded.shape[-1]

@@ -65,6 +65,29 @@ def print_buckets(domain: str, buckets: Sequence[Bucket], keys: Sequence[str]) -
     _print(table)
 
 
+def print_transfer(
+    source: str, rows: Sequence[tuple[str, str, str, int, int]], *, trainable: tuple[int, int]
+) -> None:
+    """What became of the tensors of a pre-trained model, component by component.
+
+    Args:
+        source: where they come from.
+        rows: fate, component, why, tensors, values.
+        trainable: the numbers of trainable and of all parameters afterwards.
+    """
+    table = Table(title=f"Transfer from {source}")
+    for column in ("", "component", "why"):
+        table.add_column(column)
+    for column in ("tensors", "values"):
+        table.add_column(column, justify="right")
+    for *words, num_tensors, num_values in rows:
+        table.add_row(*map(str, words), f"{num_tensors:,}", f"{num_values:,}")
+    num_trainable, num_all = trainable
+    share = 100 * num_trainable / max(1, num_all)
+    table.caption = f"{num_trainable:,} of {num_all:,} parameters train ({share:.1f} %)"
+    _print(table)
+
+
 def _print(table: Table) -> None:
     # A pipe or a file has no width of its own; rich would assume 80 columns.
     Console(width=None if sys.stdout.isatty() else 120).print(table)

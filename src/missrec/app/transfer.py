@@ -1,0 +1,131 @@
+"""Starting from a pre-trained run: find it or make it, load it, freeze what it brought."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from missrec.app.resume import CHECKPOINTS
+from missrec.reporting.tables import print_transfer
+from missrec.training.transfer import (
+    by_component,
+    count_parameters,
+    freeze_all_but,
+    load_pretrained,
+)
+
+_log = logging.getLogger(__name__)
+
+_FORWARDED = ("model", "inputs", "ablation", "seed", "logger", "paths", "trainer.accelerator")
+"""Of the overrides of a command, those that its pre-training takes over."""
+
+
+def best_checkpoint(run_dir: Path) -> Path:
+    """The checkpoint of a run folder that validation chose.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    found = sorted((run_dir / CHECKPOINTS).glob("epoch_*.ckpt"))
+    if not found:
+        raise FileNotFoundError(
+            f"{run_dir / CHECKPOINTS} holds no epoch_*.ckpt; train the run to the end of an epoch "
+            f"first: python src/train.py resume={run_dir}"
+        )
+    return found[-1]
+
+
+def pretrained_checkpoint(pretrained: str) -> Path:
+    """The checkpoint that `pretrained=` names: a run folder or a file.
+
+    Raises:
+        FileNotFoundError: there is no such thing.
+    """
+    path = Path(pretrained)
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"{path} is neither a run folder nor a checkpoint; pretrained= names a run of "
+            "experiment=pretrain, such as pretrained=logs/pretrain/<run>"
+        )
+    return best_checkpoint(path)
+
+
+def start_from(checkpoint: Path, model: nn.Module, *, trainable: list[str] | None) -> None:
+    """Loads the weights of a pre-trained run, freezes them, and shows what became of each.
+
+    Args:
+        checkpoint: of the pre-trained run.
+        model: changed in place.
+        trainable: names that still train; None trains everything.
+
+    Raises:
+        ValueError: the file is damaged, or its model does not fit.
+    """
+    transferred = load_pretrained(model, _model_state(checkpoint))
+    if trainable is not None:
+        freeze_all_but(model, trainable)
+    print_transfer(str(checkpoint), by_component(transferred), trainable=count_parameters(model))
+
+
+def compose_pretraining(cfg: DictConfig) -> DictConfig:
+    """The config of the pre-training that `cfg.pretraining` names.
+
+    It takes over the seed and what shapes the model from this command, and writes beside this
+    run, into a folder named by all its settings: jobs of a sweep that need the same pre-training
+    share it.
+    """
+    taken = []
+    if HydraConfig.initialized():
+        task = HydraConfig.get().overrides.task
+        taken = [override for override in task if _is_forwarded(override)]
+    overrides = [*taken, f"experiment={cfg.pretraining}", f"names.experiment={cfg.pretraining}"]
+    overrides += [f"names.model={cfg.names.model}", f"seed={cfg.seed}"]
+    key = json.dumps(_resolved(_compose(cfg, [*overrides, "run_dir=."])), sort_keys=True)
+    name = f"{cfg.pretraining}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+    run_dir = Path(cfg.run_dir).parent / name
+    started = (run_dir / CHECKPOINTS).is_dir()
+    _log.info("pre-training first: python src/train.py %s", " ".join(overrides))
+    return _compose(
+        cfg,
+        [*overrides, f"run_dir='{run_dir}'", *([f"resume='{run_dir}'"] if started else [])],
+    )
+
+
+def _compose(cfg: DictConfig, overrides: list[str]) -> DictConfig:
+    if GlobalHydra.instance().is_initialized():
+        return compose("train", overrides=overrides)
+    with initialize_config_dir(str(Path(cfg.paths.root_dir) / "conf"), version_base="1.3"):
+        return compose("train", overrides=overrides)
+
+
+def _is_forwarded(override: str) -> bool:
+    key = override.lstrip("+~").partition("=")[0]
+    return any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in _FORWARDED)
+
+
+def _resolved(cfg: DictConfig) -> Any:
+    return OmegaConf.to_container(cfg, resolve=True)
+
+
+def _model_state(checkpoint: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        state = content["state_dict"]
+    except (RuntimeError, KeyError, OSError, EOFError) as error:
+        raise ValueError(f"{checkpoint} is no whole checkpoint of this project: {error}") from error
+    prefix = "model."
+    return {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }

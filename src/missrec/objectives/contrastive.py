@@ -1,0 +1,45 @@
+"""Sequence-sequence contrastive loss of pre-training (MISSRec 3.5.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class SequenceContrast:
+    """Tells the second view of a sequence from all other sequences of the batch (Eq. 6).
+
+    **Differs**: <u_i, u_i> stands in the printed sum; by default it is left out, since it is
+    constant at unit length and no negative.
+    """
+
+    def __init__(self, *, temperature: float, include_self: bool) -> None:
+        """Loss at temperature tau.
+
+        Args:
+            temperature: tau > 0.
+            include_self: keep <u_i, u_i> in the sum, as printed.
+
+        Raises:
+            ValueError: temperature is not above 0.
+        """
+        if not temperature > 0:
+            raise ValueError(f"temperature ({temperature}) must be above 0")
+        self._temperature = temperature
+        self._include_self = include_self
+
+    def __call__(self, sequences: Tensor, views: Tensor) -> Tensor:
+        """() mean over the batch.
+
+        Args:
+            sequences: (B, D) u at unit length.
+            views: (B, D) u' at unit length, the second view of the same sequences.
+        """
+        logits = sequences @ torch.cat([views, sequences]).T / self._temperature  # (B, 2B)
+        rows = torch.arange(len(sequences), device=sequences.device)
+        if not self._include_self:
+            own = torch.zeros_like(logits, dtype=torch.bool)
+            own[rows, rows + len(sequences)] = True
+            logits = logits.masked_fill(own, float("-inf"))
+        return F.cross_entropy(logits, rows)
