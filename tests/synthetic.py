@@ -20,6 +20,9 @@ from missrec.types import PAD_ID, Catalogue, SequenceBatch
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Real data sets, beside the project; may be absent."""
 
+PARITY = SHARED_DATA.parent / "reference" / "parity"
+"""Numbers of the public reference implementations; may be absent."""
+
 NAME = "tiny"
 NUM_ITEMS = 6
 SEQUENCES = [[1, 2, 3, 4, 5], [3, 1, 2], [5, 4, 1, 2], [2, 5, 3, 1, 4, 6]]

@@ -26,11 +26,19 @@ def on_a_grid() -> Tensor:
 
 
 def cluster(
-    tokens: Tensor, *, num_neighbors: int = 5, num_peaks: int = 3, block_rows: int = 1000
+    tokens: Tensor,
+    *,
+    num_neighbors: int = 5,
+    include_self: bool = False,
+    break_ties: bool = True,
+    num_peaks: int = 3,
+    block_rows: int = 1000,
 ) -> DensityPeaks:
     return density_peaks(
         tokens,
         num_neighbors=num_neighbors,
+        include_self=include_self,
+        break_ties=break_ties,
         num_peaks=num_peaks,
         block_bytes=block_rows * len(tokens) * tokens.element_size(),
     )
@@ -45,20 +53,29 @@ def naive_squared(tokens: Tensor) -> list[list[float]]:
     ]
 
 
-def naive_density(squared: list[list[float]], *, num_neighbors: int) -> list[float]:
+def naive_density(
+    squared: list[list[float]], *, num_neighbors: int, include_self: bool = False
+) -> list[float]:
     """Eq. 3, token by token."""
     density = []
     for i, row in enumerate(squared):
-        nearest = sorted(row[:i] + row[i + 1 :])[:num_neighbors]
+        others = sorted(row[:i] + row[i + 1 :])
+        nearest = ([row[i], *others] if include_self else others)[:num_neighbors]
         density.append(math.exp(-sum(nearest) / num_neighbors))
     return density
 
 
-def naive_separation(squared: list[list[float]], density: list[float]) -> list[float]:
-    """Eq. 4, token by token; of equal densities the lower index is the denser."""
+def naive_separation(
+    squared: list[list[float]], density: list[float], *, break_ties: bool = True
+) -> list[float]:
+    """Eq. 4, token by token; of equal densities the lower index is the denser, or neither."""
     separation = []
     for i, row in enumerate(squared):
-        denser = [j for j in range(len(row)) if (density[j], -j) > (density[i], -i)]
+        denser = [
+            j
+            for j in range(len(row))
+            if density[j] > density[i] or (break_ties and density[j] == density[i] and j < i)
+        ]
         separation.append(math.sqrt(min((row[j] for j in denser), default=max(row))))
     return separation
 
@@ -83,6 +100,107 @@ def test_equations_3_and_4_hold_with_ties(num_neighbors: int, block_rows: int) -
     found = cluster(tokens, num_neighbors=num_neighbors, block_rows=block_rows)
     torch.testing.assert_close(found.log_density.exp().tolist(), density)
     torch.testing.assert_close(found.separation.tolist(), naive_separation(squared, density))
+
+
+@pytest.mark.parametrize("block_rows", [1, 7, 64])
+@pytest.mark.parametrize("num_neighbors", [1, 4, 32, 63])
+def test_without_breaking_ties_no_token_is_denser_than_its_equals(
+    num_neighbors: int, block_rows: int
+) -> None:
+    tokens = on_a_grid()
+    squared = naive_squared(tokens)
+    density = naive_density(squared, num_neighbors=num_neighbors)
+    assert len(set(density)) < len(tokens)
+    found = cluster(tokens, num_neighbors=num_neighbors, break_ties=False, block_rows=block_rows)
+    separation = naive_separation(squared, density, break_ties=False)
+    torch.testing.assert_close(found.log_density.exp().tolist(), density)
+    torch.testing.assert_close(found.separation.tolist(), separation)
+    assert separation != naive_separation(squared, density)
+
+
+@pytest.mark.parametrize("break_ties", [True, False])
+@pytest.mark.parametrize("num_neighbors", [1, 2, 17, 40, 64])
+def test_a_token_can_be_the_first_of_its_own_neighbors(
+    num_neighbors: int, *, break_ties: bool
+) -> None:
+    for tokens in (three_clusters(), on_a_grid()):
+        k = min(num_neighbors, len(tokens))
+        squared = naive_squared(tokens)
+        density = naive_density(squared, num_neighbors=k, include_self=True)
+        separation = naive_separation(squared, density, break_ties=break_ties)
+        for block_rows in (7, 64):
+            found = cluster(
+                tokens,
+                num_neighbors=k,
+                include_self=True,
+                break_ties=break_ties,
+                block_rows=block_rows,
+            )
+            torch.testing.assert_close(found.log_density.exp().tolist(), density)
+            torch.testing.assert_close(found.separation.tolist(), separation)
+
+
+def test_four_tokens_that_count_themselves_by_hand() -> None:
+    tokens = torch.tensor([[0.0], [1.0], [3.0], [10.0]])
+    # Eq. 3 divides by k = 2, the token itself adds 0.
+    found = cluster(tokens, num_neighbors=2, include_self=True, num_peaks=1)
+    assert found.log_density.tolist() == [-(1**2) / 2, -(1**2) / 2, -(2**2) / 2, -(7**2) / 2]
+    # All four: the squared distances to 0 are 1, 9 and 100.
+    found = cluster(tokens, num_neighbors=4, include_self=True, num_peaks=1)
+    assert found.log_density[0].item() == -(0 + 1 + 9 + 100) / 4
+
+
+@pytest.mark.parametrize(
+    ("break_ties", "by_hand"),
+    # With k = 1 all are equally dense. Each is 10, 9, 7 or 10 from its farthest token; with ties
+    # broken only the first is the densest, and the others are next to the nearest before them.
+    [(False, [10, 9, 7, 10]), (True, [10, 1, 2, 7])],
+)
+def test_tokens_that_count_only_themselves_are_equally_dense(
+    by_hand: list[float], *, break_ties: bool
+) -> None:
+    found = cluster(
+        torch.tensor([[0.0], [1.0], [3.0], [10.0]]),
+        num_neighbors=1,
+        include_self=True,
+        break_ties=break_ties,
+        num_peaks=2,
+    )
+    assert found.log_density.eq(0).all()
+    assert found.separation.tolist() == by_hand
+    assert found.peaks.tolist() == [0, 3]
+
+
+@pytest.mark.parametrize("block_rows", [1, 2, 5])
+def test_without_breaking_ties_each_of_the_densest_has_its_farthest_token(
+    block_rows: int,
+) -> None:
+    found = cluster(
+        torch.tensor([[0.0], [1.0], [9.0], [4.0], [8.0]]),
+        num_neighbors=1,
+        break_ties=False,
+        num_peaks=2,
+        block_rows=block_rows,
+    )
+    # Nearest neighbours at 1, but of 4 at 3. Farthest of 0, 1, 9 and 8: 9, 8, 9, 8.
+    assert found.log_density.tolist() == [-1, -1, -1, -(3**2), -1]
+    assert found.separation.tolist() == [9, 8, 9, 3, 8]
+    assert found.peaks.tolist() == [0, 2]
+    assert found.assignment.tolist() == [0, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("block_rows", [1, 5, 12])
+def test_without_breaking_ties_all_duplicates_of_a_center_can_be_peaks(block_rows: int) -> None:
+    corner, far = [0.0, 0.0], [3.0, 4.0]
+    found = cluster(
+        torch.tensor([corner, far] * 6),
+        num_neighbors=2,
+        break_ties=False,
+        num_peaks=3,
+        block_rows=block_rows,
+    )
+    assert found.separation.tolist() == [5] * 12  # sqrt(3^2 + 4^2)
+    assert found.peaks.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("num_peaks", [1, 3, 20, NUM_TOKENS])
@@ -213,6 +331,13 @@ def test_a_far_origin_costs_no_digits() -> None:
 def test_number_of_neighbors_out_of_range_is_refused(num_neighbors: int) -> None:
     with pytest.raises(ValueError, match=rf"num_neighbors \({num_neighbors}\) must be in 1..3"):
         cluster(torch.eye(4), num_neighbors=num_neighbors, num_peaks=1)
+
+
+@pytest.mark.parametrize("num_neighbors", [0, 5])
+def test_number_of_neighbors_may_reach_the_tokens_if_each_counts_itself(num_neighbors: int) -> None:
+    message = rf"num_neighbors \({num_neighbors}\) must be in 1..4 with 4 tokens"
+    with pytest.raises(ValueError, match=message):
+        cluster(torch.eye(4), num_neighbors=num_neighbors, include_self=True, num_peaks=1)
 
 
 @pytest.mark.parametrize("num_peaks", [-1, 0, 5])

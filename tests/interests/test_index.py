@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from missrec.interests.clustering import DPCKNN
 from missrec.interests.index import NO_INTEREST, InterestIndex
 
 NUM_ITEMS, EMBED_DIM = 12, 4
@@ -32,15 +33,23 @@ def item_tokens(seed: int = 0) -> Tensor:
     return tokens.masked_fill(~presence()[..., None], math.nan)
 
 
-def interest_index(**changes: Any) -> InterestIndex:
+def interest_index(
+    *, num_neighbors: int = 3, mean_prototypes: bool = False, **changes: Any
+) -> InterestIndex:
     settings: dict[str, Any] = {
         "present": presence(),
         "embed_dim": EMBED_DIM,
         "ratio": 1 / 3,
-        "num_neighbors": 3,
-        "mean_prototypes": False,
+        "clustering": DPCKNN(
+            num_neighbors=num_neighbors,
+            include_self=False,
+            scale_distances=False,
+            break_ties=True,
+            mean_prototypes=mean_prototypes,
+            block_bytes=1 << 20,
+        ),
         "normalize_tokens": False,
-        "block_bytes": 1 << 20,
+        "padding_slot": False,
     }
     return InterestIndex(**{**settings, **changes})
 
@@ -199,13 +208,31 @@ def test_before_the_first_refresh_there_are_no_interests() -> None:
     assert not interest_index()(torch.arange(NUM_ITEMS + 1)[None]).valid_mask.any()
 
 
+def test_a_padding_slot_is_one_more_empty_interest_of_every_sequence() -> None:
+    plain, padded = refreshed(), refreshed(padding_slot=True)
+    for histories in ([[1, 2, 3], [6, 0, 0], [4, 0, 0]], [[7]], [[6, 6], [0, 0]]):
+        item_ids = torch.tensor(histories)
+        expected, found = plain(item_ids), padded(item_ids)
+        assert found.embeddings[:, :-1].equal(expected.embeddings)
+        assert found.valid_mask[:, :-1].equal(expected.valid_mask)
+        assert found.embeddings[:, -1].eq(0).all()
+        assert not found.valid_mask[:, -1].any()
+
+
+def test_a_catalogue_without_any_token_is_refused() -> None:
+    with pytest.raises(ValueError, match="no item has a feature of these modalities"):
+        interest_index(present=torch.zeros_like(presence()))
+
+
 @pytest.mark.parametrize("ratio", [-0.5, 0.0, 1.01, math.nan])
 def test_ratio_out_of_range_is_refused(ratio: float) -> None:
     with pytest.raises(ValueError, match=rf"ratio \({ratio}\) must be in \(0, 1\]"):
         interest_index(ratio=ratio)
 
 
-@pytest.mark.parametrize("num_neighbors", [0, NUM_TOKENS])
-def test_number_of_neighbors_out_of_range_is_refused(num_neighbors: int) -> None:
-    with pytest.raises(ValueError, match=rf"num_neighbors \({num_neighbors}\) must be in 1..17"):
-        interest_index(num_neighbors=num_neighbors)
+def test_more_neighbors_than_tokens_are_refused_and_leave_the_interests_alone() -> None:
+    index = interest_index(num_neighbors=NUM_TOKENS)
+    index.load_state_dict(refreshed().state_dict())
+    with pytest.raises(ValueError, match=r"num_neighbors \(18\) must be in 1..17 with 18 tokens"):
+        index.refresh(item_tokens())
+    torch.testing.assert_close(index.state_dict(), refreshed().state_dict(), rtol=0, atol=0)

@@ -1,7 +1,12 @@
-"""What every model of `conf/model` must keep; a new YAML file is tested without a change here."""
+"""What every model and every choice of `conf/model` must keep.
+
+A new YAML file is tested without a change here. A run is named `<model>`, or `<model> <group>=<x>`
+for a choice on top of a model.
+"""
 
 from __future__ import annotations
 
+import itertools
 from functools import cache
 from pathlib import Path
 
@@ -17,10 +22,49 @@ from synthetic import catalogue, random_sequences, raw_features, sequence_batch
 
 CONF = Path(__file__).parents[2] / "conf"
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
-WITHOUT_PARAMETERS = {"most_popular"}
+WITHOUT_PARAMETERS = ["most_popular"]
 TRAINED = [name for name in MODELS if name not in WITHOUT_PARAMETERS]
+OPTIONS = {
+    group.name: sorted({path.stem for path in group.glob("*.yaml")} - {"blocks"})
+    for group in sorted((CONF / "model").iterdir())
+    if group.is_dir()
+}
+DEFAULTS = OmegaConf.load(CONF / "model" / "missrec.yaml").defaults
+CHOICES = [
+    f"missrec {group}={option}"
+    for group, options in OPTIONS.items()
+    for option in options
+    if {group: option} not in DEFAULTS
+]
+TRANSFERS = ["inductive", "transductive"]
+FURTHER_OVERRIDES = {
+    "adapter=none": ["model.embed_dim=null"],
+    "contrast=as_printed": ["model.contrast_weight=1.0", "model.feature_dropout_prob=0.2"],
+}
+STEPS_TO_GRADIENT = {"missrec adapter=bottleneck": 2, "missrec interests=collapsed": 2}
+"""Behind what starts at zero there is a gradient from the second step on."""
+WITHOUT_GRADIENT = {
+    # Only the interests are read, and they know no order.
+    "missrec network=interest_encoder": {"positions.weight"},
+    # One interest has nothing to attend to, and a zero vector stays one under LayerNorm.
+    "missrec interests=collapsed": {
+        "network.decoder.0.self_attention.query.weight",
+        "network.decoder.0.self_attention.query.bias",
+        "network.decoder.0.self_attention.key.weight",
+        "network.query_norm.weight",
+    },
+}
+"""What trains in general but not here."""
 
-NUM_ITEMS = 24
+TRAINED_RUNS = [
+    *itertools.product(TRAINED, TRANSFERS),
+    *((name, "transductive") for name in CHOICES),
+]
+every_model_and_choice = pytest.mark.parametrize(
+    ("name", "transfer"), [*itertools.product(WITHOUT_PARAMETERS, TRANSFERS), *TRAINED_RUNS]
+)
+
+NUM_ITEMS, FEATURE_DIM = 24, 6
 WITHOUT_IMAGE = [2, 5, 6, 9, 17, 20]
 WITHOUT_ANYTHING = 6
 ALL_ITEMS = torch.arange(1, NUM_ITEMS + 1)
@@ -29,10 +73,12 @@ ALL_ITEMS = torch.arange(1, NUM_ITEMS + 1)
 @cache
 def config(name: str, *, transfer: str, inputs: str) -> DictConfig:
     """The composed config; composing takes longer than building."""
+    model, *choices = name.split()
+    overrides = [f"model={model}", f"transfer={transfer}", f"inputs={inputs}"]
+    for choice in choices:
+        overrides += [f"model/{choice}", *FURTHER_OVERRIDES.get(choice, [])]
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        return compose(
-            "train", overrides=[f"model={name}", f"transfer={transfer}", f"inputs={inputs}"]
-        )
+        return compose("train", overrides=overrides)
 
 
 def build_model(name: str, *, transfer: str, inputs: str = "text_image") -> nn.Module:
@@ -40,7 +86,9 @@ def build_model(name: str, *, transfer: str, inputs: str = "text_image") -> nn.M
     cfg = config(name, transfer=transfer, inputs=inputs)
     missing = {"text": [WITHOUT_ANYTHING], "image": WITHOUT_IMAGE}
     features = {
-        modality: raw_features(num_items=NUM_ITEMS, width=5, missing=missing[modality], seed=seed)
+        modality: raw_features(
+            num_items=NUM_ITEMS, width=FEATURE_DIM, missing=missing[modality], seed=seed
+        )
         for seed, modality in enumerate(cfg.inputs.modalities)
     }
     torch.manual_seed(0)
@@ -68,22 +116,41 @@ def encode_and_score(model: nn.Module, batch: SequenceBatch) -> tuple[Tensor, Te
         return encoded, model.score(encoded, model.candidates(ALL_ITEMS))
 
 
-@pytest.fixture(params=["inductive", "transductive"])
+@pytest.fixture(params=TRANSFERS)
 def transfer(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 def test_the_models_are_found() -> None:
-    assert set(MODELS) >= {"missrec", *WITHOUT_PARAMETERS}
+    assert set(MODELS) >= {"missrec", "missrec_released", *WITHOUT_PARAMETERS}
     assert TRAINED
 
 
-@pytest.mark.parametrize("name", sorted(WITHOUT_PARAMETERS))
+def test_the_choices_of_every_group_are_found() -> None:
+    groups = {"adapter", "contrast", "fusion", "interests", "network", "orthogonality"}
+    assert set(OPTIONS) == groups
+    assert len(CHOICES) == sum(map(len, OPTIONS.values())) - len(groups)  # but for the defaults
+    assert {*STEPS_TO_GRADIENT, *WITHOUT_GRADIENT} <= set(CHOICES)
+    assert all(f"missrec {choice}" in CHOICES for choice in FURTHER_OVERRIDES)
+
+
+def test_every_choice_differs_from_the_default_and_from_the_others_of_its_group() -> None:
+    for group in OPTIONS:
+        names = [name for name in CHOICES if name.startswith(f"missrec {group}=")]
+        parts = {
+            name: config(name, transfer="transductive", inputs="text_image").model[group]
+            for name in ["missrec", *names]
+        }
+        for one, other in itertools.combinations(parts, 2):
+            assert parts[one] != parts[other], (one, other)
+
+
+@pytest.mark.parametrize("name", WITHOUT_PARAMETERS)
 def test_models_that_are_not_trained_have_no_parameters(name: str, transfer: str) -> None:
     assert not list(build_model(name, transfer=transfer).parameters())
 
 
-@pytest.mark.parametrize("name", MODELS)
+@every_model_and_choice
 def test_more_padding_changes_nothing(name: str, transfer: str) -> None:
     model, batch = build_model(name, transfer=transfer), batch_of_eight()
     expected = encode_and_score(model, batch)
@@ -92,7 +159,7 @@ def test_more_padding_changes_nothing(name: str, transfer: str) -> None:
         torch.testing.assert_close(padded, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@every_model_and_choice
 def test_a_sequence_does_not_depend_on_the_rest_of_its_batch(name: str, transfer: str) -> None:
     model, batch = build_model(name, transfer=transfer), batch_of_eight()
     together = encode_and_score(model, batch)
@@ -124,11 +191,20 @@ def test_the_history_decides_the_scores(name: str, transfer: str) -> None:
     assert torch.pdist(scores).min() > 1e-3
 
 
-@pytest.mark.parametrize("name", TRAINED)
-@pytest.mark.parametrize("inputs", ["text", "image", "text_image"])
+@pytest.mark.parametrize(
+    ("name", "transfer", "inputs"),
+    [
+        *itertools.product(TRAINED, TRANSFERS, ["text", "image", "text_image"]),
+        *((name, "transductive", "text_image") for name in CHOICES),
+    ],
+)
 def test_every_parameter_that_trains_gets_a_gradient(name: str, transfer: str, inputs: str) -> None:
     model = build_model(name, transfer=transfer, inputs=inputs).train()
-    model.training_loss(batch_of_eight()).total.backward()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    for _ in range(STEPS_TO_GRADIENT.get(name, 1)):
+        optimizer.step()
+        optimizer.zero_grad()
+        model.training_loss(batch_of_eight()).total.backward()
     gradients = {
         parameter_name: parameter.grad
         for parameter_name, parameter in model.named_parameters()
@@ -136,9 +212,9 @@ def test_every_parameter_that_trains_gets_a_gradient(name: str, transfer: str, i
         # A bias of all keys alike leaves the attention weights as they are.
         and not parameter_name.endswith("attention.key.bias")
     }
-    without = [name for name, grad in gradients.items() if grad is None or not grad.any()]
-    assert not without
-    assert all(grad.isfinite().all() for grad in gradients.values())
+    without = {name for name, grad in gradients.items() if grad is None or not grad.any()}
+    assert without == WITHOUT_GRADIENT.get(name, set())
+    assert all(grad.isfinite().all() for grad in gradients.values() if grad is not None)
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -170,7 +246,7 @@ def test_images_of_other_items_do_not_touch_items_without_image(name: str, trans
     assert changed_scores[:, columns].equal(scores[:, columns])
 
 
-@pytest.mark.parametrize("name", MODELS)
+@every_model_and_choice
 @pytest.mark.parametrize("history", [[6], [6, 6, 6]])
 def test_items_without_any_modality_give_finite_scores(
     name: str, transfer: str, history: list[int]
@@ -180,7 +256,7 @@ def test_items_without_any_modality_give_finite_scores(
     assert scores.isfinite().all()
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize(("name", "transfer"), TRAINED_RUNS)
 def test_items_without_any_modality_give_finite_gradients(name: str, transfer: str) -> None:
     model = build_model(name, transfer=transfer).train()
     loss = model.training_loss(sequence_batch([[6], [6, 6, 6], [1, 2, 3]], [6, 4, 6])).total

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -8,11 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from missrec.interests.index import NO_INTEREST, InterestIndex
+from missrec.interests.clustering import DPCKNN
+from missrec.interests.index import NO_INTEREST, InterestIndex, InterestTokens
 from missrec.models.missrec import MISSRec
-from missrec.nn.adapters import LinearAdapter
-from missrec.nn.encoder_decoder import EncoderDecoder
-from missrec.nn.fusion import DynamicFusion
+from missrec.nn.adapters import LinearAdapter, NoAdapter
+from missrec.nn.fusion import DynamicFusion, FixedFusion
+from missrec.nn.sequence_networks import EncodedSequence, EncoderDecoder, ItemTokens
+from missrec.nn.transformer import BlockSettings
+from missrec.objectives.contrastive import SequenceContrast
+from missrec.objectives.orthogonality import orthogonality, released_orthogonality
 from missrec.objectives.ranking import FullSoftmax, InBatchSoftmax
 from missrec.types import SequenceBatch
 from synthetic import catalogue, sequence_batch, text_and_image
@@ -21,6 +27,7 @@ NUM_ITEMS, EMBED_DIM, MAX_SEQ_LEN = 12, 8, 6
 WITHOUT_IMAGE = (2, 5, 6, 9)
 WITHOUT_ANYTHING = 6
 TEMPERATURE, ORTHOGONALITY_WEIGHT = 0.2, 0.3
+CONTRAST_TEMPERATURE, CONTRAST_WEIGHT = 0.4, 0.7
 HISTORIES = [[1, 2, 3, 4, 5], [7, 2, 7, 9], [5], [6, 8, 6], [10, 11, 12, 1, 2, 3]]
 TARGETS = [8, 3, 8, 6, 3]
 
@@ -42,26 +49,41 @@ def missrec(raw: dict[str, np.ndarray] | None = None, **changes: Any) -> MISSRec
         "adapter": LinearAdapter,
         "network": partial(
             EncoderDecoder,
-            num_heads=2,
-            feedforward_dim=12,
-            dropout_prob=0.0,
+            block=BlockSettings(
+                num_heads=2, feedforward_dim=12, dropout_prob=0.0, layer_norm_eps=1e-5
+            ),
             num_encoder_blocks=1,
             num_decoder_blocks=1,
+            init_std=None,
         ),
         "interests": partial(
             InterestIndex,
             ratio=0.5,
-            num_neighbors=2,
-            mean_prototypes=False,
+            clustering=DPCKNN(
+                num_neighbors=2,
+                include_self=False,
+                scale_distances=False,
+                break_ties=True,
+                mean_prototypes=False,
+                block_bytes=1 << 20,
+            ),
             normalize_tokens=False,
-            block_bytes=1 << 20,
+            padding_slot=False,
         ),
-        "fusion": DynamicFusion(initial_alpha=2.0, learnable=True),
-        "objective": InBatchSoftmax(temperature=TEMPERATURE),
+        "fusion": partial(DynamicFusion, initial_alpha=2.0, positive=True, per_item=False),
+        "objective": InBatchSoftmax(),
+        "temperature": TEMPERATURE,
+        "orthogonality": orthogonality,
         "orthogonality_weight": ORTHOGONALITY_WEIGHT,
+        "contrast": SequenceContrast(temperature=CONTRAST_TEMPERATURE, include_self=False),
+        "contrast_weight": 0.0,
+        "feature_dropout_prob": 0.0,
         "item_ids": False,
         "normalize_ids": False,
+        "modality_weight": 1.0,
+        "id_weight": 1.0,
         "positions_from_end": False,
+        "missing_as_zeros": False,
     }
     model = MISSRec(**{**settings, **changes})
     for parameter in model.network.parameters():
@@ -85,13 +107,13 @@ def batch() -> SequenceBatch:
     return sequence_batch(HISTORIES, TARGETS)
 
 
-def item_tokens(model: MISSRec, item: int) -> dict[int, Tensor]:
-    """Modality -> x of one item, of the modalities that it has."""
+def item_tokens(model: MISSRec, item: int, *, as_zeros: bool = False) -> dict[int, Tensor]:
+    """Modality -> x of one item, of the modalities that it has; of all with `as_zeros`."""
     raw = features()
     return {
         number: model.adapters[modality](torch.from_numpy(raw[modality][item - 1]))
         for number, modality in enumerate(model.adapters)
-        if raw[modality][item - 1].any()
+        if as_zeros or raw[modality][item - 1].any()
     }
 
 
@@ -101,30 +123,39 @@ def id_embedding(model: MISSRec, item: int) -> Tensor:
     return model.item_embeddings.weight[item]
 
 
-def naive_decode(model: MISSRec, history: list[int], *, from_end: bool = False) -> Tensor:
+def naive_decode(
+    model: MISSRec, history: list[int], *, from_end: bool = False, as_zeros: bool = False
+) -> Tensor:
     """(K, D) decoded interests of one history, without padding (sections 3.2.3 to 3.4.2)."""
-    tokens, interests = [], set()
+    tokens, shared, interests = [], [], set()
     for step, item in enumerate(history):
         position = model.positions.weight[len(history) - 1 - step if from_end else step]
-        for modality, token in item_tokens(model, item).items():
-            tokens.append(token + id_embedding(model, item) + position)
+        for modality, token in item_tokens(model, item, as_zeros=as_zeros).items():
+            tokens.append(token)
+            shared.append(position + id_embedding(model, item))
             interests.add(int(model.interests.interest_of_item[modality, item]))
-    queries = torch.stack([model.interests.prototypes[interest] for interest in interests])
-    return model.network(
-        torch.stack(tokens)[None],
-        queries[None],
-        token_mask=torch.ones(1, len(tokens), dtype=torch.bool),
-        query_mask=torch.ones(1, len(queries), dtype=torch.bool),
-    ).embeddings[0]
+    queries = [model.interests.prototypes[i] for i in interests - {NO_INTEREST}]
+    every_token = torch.ones(1, len(tokens), dtype=torch.bool)
+    encoded: EncodedSequence = model.network(
+        # One token after the other, as items of one modality.
+        ItemTokens(
+            torch.stack(tokens)[None, None],
+            every_token[None],
+            torch.stack(shared)[None],
+            every_token,
+        ),
+        InterestTokens(torch.stack(queries)[None], torch.ones(1, len(queries), dtype=torch.bool)),
+    )
+    return encoded.interests[0]
 
 
 def unit(vector: Tensor) -> Tensor:
     return vector / vector.norm()
 
 
-def naive_score(model: MISSRec, user: Tensor, item: int) -> Tensor:
+def naive_score(model: MISSRec, user: Tensor, item: int, *, as_zeros: bool = False) -> Tensor:
     """<u, v + z> of Eq. 10, with v built for this user by Eq. 1."""
-    tokens = [unit(token) for token in item_tokens(model, item).values()]
+    tokens = [unit(token) for token in item_tokens(model, item, as_zeros=as_zeros).values()]
     votes = [torch.exp(model.fusion.alpha * (user @ token)) for token in tokens]
     fused = sum(
         (vote / sum(votes) * token for vote, token in zip(votes, tokens, strict=True)),
@@ -144,6 +175,17 @@ def test_sequence_embedding_is_the_mean_decoded_interest(
         for history in HISTORIES
     ]
     torch.testing.assert_close(model.encode(batch()), torch.stack(expected))
+
+
+def naive_contrast_of_equal_views(users: list[Tensor]) -> Tensor:
+    """Eq. 6 with u' = u, without <u_i, u_i>: without any dropout both views are the same."""
+    losses = []
+    for i, user in enumerate(users):
+        cosines = [user @ other for other in users]
+        others = [cosine for j, cosine in enumerate(cosines) if j != i]
+        logits = torch.stack([*cosines, *others]) / CONTRAST_TEMPERATURE
+        losses.append(logits.logsumexp(dim=0) - cosines[i] / CONTRAST_TEMPERATURE)
+    return torch.stack(losses).mean()
 
 
 @pytest.mark.parametrize("item_ids", [False, True])
@@ -166,26 +208,32 @@ def test_normalized_ids_count_by_their_direction() -> None:
 
 
 @pytest.mark.parametrize("item_ids", [False, True])
-def test_in_batch_training_loss_is_equation_8(*, item_ids: bool) -> None:
-    model = missrec(item_ids=item_ids)
-    ranking, orthogonality = [], []
+@pytest.mark.parametrize("contrast_weight", [0.0, CONTRAST_WEIGHT])
+def test_in_batch_training_loss_is_equations_7_and_8(
+    contrast_weight: float, *, item_ids: bool
+) -> None:
+    model = missrec(item_ids=item_ids, contrast_weight=contrast_weight)
+    users, ranking, orthogonal = [], [], []
     for history, positive in zip(HISTORIES, TARGETS, strict=True):
         decoded = naive_decode(model, history)
         user = unit(decoded.mean(dim=0))
+        users.append(user)
         negatives = [target for target in TARGETS if target != positive]
         scores = [naive_score(model, user, item) / TEMPERATURE for item in [positive, *negatives]]
         ranking.append(torch.stack(scores).logsumexp(dim=0) - scores[0])
         products = [unit(one) @ unit(other) for one in decoded for other in decoded]
-        orthogonality.append(torch.stack(products).sum() / len(decoded) ** 2)
-    expected = (
-        torch.stack(ranking).mean() + ORTHOGONALITY_WEIGHT * torch.stack(orthogonality).mean()
-    )
+        orthogonal.append(torch.stack(products).sum() / len(decoded) ** 2)
+    terms = {
+        "ranking": torch.stack(ranking).mean(),
+        "orthogonality": torch.stack(orthogonal).mean(),
+    }
+    expected = terms["ranking"] + ORTHOGONALITY_WEIGHT * terms["orthogonality"]
+    if contrast_weight:
+        terms["contrast"] = naive_contrast_of_equal_views(users)
+        expected = expected + contrast_weight * terms["contrast"]
     loss = model.training_loss(batch())
     torch.testing.assert_close(loss.total, expected)
-    torch.testing.assert_close(loss.terms["ranking"], torch.stack(ranking).mean().detach())
-    torch.testing.assert_close(
-        loss.terms["orthogonality"], torch.stack(orthogonality).mean().detach()
-    )
+    torch.testing.assert_close(loss.terms, {name: value.detach() for name, value in terms.items()})
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     torch.testing.assert_close(
         torch.autograd.grad(loss.total, parameters),
@@ -196,7 +244,7 @@ def test_in_batch_training_loss_is_equation_8(*, item_ids: bool) -> None:
 
 
 def test_full_softmax_training_loss_ranks_the_whole_catalogue() -> None:
-    model = missrec(objective=FullSoftmax(temperature=TEMPERATURE), item_ids=True)
+    model = missrec(objective=FullSoftmax(padding_candidate=False), item_ids=True)
     items = torch.arange(1, NUM_ITEMS + 1)
     scores = model.score(model.encode(batch()), model.candidates(items)) / TEMPERATURE
     rows = torch.arange(len(TARGETS))
@@ -290,3 +338,250 @@ def test_with_one_modality_the_score_is_its_inner_product(modality: str) -> None
         expected = users @ unit(token) * bool(raw[modality][item - 1].any())
         scores = model.score(users, model.candidates(torch.tensor([item])))
         torch.testing.assert_close(scores[:, 0], expected)
+
+
+def test_full_softmax_with_the_padding_as_a_candidate_ranks_it_too() -> None:
+    model = missrec(objective=FullSoftmax(padding_candidate=True), item_ids=True)
+    scores = model.score(model.encode(batch()), model.candidates(torch.arange(NUM_ITEMS + 1)))
+    assert scores[:, 0].eq(0).all()  # no modality, and the id of padding is zero
+    logits = scores / TEMPERATURE
+    expected = logits.logsumexp(dim=1) - logits[torch.arange(len(TARGETS)), torch.tensor(TARGETS)]
+    torch.testing.assert_close(
+        model.training_loss(batch()).terms["ranking"], expected.mean().detach()
+    )
+
+
+def test_the_temperature_divides_the_scores_of_the_loss_only() -> None:
+    model, other = missrec(), missrec(temperature=3 * TEMPERATURE)
+    users, items = model.encode(batch()), torch.arange(1, NUM_ITEMS + 1)
+    scores = model.score(users, model.candidates(items))
+    assert other.score(users, other.candidates(items)).equal(scores)
+    targets = torch.tensor(sorted(set(TARGETS)))
+    index = torch.searchsorted(targets, torch.tensor(TARGETS))
+    expected = InBatchSoftmax()(scores[:, targets - 1] / (3 * TEMPERATURE), index)
+    torch.testing.assert_close(other.training_loss(batch()).terms["ranking"], expected.detach())
+
+
+class Readings:
+    """What passed through the network of a model: its items and sequence embeddings."""
+
+    def __init__(self, model: MISSRec) -> None:
+        self.items: list[ItemTokens] = []
+        self.sequences: list[Tensor] = []
+        model.network.register_forward_hook(self._record)
+
+    def _record(
+        self, network: nn.Module, inputs: tuple[ItemTokens, object], encoded: EncodedSequence
+    ) -> None:
+        self.items.append(inputs[0])
+        self.sequences.append(encoded.sequence)
+
+
+@pytest.mark.parametrize(("contrast_weight", "num_readings"), [(0.0, 1), (CONTRAST_WEIGHT, 2)])
+def test_without_contrast_each_sequence_is_read_once(
+    contrast_weight: float, num_readings: int
+) -> None:
+    model = missrec(contrast_weight=contrast_weight, feature_dropout_prob=0.5)
+    readings = Readings(model)
+    loss = model.training_loss(batch())
+    assert len(readings.items) == num_readings
+    assert ("contrast" in loss.terms) is (num_readings == 2)
+
+
+def square_features() -> dict[str, np.ndarray]:
+    """Text and image of equal width; all items have both."""
+    widths = {"text": EMBED_DIM, "image": EMBED_DIM}
+    return text_and_image(num_items=NUM_ITEMS, widths=widths, missing_images=())
+
+
+def test_each_view_of_the_histories_drops_their_raw_features_anew() -> None:
+    raw = square_features()
+    model = missrec(
+        raw, adapter=NoAdapter, contrast_weight=CONTRAST_WEIGHT, feature_dropout_prob=0.5
+    )
+    readings = Readings(model)
+    model.training_loss(batch())
+    kept = []
+    for items in readings.items:
+        # Without adapters the tokens are the features; 1 / (1 - 0.5) = 2.
+        features = torch.stack(
+            [torch.from_numpy(raw[m])[batch().item_ids - 1] for m in ("text", "image")], dim=1
+        )
+        ratios = (items.modalities / features)[items.present]
+        assert set(ratios.flatten().tolist()) == {0, 2}
+        kept.append(ratios != 0)
+    assert 0.4 < kept[0].double().mean() < 0.6
+    assert not kept[0].equal(kept[1])
+    first, second = (nn.functional.normalize(part, dim=-1) for part in readings.sequences)
+    assert (first - second).norm(dim=-1).min() > 0.01
+
+
+def test_the_contrast_compares_the_two_views_and_the_ranking_reads_the_first() -> None:
+    model = missrec(contrast_weight=CONTRAST_WEIGHT, feature_dropout_prob=0.5)
+    readings = Readings(model)
+    loss = model.training_loss(batch())
+    first, second = (nn.functional.normalize(part, dim=-1) for part in readings.sequences)
+    contrast = SequenceContrast(temperature=CONTRAST_TEMPERATURE, include_self=False)
+    torch.testing.assert_close(loss.terms["contrast"], contrast(first, second).detach())
+    assert ranking_of(model, first).item() == pytest.approx(loss.terms["ranking"].item(), rel=1e-5)
+    assert ranking_of(model, second).item() != pytest.approx(loss.terms["ranking"].item(), rel=1e-3)
+
+
+def ranking_of(model: MISSRec, users: Tensor) -> Tensor:
+    """The in-batch loss of users (B, D) against candidates that nothing dropped."""
+    targets = torch.tensor(sorted(set(TARGETS)))
+    with torch.no_grad():
+        scores = model.score(users, model.candidates(targets))
+    index = torch.searchsorted(targets, torch.tensor(TARGETS))
+    return InBatchSoftmax()(scores / TEMPERATURE, index)
+
+
+def test_candidates_are_not_dropped_though_they_stand_in_the_histories() -> None:
+    in_histories = {item for history in HISTORIES for item in history}
+    assert in_histories & set(TARGETS) == {3, 6, 8}
+    model = missrec(feature_dropout_prob=0.9)
+    readings = Readings(model)
+    ranking = model.training_loss(batch()).terms["ranking"]
+    users = nn.functional.normalize(readings.sequences[0], dim=-1)
+    torch.testing.assert_close(ranking, ranking_of(model, users).detach())
+    assert not users.allclose(model.encode(batch()))
+
+
+def test_in_evaluation_no_feature_is_dropped() -> None:
+    plain, dropping = (
+        missrec(contrast_weight=CONTRAST_WEIGHT, feature_dropout_prob=prob).eval()
+        for prob in (0.0, 0.9)
+    )
+    torch.testing.assert_close(
+        dropping.training_loss(batch()).total, plain.training_loss(batch()).total, rtol=0, atol=0
+    )
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_encoding_scoring_and_refreshing_drop_no_feature(*, training: bool) -> None:
+    plain, dropping = (
+        missrec(feature_dropout_prob=prob, item_ids=True).train(training) for prob in (0.0, 0.9)
+    )
+    items = torch.arange(1, NUM_ITEMS + 1)
+    users = plain.encode(batch())
+    assert dropping.encode(batch()).equal(users)
+    scores = [model.score(users, model.candidates(items)) for model in (dropping, plain)]
+    assert scores[0].equal(scores[1])
+    dropping.refresh_interests()
+    assert dropping.interests.prototypes.equal(plain.interests.prototypes)
+
+
+def test_the_score_weighs_modalities_and_ids() -> None:
+    users, items = torch.eye(3, EMBED_DIM), torch.arange(1, NUM_ITEMS + 1)
+
+    def score(modality_weight: float, id_weight: float) -> Tensor:
+        model = missrec(item_ids=True, modality_weight=modality_weight, id_weight=id_weight)
+        return model.score(users, model.candidates(items))
+
+    fused, ids = score(1, 0), score(0, 1)
+    torch.testing.assert_close(fused, missrec().score(users, missrec().candidates(items)))
+    embeddings = missrec(item_ids=True).item_embeddings
+    assert embeddings is not None
+    torch.testing.assert_close(ids, users @ embeddings.weight[1:].T)
+    torch.testing.assert_close(score(2 / 3, 1 / 3), (2 * fused + ids) / 3)
+
+
+def test_without_ids_the_weights_change_nothing() -> None:
+    users, items = torch.eye(3, EMBED_DIM), torch.arange(1, NUM_ITEMS + 1)
+    weighted, plain = missrec(modality_weight=0.3, id_weight=0.4), missrec()
+    found = weighted.score(users, weighted.candidates(items))
+    assert found.equal(plain.score(users, plain.candidates(items)))
+
+
+def test_a_missing_image_as_zeros_scores_as_the_bias_of_its_adapter() -> None:
+    fusion = partial(FixedFusion, alpha=0.0)
+    model, plain = (missrec(missing_as_zeros=zeros, fusion=fusion) for zeros in (True, False))
+    users = torch.eye(3, EMBED_DIM)
+
+    def score(model: MISSRec, items: tuple[int, ...]) -> Tensor:
+        return model.score(users, model.candidates(torch.tensor(items)))
+
+    bias = unit(model.adapters["image"].bias)
+    text_only = (2, 5, 9)
+    expected = (score(plain, text_only) + (users @ bias)[:, None]) / 2
+    torch.testing.assert_close(score(model, text_only), expected)
+    biases = bias + unit(model.adapters["text"].bias)
+    torch.testing.assert_close(score(model, (WITHOUT_ANYTHING,))[:, 0], users @ biases / 2)
+    assert score(model, (1, 3)).equal(score(plain, (1, 3)))
+
+
+def test_a_missing_image_as_zeros_is_a_token_of_its_sequence_but_has_no_interest() -> None:
+    model, plain = missrec(missing_as_zeros=True), missrec()
+    found = model.encode(batch())
+    expected = [
+        unit(naive_decode(model, history, as_zeros=True).mean(dim=0)) for history in HISTORIES
+    ]
+    torch.testing.assert_close(found, torch.stack(expected))
+    assert model.interests.interest_of_item.equal(plain.interests.interest_of_item)
+    assert (found - plain.encode(batch())).norm(dim=-1).min() > 1e-3
+
+
+def test_a_missing_feature_as_zeros_stays_zero_under_feature_dropout() -> None:
+    model = missrec(missing_as_zeros=True, feature_dropout_prob=0.5)
+    readings = Readings(model)
+    model.training_loss(sequence_batch([[2, 5, 9]], [1]))
+    images = readings.items[0].modalities[0, 1]
+    torch.testing.assert_close(images, model.adapters["image"].bias.expand(3, -1))
+
+
+def test_without_a_width_the_model_takes_that_of_its_first_features() -> None:
+    model = missrec(embed_dim=None, item_ids=True)
+    assert (model.features.modalities, model.features.dims) == (["text", "image"], [4, 3])
+    assert model.adapters["image"].weight.shape == (4, 3)
+    assert model.positions.weight.shape == (MAX_SEQ_LEN, 4)
+    assert model.interests.prototypes.shape == (10, 4)
+    assert model.encode(batch()).shape == (len(HISTORIES), 4)
+
+
+def test_without_adapters_an_item_scores_by_its_raw_features() -> None:
+    raw = square_features()
+    model = missrec(raw, embed_dim=None, adapter=NoAdapter, fusion=partial(FixedFusion, alpha=0.0))
+    text, image = (torch.from_numpy(raw[modality][2]) for modality in ("text", "image"))
+    users = model.encode(batch())
+    expected = users @ (unit(text) + unit(image)) / 2
+    torch.testing.assert_close(
+        model.score(users, model.candidates(torch.tensor([3])))[:, 0], expected
+    )
+    assert not list(model.adapters.parameters())
+
+
+def test_the_model_regularises_by_the_function_it_is_given() -> None:
+    model = missrec(orthogonality=released_orthogonality)
+    history = batch()._replace(item_ids=batch().item_ids[:1], target_ids=batch().target_ids[:1])
+    decoded = naive_decode(model, HISTORIES[0])
+    by_hand = decoded.sum(dim=0).square().sum() / EMBED_DIM  # no padding: all entries are real
+    loss = model.training_loss(history)
+    torch.testing.assert_close(loss.terms["orthogonality"], by_hand.detach())
+    expected = loss.terms["ranking"] + ORTHOGONALITY_WEIGHT * by_hand
+    torch.testing.assert_close(loss.total, expected)
+
+
+@pytest.mark.parametrize(
+    ("fusion", "bound"),
+    [
+        (partial(DynamicFusion, initial_alpha=1.0, positive=True, per_item=True), True),
+        (partial(DynamicFusion, initial_alpha=1.0, positive=True, per_item=False), False),
+        (partial(FixedFusion, alpha=0.0), False),
+    ],
+)
+def test_an_alpha_of_each_item_stays_in_its_domain(
+    fusion: Callable[..., nn.Module], *, bound: bool
+) -> None:
+    expected = {"item_embeddings", "interests"} | ({"fusion.raw_alpha"} if bound else set())
+    assert set(missrec(fusion=fusion).domain_bound) == expected
+
+
+@pytest.mark.parametrize("temperature", [-1.0, 0.0, math.nan])
+def test_temperature_out_of_range_is_refused(temperature: float) -> None:
+    with pytest.raises(ValueError, match=rf"temperature \({temperature}\) must be above 0"):
+        missrec(temperature=temperature)
+
+
+def test_feature_dropout_out_of_range_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"dropout_prob \(1.0\) must be in \[0, 1\)"):
+        missrec(feature_dropout_prob=1.0)

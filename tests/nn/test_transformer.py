@@ -1,35 +1,36 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from missrec.nn.attention import MultiHeadAttention
-from missrec.nn.transformer import DecoderBlock, EncoderBlock, FeedForward
+from missrec.nn.transformer import BlockSettings, DecoderBlock, EncoderBlock, initialize_blocks
+from nn.torch_weights import torch_decoder_state, torch_encoder_state
 
-EMBED_DIM, NUM_HEADS, FEEDFORWARD_DIM = 8, 2, 12
+EMBED_DIM, NUM_HEADS, FEEDFORWARD_DIM, LAYER_NORM_EPS = 8, 2, 12, 0.25
+
+
+def block_settings(
+    *, dropout_prob: float = 0.0, feedforward_dim: int = FEEDFORWARD_DIM
+) -> BlockSettings:
+    return BlockSettings(
+        num_heads=NUM_HEADS,
+        feedforward_dim=feedforward_dim,
+        dropout_prob=dropout_prob,
+        layer_norm_eps=LAYER_NORM_EPS,
+    )
 
 
 def encoder_block(*, dropout_prob: float = 0.0) -> EncoderBlock:
     torch.manual_seed(0)
-    return EncoderBlock(
-        embed_dim=EMBED_DIM,
-        num_heads=NUM_HEADS,
-        feedforward_dim=FEEDFORWARD_DIM,
-        dropout_prob=dropout_prob,
-    )
+    return EncoderBlock(EMBED_DIM, block_settings(dropout_prob=dropout_prob))
 
 
 def decoder_block(*, dropout_prob: float = 0.0) -> DecoderBlock:
     torch.manual_seed(0)
-    return DecoderBlock(
-        embed_dim=EMBED_DIM,
-        num_heads=NUM_HEADS,
-        feedforward_dim=FEEDFORWARD_DIM,
-        dropout_prob=dropout_prob,
-    )
+    return DecoderBlock(EMBED_DIM, block_settings(dropout_prob=dropout_prob))
 
 
 def tokens_and_mask(*, width: int, lengths: tuple[int, ...], seed: int) -> tuple[Tensor, Tensor]:
@@ -39,40 +40,19 @@ def tokens_and_mask(*, width: int, lengths: tuple[int, ...], seed: int) -> tuple
     return tokens, torch.arange(width) < torch.tensor(lengths)[:, None]
 
 
-def named(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{prefix}.{name}": value for name, value in state.items()}
-
-
-def torch_attention_state(prefix: str, source: MultiHeadAttention) -> dict[str, Tensor]:
-    projections = [source.query, source.key, source.value]
-    return named(
-        prefix,
-        {
-            "in_proj_weight": torch.cat([projection.weight for projection in projections]),
-            "in_proj_bias": torch.cat([projection.bias for projection in projections]),
-            "out_proj.weight": source.output.weight,
-            "out_proj.bias": source.output.bias,
-        },
-    )
-
-
-def torch_feedforward_state(source: FeedForward) -> dict[str, Tensor]:
-    first, last = source[0], source[-1]
-    return named("linear1", first.state_dict()) | named("linear2", last.state_dict())
-
-
 def test_encoder_block_equals_torch_post_norm_layer() -> None:
     block = encoder_block()
     tokens, valid_mask = tokens_and_mask(width=6, lengths=(6, 4, 1), seed=1)
     layer = nn.TransformerEncoderLayer(
-        EMBED_DIM, NUM_HEADS, FEEDFORWARD_DIM, dropout=0.0, activation="gelu", batch_first=True
+        EMBED_DIM,
+        NUM_HEADS,
+        FEEDFORWARD_DIM,
+        dropout=0.0,
+        activation="gelu",
+        layer_norm_eps=LAYER_NORM_EPS,
+        batch_first=True,
     )
-    layer.load_state_dict(
-        torch_attention_state("self_attn", block.attention)
-        | named("norm1", block.attention_norm.state_dict())
-        | torch_feedforward_state(block.feedforward)
-        | named("norm2", block.feedforward_norm.state_dict())
-    )
+    layer.load_state_dict(torch_encoder_state(block))
     encoded = block(tokens, valid_mask=valid_mask)
     torch.testing.assert_close(encoded, layer(tokens, src_key_padding_mask=~valid_mask))
 
@@ -82,16 +62,15 @@ def test_decoder_block_equals_torch_post_norm_layer_without_causal_mask() -> Non
     queries, query_mask = tokens_and_mask(width=4, lengths=(4, 1, 3), seed=1)
     context, context_mask = tokens_and_mask(width=6, lengths=(2, 6, 1), seed=2)
     layer = nn.TransformerDecoderLayer(
-        EMBED_DIM, NUM_HEADS, FEEDFORWARD_DIM, dropout=0.0, activation="gelu", batch_first=True
+        EMBED_DIM,
+        NUM_HEADS,
+        FEEDFORWARD_DIM,
+        dropout=0.0,
+        activation="gelu",
+        layer_norm_eps=LAYER_NORM_EPS,
+        batch_first=True,
     )
-    layer.load_state_dict(
-        torch_attention_state("self_attn", block.self_attention)
-        | named("norm1", block.self_norm.state_dict())
-        | torch_attention_state("multihead_attn", block.cross_attention)
-        | named("norm2", block.cross_norm.state_dict())
-        | torch_feedforward_state(block.feedforward)
-        | named("norm3", block.feedforward_norm.state_dict())
-    )
+    layer.load_state_dict(torch_decoder_state(block))
     decoded = block(queries, context, query_mask=query_mask, context_mask=context_mask)
     expected = layer(
         queries,
@@ -150,3 +129,66 @@ def test_dropout_acts_in_training_only(kind: str) -> None:
     plain = run(dropout_prob=0.0, training=True)
     assert not run(dropout_prob=0.5, training=True).allclose(plain)
     torch.testing.assert_close(run(dropout_prob=0.5, training=False), plain)
+
+
+def wide_blocks() -> nn.ModuleList:
+    """An encoder and a decoder block of width 64, wide enough for statistics."""
+    torch.manual_seed(0)
+    settings = block_settings(feedforward_dim=96)
+    return nn.ModuleList([EncoderBlock(64, settings), DecoderBlock(64, settings)])
+
+
+def test_initialized_blocks_have_normal_weights_and_no_biases() -> None:
+    blocks, std = wide_blocks(), 0.02
+    initialize_blocks(blocks, std=std)
+    linear = {name: part for name, part in blocks.named_modules() if isinstance(part, nn.Linear)}
+    normal = {
+        name: part
+        for name, part in linear.items()
+        if not name.endswith(("attention.query", "attention.key", "attention.value"))
+    }
+    assert (len(linear), len(normal)) == (4 + 2 + 2 * 4 + 2, 1 + 2 + 2 * 1 + 2)
+    for part in linear.values():
+        assert part.bias.eq(0).all()
+    for part in normal.values():
+        num_weights = part.weight.numel()
+        assert part.weight.mean().item() == pytest.approx(0, abs=5 * std / math.sqrt(num_weights))
+        deviation = 5 * std / math.sqrt(2 * num_weights)
+        assert part.weight.std().item() == pytest.approx(std, abs=deviation)
+        assert part.weight.abs().max() > 3 * std  # a uniform one ends at sqrt(3) std
+
+
+def test_initialized_query_key_and_value_are_xaviers_of_their_joint_matrix() -> None:
+    blocks = wide_blocks()
+    initialize_blocks(blocks, std=0.02)
+    bound = math.sqrt(6 / (3 * 64 + 64))
+    attentions = (blocks[0].attention, blocks[1].self_attention, blocks[1].cross_attention)
+    for attention in attentions:
+        for projection in (attention.query, attention.key, attention.value):
+            weights = projection.weight.flatten()
+            assert weights.abs().max() <= bound
+            even = torch.linspace(-bound, bound, 64 * 64)
+            deviation = 5 * 2 * bound * math.sqrt(1 / 4 / (64 * 64))
+            torch.testing.assert_close(weights.sort().values, even, rtol=0, atol=deviation)
+    joint = torch.empty(3 * 64, 64)
+    nn.init.xavier_uniform_(joint)
+    assert joint.abs().max().item() == pytest.approx(bound, rel=1e-3)
+
+
+def test_initialization_leaves_everything_but_the_linear_maps() -> None:
+    blocks = nn.ModuleDict({"blocks": wide_blocks(), "embedding": nn.Embedding(3, 4)})
+    for parameter in blocks.parameters():
+        nn.init.normal_(parameter)
+    before = {name: value.clone() for name, value in blocks.state_dict().items()}
+    initialize_blocks(blocks, std=0.02)
+    same = {name for name, value in blocks.state_dict().items() if value.equal(before[name])}
+    assert same == {name for name in before if "norm" in name or "embedding" in name}
+
+
+def test_without_a_deviation_the_weights_stay_and_nothing_is_drawn() -> None:
+    blocks = wide_blocks()
+    before = {name: value.clone() for name, value in blocks.state_dict().items()}
+    random_state = torch.get_rng_state()
+    initialize_blocks(blocks, std=None)
+    assert torch.get_rng_state().equal(random_state)
+    torch.testing.assert_close(dict(blocks.state_dict()), before, rtol=0, atol=0)

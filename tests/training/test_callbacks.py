@@ -12,12 +12,16 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from missrec.interests.clustering import DPCKNN
 from missrec.interests.index import InterestIndex
 from missrec.models.missrec import MISSRec
 from missrec.models.most_popular import MostPopular
 from missrec.nn.adapters import LinearAdapter
-from missrec.nn.encoder_decoder import EncoderDecoder
 from missrec.nn.fusion import DynamicFusion
+from missrec.nn.sequence_networks import EncoderDecoder
+from missrec.nn.transformer import BlockSettings
+from missrec.objectives.contrastive import SequenceContrast
+from missrec.objectives.orthogonality import orthogonality
 from missrec.objectives.ranking import FullSoftmax
 from missrec.training.callbacks import RefreshInterests, Throughput
 from missrec.training.module import RecommenderModule
@@ -154,26 +158,41 @@ def missrec(*, dropout_prob: float) -> MISSRec:
         adapter=LinearAdapter,
         network=partial(
             EncoderDecoder,
-            num_heads=2,
-            feedforward_dim=8,
-            dropout_prob=dropout_prob,
+            block=BlockSettings(
+                num_heads=2, feedforward_dim=8, dropout_prob=dropout_prob, layer_norm_eps=1e-5
+            ),
             num_encoder_blocks=1,
             num_decoder_blocks=1,
+            init_std=None,
         ),
         interests=partial(
             InterestIndex,
             ratio=0.5,
-            num_neighbors=3,
-            mean_prototypes=True,
+            clustering=DPCKNN(
+                num_neighbors=3,
+                include_self=False,
+                scale_distances=False,
+                break_ties=True,
+                mean_prototypes=True,
+                block_bytes=1 << 20,
+            ),
             normalize_tokens=False,
-            block_bytes=1 << 20,
+            padding_slot=False,
         ),
-        fusion=DynamicFusion(initial_alpha=1.0, learnable=True),
-        objective=FullSoftmax(temperature=0.1),
+        fusion=partial(DynamicFusion, initial_alpha=1.0, positive=True, per_item=False),
+        objective=FullSoftmax(padding_candidate=False),
+        temperature=0.1,
+        orthogonality=orthogonality,
         orthogonality_weight=0.1,
+        contrast=SequenceContrast(temperature=0.1, include_self=False),
+        contrast_weight=1.0,
+        feature_dropout_prob=dropout_prob,
         item_ids=True,
         normalize_ids=False,
+        modality_weight=1.0,
+        id_weight=1.0,
         positions_from_end=True,
+        missing_as_zeros=False,
     )
 
 

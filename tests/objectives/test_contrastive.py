@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from missrec.objectives.contrastive import SequenceContrast
+
+TEMPERATURE = 0.3
+
+
+def views(num_sequences: int) -> tuple[Tensor, Tensor]:
+    """u and u' (B, D) at unit length."""
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(2, num_sequences, 5, generator=generator, dtype=torch.float64)
+    first, second = vectors / vectors.norm(dim=-1, keepdim=True)
+    return first.requires_grad_(), second.requires_grad_()
+
+
+def naive_contrast(sequences: Tensor, others: Tensor, *, include_self: bool) -> Tensor:
+    """Eq. 6 as a double loop."""
+    losses = []
+    for i, sequence in enumerate(sequences):
+        total = sequence.new_zeros(())
+        for j in range(len(sequences)):
+            total = total + torch.exp(sequence @ others[j] / TEMPERATURE)
+            if j != i or include_self:
+                total = total + torch.exp(sequence @ sequences[j] / TEMPERATURE)
+        losses.append(-torch.log(torch.exp(sequence @ others[i] / TEMPERATURE) / total))
+    return sum(losses, sequences.new_zeros(())) / len(sequences)
+
+
+@pytest.mark.parametrize("num_sequences", [1, 2, 7])
+@pytest.mark.parametrize("include_self", [False, True])
+def test_equals_the_double_loop_of_equation_6(num_sequences: int, *, include_self: bool) -> None:
+    inputs = views(num_sequences)
+    loss = SequenceContrast(temperature=TEMPERATURE, include_self=include_self)(*inputs)
+    naive = naive_contrast(*inputs, include_self=include_self)
+    torch.testing.assert_close(loss, naive)
+    torch.testing.assert_close(
+        torch.autograd.grad(loss, inputs), torch.autograd.grad(naive, inputs)
+    )
+
+
+@pytest.mark.parametrize(
+    ("include_self", "by_hand"),
+    # u = u' = (1, 0) and (0, 1) at temperature 1/2: e^2 for itself, 1 for each view of the other.
+    [
+        (False, -math.log(math.e**2 / (math.e**2 + 1 + 1))),
+        (True, -math.log(math.e**2 / (2 * math.e**2 + 1 + 1))),
+    ],
+)
+def test_two_orthogonal_sequences_by_hand(by_hand: float, *, include_self: bool) -> None:
+    loss = SequenceContrast(temperature=0.5, include_self=include_self)(torch.eye(2), torch.eye(2))
+    assert loss.item() == pytest.approx(by_hand)
+
+
+def test_a_single_sequence_has_no_negatives_unless_it_is_its_own() -> None:
+    first, second = views(1)
+    alone = SequenceContrast(temperature=TEMPERATURE, include_self=False)(first, second)
+    assert alone.item() == 0
+    assert all(gradient.eq(0).all() for gradient in torch.autograd.grad(alone, (first, second)))
+    as_printed = SequenceContrast(temperature=TEMPERATURE, include_self=True)(first, second)
+    cosine = (first[0] @ second[0]).item()
+    by_hand = math.log(1 + math.exp((1 - cosine) / TEMPERATURE))
+    assert as_printed.item() == pytest.approx(by_hand)
+
+
+def test_the_loss_is_small_for_equal_views_of_different_sequences_and_large_for_swapped() -> None:
+    contrast = SequenceContrast(temperature=0.01, include_self=False)
+    assert contrast(torch.eye(3), torch.eye(3)).item() == pytest.approx(0, abs=1e-6)
+    swapped = contrast(torch.eye(3), torch.eye(3).roll(1, dims=0))
+    assert swapped.item() == pytest.approx((1 - 0) / 0.01)  # e^100 overflows
+
+
+@pytest.mark.parametrize("temperature", [-1.0, 0.0, math.nan])
+def test_temperature_out_of_range_is_refused(temperature: float) -> None:
+    with pytest.raises(ValueError, match=rf"temperature \({temperature}\) must be above 0"):
+        SequenceContrast(temperature=temperature, include_self=False)
