@@ -40,17 +40,33 @@ class LengthBucketSampler(Sampler[np.ndarray]):
         self._pool_size = batch_size * pool_batches
         self._seed = seed
         self._epoch = 0
+        self._first_batch = 0
+
+    @property
+    def epoch(self) -> int:
+        """Whose order the next iteration has."""
+        return self._epoch
+
+    @property
+    def first_batch(self) -> int:
+        """Where in that order the next iteration starts; above 0 only after `resume`."""
+        return self._first_batch
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order of the next iteration; the trainer calls this before each epoch."""
-        self._epoch = epoch
+        if epoch != self._epoch:
+            self._epoch, self._first_batch = epoch, 0
+
+    def resume(self, *, epoch: int, first_batch: int) -> None:
+        """Leaves out the batches of this one epoch that a stopped run has already seen."""
+        self._epoch, self._first_batch = epoch, first_batch
 
     def __len__(self) -> int:
-        """Number of batches."""
+        """Number of batches of a whole epoch, also of a resumed one."""
         return math.ceil(len(self._lengths) / self._batch_size)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """The batches of the current epoch."""
+        """The batches of the current epoch, from `first_batch` on."""
         generator = np.random.default_rng([self._seed, self._epoch])
         order = generator.permutation(len(self._lengths))
         pools = [
@@ -61,7 +77,7 @@ class LengthBucketSampler(Sampler[np.ndarray]):
             [pool[np.argsort(self._lengths[pool], kind="stable")] for pool in pools] or [order]
         )
         starts = generator.permutation(np.arange(0, len(order), self._batch_size))
-        for start in starts:
+        for start in starts[self._first_batch :]:
             yield by_length[start : start + self._batch_size]
 
 

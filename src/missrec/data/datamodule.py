@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from missrec.data.batching import LengthBucketSampler, SortedSampler
 from missrec.data.domain import read_domain
+from missrec.data.loader import ResumableLoader
 from missrec.data.mixing import MixedDomains, mix_domains
 from missrec.data.sequences import SequenceDataset
 from missrec.data.splits import Split, leave_one_out
@@ -116,7 +117,7 @@ class SequenceDataModule(LightningDataModule):
             pool_batches=self._pool_batches,
             seed=self._seed,
         )
-        return self._loader(dataset, sampler)
+        return self._loader(dataset, sampler, ResumableLoader)
 
     def val_dataloader(self) -> list[DataLoader[SequenceBatch]]:
         """One loader per domain, each user once."""
@@ -136,6 +137,7 @@ class SequenceDataModule(LightningDataModule):
             self._loader(
                 dataset,
                 SortedSampler(lengths=dataset.lengths, batch_size=self._eval_batch_size),
+                DataLoader,
             )
             for dataset in datasets
         ]
@@ -150,10 +152,13 @@ class SequenceDataModule(LightningDataModule):
         )
 
     def _loader(
-        self, dataset: SequenceDataset, sampler: Sampler[np.ndarray]
+        self,
+        dataset: SequenceDataset,
+        sampler: Sampler[np.ndarray],
+        kind: type[DataLoader[SequenceBatch]],
     ) -> DataLoader[SequenceBatch]:
         # batch_size=None: the sampler yields whole batches, and the dataset cuts each at once.
-        return DataLoader(
+        return kind(
             dataset,
             batch_size=None,
             sampler=sampler,
