@@ -209,6 +209,7 @@ def sequence_datamodule(
     return SequenceDataModule(
         folders=[str(folder)],
         max_seq_len=max_seq_len,
+        mixing_exponent=1.0,
         batch_size=batch_size,
         eval_batch_size=eval_batch_size,
         pool_batches=pool_batches,

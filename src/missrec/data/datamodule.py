@@ -33,6 +33,7 @@ class SequenceDataModule(LightningDataModule):
         *,
         folders: Sequence[str],
         max_seq_len: int,
+        mixing_exponent: float,
         batch_size: int,
         eval_batch_size: int,
         pool_batches: int,
@@ -46,6 +47,7 @@ class SequenceDataModule(LightningDataModule):
         Args:
             folders: prepared domain folders.
             max_seq_len: longest history, L (MISSRec 4.2.1: 50).
+            mixing_exponent: share of the domains in training, see `LengthBucketSampler`.
             batch_size: training samples a batch.
             eval_batch_size: users a batch in validation and test.
             pool_batches: see `LengthBucketSampler`.
@@ -57,6 +59,7 @@ class SequenceDataModule(LightningDataModule):
         super().__init__()
         self._folders = [Path(folder) for folder in folders]
         self._max_seq_len = max_seq_len
+        self._mixing_exponent = mixing_exponent
         self._batch_size = batch_size
         self._eval_batch_size = eval_batch_size
         self._pool_batches = pool_batches
@@ -105,7 +108,9 @@ class SequenceDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[SequenceBatch]:
         """Batches of similar length, all domains mixed."""
-        dataset = self._dataset(self._split.train, trim_padding=self._trim_padding)
+        targets = self._split.train
+        first_positions = self._domains.offsets[self._domains.first_users[:-1]]
+        dataset = self._dataset(targets, trim_padding=self._trim_padding)
         if len(dataset) == 0:
             raise ValueError(
                 f"{self._folders[0]}: no user has more than three interactions, so there is "
@@ -113,6 +118,8 @@ class SequenceDataModule(LightningDataModule):
             )
         sampler = LengthBucketSampler(
             lengths=dataset.lengths,
+            first_samples=np.searchsorted(targets, first_positions),
+            mixing_exponent=self._mixing_exponent,
             batch_size=self._batch_size,
             pool_batches=self._pool_batches,
             seed=self._seed,
