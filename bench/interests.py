@@ -21,7 +21,7 @@ import torch
 from missrec.app.tracking import write_json
 from missrec.interests.dpc_knn import density_peaks
 
-BLOCK_BYTES = 134_217_728  # as conf/model/missrec.yaml
+BLOCK_BYTES = 134_217_728  # as conf/model/interests/dpc_knn.yaml
 
 
 def clustered_tokens(num_tokens: int, width: int) -> torch.Tensor:
@@ -66,6 +66,8 @@ def main() -> None:
         density_peaks(
             tokens,
             num_neighbors=arguments.neighbors,
+            include_self=False,
+            break_ties=True,
             num_peaks=arguments.tokens // 2,
             block_bytes=BLOCK_BYTES,
         )

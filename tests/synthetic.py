@@ -205,17 +205,19 @@ def sequence_datamodule(
     batch_size: int = 16,
     eval_batch_size: int = 16,
     pool_batches: int = 2,
+    num_workers: int = 0,
     seed: int = 1,
 ) -> SequenceDataModule:
-    """The DataModule of one domain folder, trimmed, in this process."""
+    """The DataModule of one domain folder, trimmed."""
     return SequenceDataModule(
         folders=[str(folder)],
         max_seq_len=max_seq_len,
+        mixing_exponent=1.0,
         batch_size=batch_size,
         eval_batch_size=eval_batch_size,
         pool_batches=pool_batches,
         trim_padding=True,
-        num_workers=0,
+        num_workers=num_workers,
         pin_memory=False,
         seed=seed,
     )

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from missrec.app.resume import resume_arguments
-
 pytestmark = pytest.mark.slow
 
 
@@ -60,20 +58,3 @@ def test_help_shows_an_example(name: str) -> None:
     result = door(name, "--help")
     assert result.returncode == 0
     assert f"python src/{name}.py" in result.stdout
-
-
-def test_resume_takes_the_saved_config_and_the_same_folder(tmp_path: Path) -> None:
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "config.yaml").touch()
-    (tmp_path / "checkpoints" / "last.ckpt").touch()
-    arguments = resume_arguments([f"resume={tmp_path}", "trainer.max_epochs=5"])
-    assert arguments[:3] == [
-        f"--config-path={tmp_path}",
-        "--config-name=config",
-        f"hydra.run.dir={tmp_path}",
-    ]
-    assert arguments[-1] == "trainer.max_epochs=5"
-
-
-def test_arguments_without_resume_stay_as_they_are() -> None:
-    assert resume_arguments(["seed=1", "resume=null"]) == ["seed=1", "resume=null"]

@@ -79,16 +79,6 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(compose_tiny:
     assert first != other
 
 
-def test_a_run_resumed_from_its_last_checkpoint_equals_one_that_never_stopped(
-    compose_tiny: Compose, tmp_path: Path
-) -> None:
-    straight = train(compose_tiny("trainer.max_epochs=4", run="straight"))
-    train(compose_tiny("trainer.max_epochs=2", run="stopped"))
-    resume = f"resume={tmp_path / 'logs' / 'stopped'}"
-    resumed = train(compose_tiny("trainer.max_epochs=4", resume, run="stopped"))
-    assert resumed == straight
-
-
 def test_pretraining_mixes_domains_and_reports_their_mean(
     compose_tiny: Compose, tmp_path: Path
 ) -> None:

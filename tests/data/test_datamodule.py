@@ -25,6 +25,7 @@ MANY = random_sequences(num_users=40, num_items=30)
 def datamodule(*folders: Path, **changes: Any) -> SequenceDataModule:
     settings: dict[str, Any] = {
         "max_seq_len": 50,
+        "mixing_exponent": 1.0,
         "batch_size": 8,
         "eval_batch_size": 16,
         "pool_batches": 4,
@@ -171,6 +172,18 @@ def test_two_domains_share_training_and_are_evaluated_apart(tiny: Path, many: Pa
         assert len(drawn) == {"tiny": 4, "many": 40}[span.name]
         assert span.first_item <= min(items)
         assert max(items) <= span.last_item
+
+
+@pytest.mark.parametrize(("exponent", "from_tiny"), [(1.0, 6), (0.0, None)])
+def test_mixing_exponent_0_draws_both_domains_equally_often(
+    tiny: Path, many: Path, exponent: float, from_tiny: int | None
+) -> None:
+    loader = datamodule(tiny, many, mixing_exponent=exponent).train_dataloader()
+    users = [user for user, _, _ in rows(loader)]
+    num_samples = 6 + sum(len(sequence) - 3 for sequence in MANY)
+    assert len(users) == num_samples
+    expected = num_samples / 2 if from_tiny is None else from_tiny
+    assert abs(sum(user < len(SEQUENCES) for user in users) - expected) <= 0.5
 
 
 def test_training_counts_of_two_domains_follow_each_other(tiny: Path, many: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from missrec.app.build import build
@@ -25,6 +25,7 @@ MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 WITHOUT_PARAMETERS = ["most_popular"]
 TRAINED = [name for name in MODELS if name not in WITHOUT_PARAMETERS]
 OPTIONS = {
+    # blocks.yaml is what the networks share, no choice of its own
     group.name: sorted({path.stem for path in group.glob("*.yaml")} - {"blocks"})
     for group in sorted((CONF / "model").iterdir())
     if group.is_dir()

@@ -1,12 +1,16 @@
-"""Turns `resume=<run folder>` into the command that made the run."""
+"""Turns `resume=<run folder>` into the command that made the run, and finds where it stopped."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from pickle import UnpicklingError
 
 CHECKPOINTS = "checkpoints"
-LAST_CHECKPOINT = f"{CHECKPOINTS}/last.ckpt"
+_RESUMABLE = ("last.ckpt", "latest.ckpt")
 _PREFIX = "resume="
+
+_log = logging.getLogger(__name__)
 
 
 def resume_arguments(arguments: list[str]) -> list[str]:
@@ -20,18 +24,18 @@ def resume_arguments(arguments: list[str]) -> list[str]:
         arguments: without the program's name.
 
     Raises:
-        FileNotFoundError: the folder holds no saved config or no such checkpoint.
+        FileNotFoundError: the folder holds no saved config.
     """
     named = [argument for argument in arguments if argument.startswith(_PREFIX)]
     if not named or named[-1] == f"{_PREFIX}null":
         return arguments
     run_dir = Path(named[-1].removeprefix(_PREFIX)).resolve()
-    for needed in (run_dir / "config.yaml", run_dir / LAST_CHECKPOINT):
-        if not needed.is_file():
-            raise FileNotFoundError(
-                f"{needed} is missing, so there is nothing to resume; resume= must name a run "
-                "folder with a checkpoint, such as resume=logs/scratch/<run>"
-            )
+    config = run_dir / "config.yaml"
+    if not config.is_file():
+        raise FileNotFoundError(
+            f"{config} is missing, so there is nothing to resume; resume= must name a run "
+            "folder, such as resume=logs/scratch/<run>"
+        )
     rest = [argument for argument in arguments if not argument.startswith(_PREFIX)]
     return [
         f"--config-path={run_dir}",
@@ -43,3 +47,37 @@ def resume_arguments(arguments: list[str]) -> list[str]:
         f"resume={run_dir}",
         *rest,
     ]
+
+
+def furthest_checkpoint(run_dir: Path) -> Path | None:
+    """The checkpoint of the run with the most steps; None if it was stopped before its first.
+
+    Steps are read from the files, because a copied folder has new file times. A file that cannot
+    be read, as a machine that went down while writing leaves it, is passed over.
+
+    Raises:
+        ValueError: no checkpoint of the run can be read.
+    """
+    found = [path for name in _RESUMABLE if (path := run_dir / CHECKPOINTS / name).is_file()]
+    if not found:
+        _log.warning("%s holds no checkpoint yet: the run starts over", run_dir)
+        return None
+    steps = {path: count for path in found if (count := _num_steps(path)) is not None}
+    if not steps:
+        raise ValueError(
+            f"{' and '.join(map(str, found))} cannot be read; to start the run over, delete them"
+        )
+    return max(steps, key=lambda path: steps[path])
+
+
+def _num_steps(checkpoint: Path) -> int | None:
+    """Optimiser steps of a checkpoint; None if it is damaged."""
+    import torch  # heavy, and the command line is rewritten without it
+
+    try:
+        # mmap leaves the tensors on the disk.
+        content = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
+        return int(content["global_step"])
+    except (RuntimeError, EOFError, UnpicklingError, KeyError) as error:
+        _log.warning("%s is damaged and passed over: %s", checkpoint, str(error).split("\n")[0])
+        return None

@@ -80,10 +80,13 @@ def record_provenance(run_dir: Path, cfg: DictConfig, *, pretrained: Path | None
     Args:
         run_dir: made if need be.
         cfg: of the run.
-        pretrained: the checkpoint that the run started from.
+        pretrained: the checkpoint that the run started from; the saved config names it, so that a
+            resumed run does not pre-train again.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+    source = {} if pretrained is None else {"pretrained": str(pretrained), "pretraining": None}
+    ran = OmegaConf.merge(cfg, source)
+    (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(ran, resolve=True), encoding="utf-8")
     provenance = {
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from missrec.app.build import Experiment, build, build_experiment
 from missrec.app.prepare import prepare_missing
-from missrec.app.resume import LAST_CHECKPOINT
+from missrec.app.resume import furthest_checkpoint
 from missrec.app.tracking import close_loggers, record_provenance, save_ranks, write_json
 from missrec.app.transfer import compose_pretraining, pretrained_checkpoint, start_from
 from missrec.reporting.tables import print_metrics
@@ -25,7 +25,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """Trains, tests the checkpoint that validation chose, and writes the run folder.
 
     A model without parameters is not trained, only ranked. `cfg.resume` continues the run in its
-    own folder from `last.ckpt`.
+    own folder from where its checkpoints end.
 
     Returns:
         What `metrics.json` holds.
@@ -48,7 +48,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     _log.info("run folder: %s", run_dir)
     try:
         metrics = fit_and_rank(
-            experiment, trainer, resume_from=run_dir / LAST_CHECKPOINT if cfg.resume else None
+            experiment, trainer, resume_from=furthest_checkpoint(run_dir) if cfg.resume else None
         )
     finally:
         close_loggers(trainer)

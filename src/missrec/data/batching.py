@@ -12,47 +12,82 @@ from torch.utils.data import Sampler
 class LengthBucketSampler(Sampler[np.ndarray]):
     """Yields arrays of sample numbers, one array a batch.
 
-    Every epoch shuffles the samples, cuts them into pools of `pool_batches` batches, sorts each
-    pool by length, cuts it into batches and shuffles the batches of all pools. So a batch holds
-    sequences of similar length and little padding, and its composition still changes.
+    Every epoch draws as many samples as there are, in random order, cuts them into pools of
+    `pool_batches` batches, sorts each pool by length, cuts it into batches and shuffles the batches
+    of all pools. So a batch holds sequences of similar length and little padding, and its
+    composition still changes.
+
+    A domain of n samples gets a share of the epoch proportional to n ** mixing_exponent: at 1
+    every sample comes once, at 0 every domain comes equally often. Where the share is more than n,
+    all samples come once before any comes again.
     """
 
     def __init__(
-        self, *, lengths: np.ndarray, batch_size: int, pool_batches: int, seed: int
+        self,
+        *,
+        lengths: np.ndarray,
+        first_samples: np.ndarray,
+        mixing_exponent: float,
+        batch_size: int,
+        pool_batches: int,
+        seed: int,
     ) -> None:
         """Keeps the lengths; each epoch draws its own order.
 
         Args:
             lengths: (S,) history length of each sample.
+            first_samples: (number of domains,) where each domain starts in `lengths`.
+            mixing_exponent: in [0, 1].
             batch_size: samples a batch; the last batch of an epoch may be smaller.
             pool_batches: batches a pool; 1 leaves batches of mixed length.
             seed: of the order; the same seed and epoch give the same batches.
 
         Raises:
-            ValueError: batch_size or pool_batches is below 1.
+            ValueError: batch_size or pool_batches is below 1, or mixing_exponent outside [0, 1].
         """
+        if not 0 <= mixing_exponent <= 1:
+            raise ValueError(f"mixing_exponent ({mixing_exponent}) must be in [0, 1]")
         if batch_size < 1 or pool_batches < 1:
             raise ValueError(
                 f"batch_size ({batch_size}) and pool_batches ({pool_batches}) must be at least 1"
             )
         self._lengths = lengths
+        self._first_samples = first_samples
+        self._sizes = np.diff(first_samples, append=len(lengths))
+        self._counts = _tempered_counts(self._sizes, exponent=mixing_exponent)
         self._batch_size = batch_size
         self._pool_size = batch_size * pool_batches
         self._seed = seed
         self._epoch = 0
+        self._first_batch = 0
+
+    @property
+    def epoch(self) -> int:
+        """Whose order the next iteration has."""
+        return self._epoch
+
+    @property
+    def first_batch(self) -> int:
+        """Where in that order the next iteration starts; above 0 only after `resume`."""
+        return self._first_batch
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order of the next iteration; the trainer calls this before each epoch."""
-        self._epoch = epoch
+        if epoch != self._epoch:
+            self._epoch, self._first_batch = epoch, 0
+
+    def resume(self, *, epoch: int, first_batch: int) -> None:
+        """Leaves out the batches of this one epoch that a stopped run has already seen."""
+        self._epoch, self._first_batch = epoch, first_batch
 
     def __len__(self) -> int:
-        """Number of batches."""
+        """Number of batches of a whole epoch, also of a resumed one."""
         return math.ceil(len(self._lengths) / self._batch_size)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """The batches of the current epoch."""
+        """The batches of the current epoch, from `first_batch` on."""
         generator = np.random.default_rng([self._seed, self._epoch])
-        order = generator.permutation(len(self._lengths))
+        order = self._draw(generator)
         pools = [
             order[start : start + self._pool_size]
             for start in range(0, len(order), self._pool_size)
@@ -61,8 +96,27 @@ class LengthBucketSampler(Sampler[np.ndarray]):
             [pool[np.argsort(self._lengths[pool], kind="stable")] for pool in pools] or [order]
         )
         starts = generator.permutation(np.arange(0, len(order), self._batch_size))
-        for start in starts:
+        for start in starts[self._first_batch :]:
             yield by_length[start : start + self._batch_size]
+
+    def _draw(self, generator: np.random.Generator) -> np.ndarray:
+        """(S,) the samples of an epoch, in random order."""
+        if np.array_equal(self._counts, self._sizes):
+            return generator.permutation(len(self._lengths))
+        drawn = []
+        for first, size, count in zip(self._first_samples, self._sizes, self._counts, strict=True):
+            if count:
+                passes = [generator.permutation(size) for _ in range(0, count, size)]
+                drawn.append(first + np.concatenate(passes)[:count])
+        return generator.permutation(np.concatenate(drawn))
+
+
+def _tempered_counts(sizes: np.ndarray, *, exponent: float) -> np.ndarray:
+    """(number of domains,) int64, draws from each in an epoch; they add up to `sizes.sum()`."""
+    weights = np.where(sizes > 0, np.power(sizes, exponent, dtype=np.float64), 0)
+    # Rounding the sums rather than the shares keeps the total; without samples both are 0.
+    ends = np.rint(np.cumsum(weights) / max(weights.sum(), 1) * sizes.sum()).astype(np.int64)
+    return np.diff(ends, prepend=0)
 
 
 class SortedSampler(Sampler[np.ndarray]):

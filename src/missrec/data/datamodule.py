@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from missrec.data.batching import LengthBucketSampler, SortedSampler
 from missrec.data.domain import read_domain
+from missrec.data.loader import ResumableLoader
 from missrec.data.mixing import MixedDomains, mix_domains
 from missrec.data.sequences import SequenceDataset
 from missrec.data.splits import Split, leave_one_out
@@ -32,6 +33,7 @@ class SequenceDataModule(LightningDataModule):
         *,
         folders: Sequence[str],
         max_seq_len: int,
+        mixing_exponent: float,
         batch_size: int,
         eval_batch_size: int,
         pool_batches: int,
@@ -45,6 +47,7 @@ class SequenceDataModule(LightningDataModule):
         Args:
             folders: prepared domain folders.
             max_seq_len: longest history, L (MISSRec 4.2.1: 50).
+            mixing_exponent: share of the domains in training, see `LengthBucketSampler`.
             batch_size: training samples a batch.
             eval_batch_size: users a batch in validation and test.
             pool_batches: see `LengthBucketSampler`.
@@ -56,6 +59,7 @@ class SequenceDataModule(LightningDataModule):
         super().__init__()
         self._folders = [Path(folder) for folder in folders]
         self._max_seq_len = max_seq_len
+        self._mixing_exponent = mixing_exponent
         self._batch_size = batch_size
         self._eval_batch_size = eval_batch_size
         self._pool_batches = pool_batches
@@ -104,7 +108,9 @@ class SequenceDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[SequenceBatch]:
         """Batches of similar length, all domains mixed."""
-        dataset = self._dataset(self._split.train, trim_padding=self._trim_padding)
+        targets = self._split.train
+        first_positions = self._domains.offsets[self._domains.first_users[:-1]]
+        dataset = self._dataset(targets, trim_padding=self._trim_padding)
         if len(dataset) == 0:
             raise ValueError(
                 f"{self._folders[0]}: no user has more than three interactions, so there is "
@@ -112,11 +118,13 @@ class SequenceDataModule(LightningDataModule):
             )
         sampler = LengthBucketSampler(
             lengths=dataset.lengths,
+            first_samples=np.searchsorted(targets, first_positions),
+            mixing_exponent=self._mixing_exponent,
             batch_size=self._batch_size,
             pool_batches=self._pool_batches,
             seed=self._seed,
         )
-        return self._loader(dataset, sampler)
+        return self._loader(dataset, sampler, ResumableLoader)
 
     def val_dataloader(self) -> list[DataLoader[SequenceBatch]]:
         """One loader per domain, each user once."""
@@ -136,6 +144,7 @@ class SequenceDataModule(LightningDataModule):
             self._loader(
                 dataset,
                 SortedSampler(lengths=dataset.lengths, batch_size=self._eval_batch_size),
+                DataLoader,
             )
             for dataset in datasets
         ]
@@ -150,10 +159,13 @@ class SequenceDataModule(LightningDataModule):
         )
 
     def _loader(
-        self, dataset: SequenceDataset, sampler: Sampler[np.ndarray]
+        self,
+        dataset: SequenceDataset,
+        sampler: Sampler[np.ndarray],
+        kind: type[DataLoader[SequenceBatch]],
     ) -> DataLoader[SequenceBatch]:
         # batch_size=None: the sampler yields whole batches, and the dataset cuts each at once.
-        return DataLoader(
+        return kind(
             dataset,
             batch_size=None,
             sampler=sampler,

@@ -1,4 +1,4 @@
-"""Callbacks: interests at each epoch start, and the throughput of training."""
+"""Callbacks: interests at each epoch start, checkpoints inside an epoch, and the throughput."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from missrec.types import DiscoversInterests, SequenceBatch
 
@@ -52,13 +53,42 @@ class RefreshInterests(Callback):
         )
 
 
+class MidEpochCheckpoint(ModelCheckpoint):
+    """A `ModelCheckpoint` that saves only where a run can be resumed exactly: after a batch.
+
+    **Differs**: not after the last batch of an epoch, because the trainer would resume behind the
+    validation of that epoch, and not between two batches whose gradients are added up. What is
+    due then by time comes with the next batch.
+    """
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: SequenceBatch,
+        batch_idx: int,
+    ) -> None:
+        """Saves if it is time."""
+        accumulates = (batch_idx + 1) % trainer.accumulate_grad_batches
+        if not trainer.is_last_batch and not accumulates:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+
 class Throughput(Callback):
-    """Logs `train/sequences_per_sec` of each epoch, without the validation."""
+    """Logs `train/sequences_per_sec` of each epoch, without the validation.
+
+    Of an epoch that was resumed in the middle, it is the rate of the rest.
+    """
 
     def __init__(self) -> None:
         """Starts at zero."""
         self._num_sequences = 0
         self._start = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock of an epoch resumed in the middle: no start of it is announced."""
+        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clock."""

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ALWAYS, OFFICE, ROOT, Compose
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from missrec.app.resume import furthest_checkpoint, resume_arguments
+from missrec.app.train import build_trainer, train
+from missrec.training.callbacks import MidEpochCheckpoint
+
+
+def write_checkpoint(run_dir: Path, name: str, *, steps: int, age_sec: int = 0) -> Path:
+    path = run_dir / "checkpoints" / name
+    path.parent.mkdir(exist_ok=True)
+    torch.save({"global_step": steps, "weight": torch.ones(100)}, path)
+    os.utime(path, (1e9 - age_sec, 1e9 - age_sec))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("last", "latest", "expected"),
+    [(9, 5, "last.ckpt"), (9, 12, "latest.ckpt"), (9, 9, "last.ckpt")],
+)
+@pytest.mark.parametrize("age_sec", [-60, 60])
+def test_the_checkpoint_with_more_steps_is_taken_whatever_its_age(
+    tmp_path: Path, last: int, latest: int, expected: str, age_sec: int
+) -> None:
+    write_checkpoint(tmp_path, "last.ckpt", steps=last, age_sec=age_sec)
+    write_checkpoint(tmp_path, "latest.ckpt", steps=latest)
+    assert furthest_checkpoint(tmp_path) == tmp_path / "checkpoints" / expected
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "noise", "other"])
+def test_a_damaged_checkpoint_is_passed_over(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    last = write_checkpoint(tmp_path, "last.ckpt", steps=9)
+    latest = write_checkpoint(tmp_path, "latest.ckpt", steps=12)
+    whole = latest.read_bytes()
+    if damage == "other":
+        torch.save({"weight": torch.ones(1)}, latest)
+    else:
+        latest.write_bytes(
+            {"empty": b"", "half": whole[: len(whole) // 2], "noise": b"\1" * 999}[damage]
+        )
+    assert furthest_checkpoint(tmp_path) == last
+    assert f"{latest} is damaged and passed over" in caplog.text
+    last.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"last\.ckpt and .*latest\.ckpt cannot be read; to start"):
+        furthest_checkpoint(tmp_path)
+
+
+def test_a_run_without_a_checkpoint_starts_over_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert furthest_checkpoint(tmp_path) is None
+    (record,) = caplog.records
+    assert record.getMessage() == f"{tmp_path} holds no checkpoint yet: the run starts over"
+
+
+def test_resume_takes_the_saved_config_and_the_same_folder(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").touch()
+    arguments = resume_arguments([f"resume={tmp_path}", "trainer.max_epochs=5"])
+    assert arguments[:3] == [
+        f"--config-path={tmp_path}",
+        "--config-name=config",
+        f"hydra.run.dir={tmp_path}",
+    ]
+    assert arguments[-1] == "trainer.max_epochs=5"
+
+
+def test_arguments_without_resume_stay_as_they_are() -> None:
+    assert resume_arguments(["seed=1", "resume=null"]) == ["seed=1", "resume=null"]
+
+
+def test_checkpoints_inside_an_epoch_do_not_choose_the_epoch_to_test(
+    compose_tiny: Compose,
+) -> None:
+    trainer = build_trainer(compose_tiny())
+    best, latest = trainer.checkpoint_callbacks
+    assert trainer.checkpoint_callback is best
+    assert isinstance(best, ModelCheckpoint)
+    assert best.monitor == "val/ndcg@10"
+    assert isinstance(latest, MidEpochCheckpoint)
+    assert latest._train_time_interval == timedelta(minutes=10)
+
+
+@pytest.mark.slow
+def test_a_run_resumed_from_its_last_checkpoint_equals_one_that_never_stopped(
+    compose_tiny: Compose, tmp_path: Path
+) -> None:
+    straight = train(compose_tiny("trainer.max_epochs=4", run="straight"))
+    train(compose_tiny("trainer.max_epochs=2", run="stopped"))
+    resume = f"resume={tmp_path / 'logs' / 'stopped'}"
+    resumed = train(compose_tiny("trainer.max_epochs=4", resume, run="stopped"))
+    assert resumed == straight
+
+
+def run_train(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "app")}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "src" / "train.py"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+
+
+@pytest.mark.slow
+def test_a_process_killed_at_a_random_step_and_resumed_writes_the_same_metrics(
+    tmp_path: Path,
+) -> None:
+    step = random.randint(1, 17)  # of 18: six batches in each of three epochs
+    settings = [
+        *(ALWAYS + OFFICE),
+        f"paths.data_dir={tmp_path / 'data'}",
+        "trainer.max_epochs=3",
+        "callbacks.latest.train_time_interval=null",
+        "callbacks.latest.every_n_train_steps=2",
+    ]
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    kill = ["+callbacks.kill._target_=kill_at_step.KillAtStep", f"+callbacks.kill.step={step}"]
+    for run_dir, more, code in ((straight, [], 0), (killed, kill, -signal.SIGKILL)):
+        result = run_train(*settings, *more, f"run_dir={run_dir}", f"hydra.run.dir={run_dir}")
+        assert result.returncode == code, result.stderr
+    assert not (killed / "metrics.json").exists()
+
+    result = run_train(f"resume={killed}", "~callbacks.kill")
+    assert result.returncode == 0, result.stderr
+    expected = (straight / "metrics.json").read_bytes()
+    assert (killed / "metrics.json").read_bytes() == expected, f"killed at step {step}"
+    said = "holds no checkpoint yet" in result.stdout + result.stderr
+    assert said == (step < 2), f"killed at step {step}"
