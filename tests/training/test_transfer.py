@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from missrec.training.transfer import (
+    Fate,
+    by_component,
+    count_parameters,
+    freeze_all_but,
+    load_pretrained,
+)
+
+
+class Transferred(nn.Module):
+    """Adapters F -> 2 of some modalities, a shared network, and an id table of one domain."""
+
+    domain_bound = ("ids",)
+    feature_bound = ("adapters",)
+
+    def __init__(
+        self, widths: dict[str, int], *, num_items: int, value: float, width: int = 2
+    ) -> None:
+        super().__init__()
+        self.adapters = nn.ModuleDict({name: nn.Linear(dim, 2) for name, dim in widths.items()})
+        self.network = nn.Linear(2, width)
+        self.ids = nn.Embedding(num_items, 2)
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, value)
+
+
+def source() -> dict[str, Tensor]:
+    return Transferred({"text": 3, "image": 4}, num_items=5, value=1.0).state_dict()
+
+
+def fates(model: Transferred) -> dict[str, tuple[Fate, str]]:
+    return {t.name: (t.fate, t.why) for t in load_pretrained(model, source())}
+
+
+def test_what_the_domains_share_is_loaded_and_the_rest_stays_as_it_was() -> None:
+    model = Transferred({"text": 3, "image": 4}, num_items=9, value=0.0)
+    found = fates(model)
+    assert found.pop("ids.weight") == (Fate.FRESH, "belongs to one domain")
+    assert set(found.values()) == {(Fate.LOADED, "")}
+    assert model.ids.weight.eq(0).all()
+    assert model.network.weight.eq(1).all()
+    assert model.adapters["image"].weight.eq(1).all()
+
+
+def test_an_adapter_of_other_features_stays_fresh() -> None:
+    model = Transferred({"text": 3, "image": 7}, num_items=5, value=0.0)
+    found = fates(model)
+    assert found["adapters.image.weight"] == (Fate.FRESH, "the features have another width")
+    assert model.adapters["image"].weight.eq(0).all()
+    assert model.adapters["text"].weight.eq(1).all()
+
+
+def test_a_modality_of_one_side_only_is_said() -> None:
+    found = fates(Transferred({"text": 3, "audio": 2}, num_items=5, value=0.0))
+    assert found["adapters.audio.bias"] == (Fate.FRESH, "its modality is new")
+    assert found["adapters.image.bias"] == (Fate.SKIPPED, "its modality is not in use here")
+
+
+def test_any_other_mismatch_is_refused_and_changes_nothing() -> None:
+    model = Transferred({"text": 3}, num_items=5, value=0.0, width=6)
+    with pytest.raises(ValueError, match=r"network.weight: \(2, 2\) there, \(6, 2\) here"):
+        load_pretrained(model, source())
+    assert all(parameter.eq(0).all() for parameter in model.parameters())
+    state = source()
+    state["extra"] = torch.zeros(1)
+    with pytest.raises(ValueError, match=r"extra: \(1,\) there, absent here"):
+        load_pretrained(Transferred({"text": 3}, num_items=5, value=0.0), state)
+
+
+def test_a_model_that_names_no_domain_state_cannot_be_transferred() -> None:
+    with pytest.raises(ValueError, match="Linear has nothing to take"):
+        load_pretrained(nn.Linear(1, 1), {})
+
+
+def test_only_what_is_named_still_trains() -> None:
+    model = Transferred({"text": 3}, num_items=5, value=0.0)
+    freeze_all_but(model, ["adapters", "ids"])
+    trains = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trains == {"adapters.text.weight", "adapters.text.bias", "ids.weight"}
+    assert count_parameters(model) == (3 * 2 + 2 + 5 * 2, 3 * 2 + 2 + 5 * 2 + 2 * 2 + 2)
+
+
+def test_the_table_sums_the_tensors_of_a_component() -> None:
+    model = Transferred({"text": 3}, num_items=5, value=0.0)
+    rows = by_component(load_pretrained(model, source()))
+    assert ("loaded", "adapters.text", "", 2, 3 * 2 + 2) in rows
+    assert ("fresh", "ids.weight", "belongs to one domain", 1, 10) in rows
