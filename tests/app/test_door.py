@@ -27,7 +27,7 @@ def door(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("train", ["optimizer.lr=fast"], "optimizer:"),
         ("train", ["data=scientific", "paths.data_dir={tmp}/data"], "prepare.py data=scientific"),
         ("train", ["resume={tmp}"], "config.yaml is missing"),
-        ("train", ["experiment=finetune"], "pretrained"),
+        ("train", ["experiment=finetune"], "pretrained=logs/pretrain/<run>"),
         ("train", ["experiment=finetune", "pretrained={tmp}/none"], "neither a run folder nor"),
         ("train", ["trainer.devices=2", "trainer.accelerator=cpu"], "not supported yet"),
         ("prepare", ["data=scientific", "paths.shared_dir={tmp}/none"], "paths.shared_dir="),

@@ -41,7 +41,8 @@ def test_a_run_folder_records_what_ran_and_what_came_out(
     assert config["model"]["embed_dim"] == 8
     assert "${" not in (run_dir / "config.yaml").read_text()
     provenance = json.loads((run_dir / "provenance.json").read_text())
-    assert set(provenance) == {"python", "platform", "packages", "git"}
+    assert set(provenance) == {"python", "platform", "packages", "git", "pretrained"}
+    assert provenance["pretrained"] is None
 
     ranks = pl.read_parquet(run_dir / "test_ranks_demo_office.parquet")
     assert len(ranks) == 60
