@@ -11,8 +11,13 @@ from missrec.app.door import run_door
 
 
 def run(cfg: DictConfig) -> None:
-    """Ranks the test users again and writes `<run>/evaluation/`."""
-    from missrec.app.evaluate import evaluate  # heavy: only once the config is composed
+    """Ranks the test users again into `<run>/evaluation/`, or compares two systems."""
+    if cfg.against is not None:
+        from missrec.app.compare import compare  # heavy: only once the config is composed
+
+        compare(cfg)
+        return
+    from missrec.app.evaluate import evaluate
 
     evaluate(cfg)
 

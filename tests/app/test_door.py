@@ -33,6 +33,9 @@ def door(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("prepare", ["data=scientific", "paths.shared_dir={tmp}/none"], "paths.shared_dir="),
         ("evaluate", ["run={tmp}"], "must name the folder of a training run"),
         ("evaluate", [], "run"),
+        ("evaluate", ["run=[a,b]"], "add against="),
+        ("evaluate", ["run={tmp}/a*", "against={tmp}"], "matches no run folder"),
+        ("evaluate", ["run={tmp}", "against={tmp}"], "only a finished run can be compared"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

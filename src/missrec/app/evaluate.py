@@ -29,8 +29,11 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no such run, or it has no checkpoint.
-        ValueError: the checkpoint does not fit the run's config and data.
+        ValueError: several runs are named, or the checkpoint does not fit the run's config and
+            data.
     """
+    if not isinstance(cfg.run, str):
+        raise ValueError("run: name one run folder; to compare several, add against=")
     quiet_lightning()
     run_dir = Path(cfg.run)
     run_cfg = read_run_config(run_dir, data_dir=Path(cfg.paths.data_dir))

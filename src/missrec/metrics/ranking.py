@@ -55,24 +55,30 @@ def count_ranks(scores: Tensor, target_index: Tensor) -> tuple[Tensor, Tensor]:
     return (scores > target_scores).sum(dim=1), (scores == target_scores).sum(dim=1) - 1
 
 
-def ranking_metrics(ranks: Tensor, *, cutoffs: Sequence[int]) -> dict[str, float]:
-    """Recall, NDCG and MRR at each cut-off, one relevant item a user.
+def per_user_metrics(ranks: Tensor, *, cutoffs: Sequence[int]) -> dict[str, Tensor]:
+    """Recall, NDCG and MRR of each user at each cut-off, one relevant item a user.
 
-    recall@k is the share of users with rank <= k, ndcg@k the mean of 1 / log2(rank + 1) and mrr@k
-    the mean of 1 / rank over all users, both 0 beyond k.
+    recall@k is 1 for rank <= k, ndcg@k is 1 / log2(rank + 1) and mrr@k is 1 / rank, all 0 beyond k.
 
     Args:
-        ranks: (U,) float64 from 1; an empty tensor gives NaN.
+        ranks: (U,) float64 from 1.
         cutoffs: values of k.
+
+    Returns:
+        Each (U,) float64, such as `recall@10`.
     """
     gain, reciprocal = 1 / torch.log2(ranks + 1), 1 / ranks
-    metrics = {}
+    metrics: dict[str, Tensor] = {}
     for k in cutoffs:
         hit = (ranks <= k).to(ranks.dtype)
-        metrics[f"recall@{k}"] = float(hit.mean())
-        metrics[f"ndcg@{k}"] = float((hit * gain).mean())
-        metrics[f"mrr@{k}"] = float((hit * reciprocal).mean())
+        metrics |= {f"recall@{k}": hit, f"ndcg@{k}": hit * gain, f"mrr@{k}": hit * reciprocal}
     return metrics
+
+
+def ranking_metrics(ranks: Tensor, *, cutoffs: Sequence[int]) -> dict[str, float]:
+    """The means over users of `per_user_metrics`; NaN without users."""
+    per_user = per_user_metrics(ranks, cutoffs=cutoffs)
+    return {name: float(values.mean()) for name, values in per_user.items()}
 
 
 class FullRanking(Metric):

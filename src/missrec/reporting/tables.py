@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -86,6 +87,38 @@ def print_transfer(
     share = 100 * num_trainable / max(1, num_all)
     table.caption = f"{num_trainable:,} of {num_all:,} parameters train ({share:.1f} %)"
     _print(table)
+
+
+def print_comparison(title: str, figures: Mapping[str, Mapping[str, Any]]) -> None:
+    """Two systems metric by metric: their seeds, the difference, how sure it is, and in users.
+
+    Args:
+        title: of the table.
+        figures: metric -> `run` and `against` (one value a seed), `difference`, `interval_95`,
+            `p_value`, `users`.
+    """
+    table = Table(title=title)
+    table.add_column("")
+    for column in ("run", "against", "difference", "95 % interval", "p", "users"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for metric, row in figures.items():
+        low, high = row["interval_95"]
+        table.add_row(
+            metric,
+            _mean_and_deviation(row["run"]),
+            _mean_and_deviation(row["against"]),
+            f"{row['difference']:+.4f}",
+            f"{low:+.4f} .. {high:+.4f}",
+            f"{row['p_value']:.4f}",
+            f"{row['users']:+.1f}" if metric.startswith("recall") else "",
+        )
+    table.caption = "mean ± deviation over seeds; paired bootstrap over users, seeds averaged"
+    _print(table)
+
+
+def _mean_and_deviation(seeds: Sequence[float]) -> str:
+    deviation = f" ± {stdev(seeds):.4f}" if len(seeds) > 1 else ""
+    return f"{mean(seeds):.4f}{deviation}"
 
 
 def _print(table: Table) -> None:
