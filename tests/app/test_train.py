@@ -106,3 +106,8 @@ def test_a_wandb_run_is_offline_without_a_login_and_holds_the_metrics(
     content = logged.read_bytes()
     assert b"val/ndcg@10" in content
     assert b"interests/live" in content
+    assert b"fusion/alpha" in content
+    media = {
+        path.name.partition("_")[0] for path in logged.parent.glob("files/media/*/interests/*")
+    }
+    assert media == {"largest", "sizes", "epochs"}

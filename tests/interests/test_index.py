@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from missrec.interests.clustering import DPCKNN
+from missrec.interests.clustering import DPCKNN, SinglePrototype
 from missrec.interests.index import NO_INTEREST, InterestIndex
 
 NUM_ITEMS, EMBED_DIM = 12, 4
@@ -236,3 +236,34 @@ def test_more_neighbors_than_tokens_are_refused_and_leave_the_interests_alone() 
     with pytest.raises(ValueError, match=r"num_neighbors \(18\) must be in 1..17 with 18 tokens"):
         index.refresh(item_tokens())
     torch.testing.assert_close(index.state_dict(), refreshed().state_dict(), rtol=0, atol=0)
+
+
+def test_members_hold_every_token_once_with_its_distance_to_its_prototype() -> None:
+    index, moved = refreshed(), item_tokens(seed=1)
+    members = index.members(moved)
+    rows = zip(*(column.tolist() for column in members), strict=True)
+    expected = [
+        (
+            modality,
+            item,
+            interest := int(index.interest_of_item[modality, item]),
+            float((moved[modality, item] - index.prototypes[interest]).norm()),
+        )
+        for modality in range(2)
+        for item in range(1, NUM_ITEMS + 1)
+        if presence()[modality, item]
+    ]
+    assert [pytest.approx(row) for row in rows] == expected
+    assert len(expected) == NUM_TOKENS
+
+
+def test_normalised_tokens_are_measured_at_unit_length() -> None:
+    index = refreshed(normalize_tokens=True)
+    assert index.members(1000 * item_tokens()).distances.max() < 2.0001
+
+
+def test_zero_prototypes_that_stay_do_not_drift() -> None:
+    index = refreshed(clustering=SinglePrototype())
+    assert index.refresh(item_tokens(seed=1)).drift == 0
+    assert index.report is not None
+    assert index.report.num_live == 1

@@ -45,8 +45,6 @@ FURTHER_OVERRIDES = {
 STEPS_TO_GRADIENT = {"missrec adapter=bottleneck": 2, "missrec interests=collapsed": 2}
 """Behind what starts at zero there is a gradient from the second step on."""
 WITHOUT_GRADIENT = {
-    # Only the interests are read, and they know no order.
-    "missrec network=interest_encoder": {"positions.weight"},
     # One interest has nothing to attend to, and a zero vector stays one under LayerNorm.
     "missrec interests=collapsed": {
         "network.decoder.0.self_attention.query.weight",

@@ -149,6 +149,15 @@ def read_domain(folder: Path) -> Domain:
     return domain
 
 
+def read_items(folder: Path) -> pl.DataFrame:
+    """`item_id`, `item_key` and `text` of item 1..N, in order.
+
+    Raises:
+        FileNotFoundError: the table is missing.
+    """
+    return pl.read_parquet(folder / ITEMS).sort("item_id")
+
+
 def check_domain(domain: Domain, *, source: Path, remedy: str) -> None:
     """Refuses interactions that cannot be trained on.
 

@@ -26,8 +26,24 @@ class InterestTokens(NamedTuple):
     valid_mask: Tensor
 
 
+class InterestMembers(NamedTuple):
+    """Every item token with its interest; the tokens of one modality by rising item id.
+
+    Attributes:
+        modalities: (T,) int64, index of the modality.
+        item_ids: (T,) int64.
+        interests: (T,) int64.
+        distances: (T,) Euclidean, to the prototype.
+    """
+
+    modalities: Tensor
+    item_ids: Tensor
+    interests: Tensor
+    distances: Tensor
+
+
 class InterestIndex(nn.Module):
-    """Prototypes by DPC-KNN and the token -> interest index.
+    """The prototypes and the token -> interest index.
 
     **Source**: MISSRec section 3.3.
 
@@ -38,6 +54,7 @@ class InterestIndex(nn.Module):
         prototypes: (K_c, D).
         interest_of_item: (M, N + 1) int64, `NO_INTEREST` where the item lacks the modality.
         num_refreshes: () int64.
+        report: of the last refresh in this process; None before.
     """
 
     _present: Tensor
@@ -79,6 +96,7 @@ class InterestIndex(nn.Module):
         self._normalize_tokens = normalize_tokens
         self._padding_slots = int(padding_slot)
         num_interests = max(1, round(ratio * num_tokens))
+        self.report: InterestReport | None = None
         self.register_buffer("_present", present, persistent=False)
         self.register_buffer("prototypes", torch.zeros(num_interests, embed_dim))
         self.register_buffer(
@@ -93,20 +111,41 @@ class InterestIndex(nn.Module):
         Args:
             item_tokens: (M, N + 1, D); values where an item lacks a modality are not read.
         """
-        tokens = item_tokens[self._present]  # (T, D)
-        if self._normalize_tokens:
-            tokens = F.normalize(tokens, dim=-1)
+        tokens = self._tokens(item_tokens)
         prototypes, assignment = self._clustering(tokens, num_clusters=len(self.prototypes))
         sizes = assignment.bincount(minlength=len(self.prototypes))
         drift = 0.0
         if self.num_refreshes > 0:
             before = self.prototypes[self.interest_of_item[self._present]]
             now = prototypes[assignment]
-            drift = float((1 - F.cosine_similarity(before, now)).mean())
+            moved = 1 - F.cosine_similarity(before, now)
+            # Zero prototypes have no direction; one that stayed as it was has not moved.
+            drift = float(moved.masked_fill((before == now).all(dim=1), 0).mean())
         self.prototypes.copy_(prototypes)
         self.interest_of_item[self._present] = assignment
         self.num_refreshes += 1
-        return InterestReport(num_live=int((sizes > 0).sum()), drift=drift)
+        self.report = InterestReport(num_live=int((sizes > 0).sum()), drift=drift)
+        return self.report
+
+    @torch.no_grad()
+    def members(self, item_tokens: Tensor) -> InterestMembers:
+        """The interest of each token and how far the token lies from its prototype.
+
+        Args:
+            item_tokens: (M, N + 1, D), as for `refresh`; those of now, so after training steps
+                they have moved on since the prototypes were found.
+        """
+        modalities, item_ids = self._present.nonzero().unbind(dim=1)
+        interests = self.interest_of_item[self._present]
+        distances = torch.linalg.vector_norm(
+            self._tokens(item_tokens) - self.prototypes[interests], dim=1
+        )
+        return InterestMembers(modalities, item_ids, interests, distances)
+
+    def _tokens(self, item_tokens: Tensor) -> Tensor:
+        """(T, D) the tokens that exist, as they are clustered."""
+        tokens = item_tokens[self._present]
+        return F.normalize(tokens, dim=-1) if self._normalize_tokens else tokens
 
     def forward(self, item_ids: Tensor) -> InterestTokens:
         """The distinct interests of the tokens of each sequence.

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from missrec.interests.index import InterestIndex
 from missrec.nn.dropout import Dropout
+from missrec.nn.fusion import DynamicFusion, FixedFusion
 from missrec.nn.sequence_networks import EncodedSequence, ItemTokens
 from missrec.objectives.ranking import RankingObjective
 from missrec.types import Catalogue, InterestReport, SequenceBatch, TrainingLoss
@@ -61,7 +62,7 @@ class MISSRec(nn.Module):
         adapter: Callable[[int, int], nn.Module],
         network: Callable[..., nn.Module],
         interests: Callable[..., InterestIndex],
-        fusion: Callable[..., nn.Module],
+        fusion: Callable[..., DynamicFusion | FixedFusion],
         objective: RankingObjective,
         temperature: float,
         orthogonality: Callable[[Tensor, Tensor], Tensor],
@@ -83,7 +84,8 @@ class MISSRec(nn.Module):
             embed_dim: D; None takes the width of the first modality's features.
             max_seq_len: longest history, L.
             adapter: (F, D) -> module, called once per modality.
-            network: the sequence network without its width.
+            network: the sequence network without its width; says as `reads_items` whether the
+                order of the items reaches it.
             interests: the interest index without the catalogue's tokens and the width.
             fusion: of the modality scores of a candidate, without the number of items.
             objective: the sequence-item loss.
@@ -128,6 +130,8 @@ class MISSRec(nn.Module):
         )
         self.positions = nn.Embedding(max_seq_len, width)
         self.network = network(embed_dim=width)
+        if not self.network.reads_items:
+            self.positions.requires_grad_(False)  # nothing would reach them
         self.interests = interests(
             present=self.features.present(torch.arange(self._num_items + 1)), embed_dim=width
         )

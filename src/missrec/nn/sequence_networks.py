@@ -53,6 +53,8 @@ class EncoderDecoder(nn.Module):
     **Source**: MISSRec sections 3.4.1 and 3.4.2, K_e encoder and K_d decoder blocks.
     """
 
+    reads_items = True
+
     def __init__(
         self,
         *,
@@ -103,6 +105,8 @@ class ReleasedEncoderDecoder(nn.Module):
     encoded interests.
     """
 
+    reads_items = True
+
     def __init__(
         self,
         *,
@@ -139,6 +143,9 @@ class MeanEncoder(nn.Module):
     """Encoder over the item tokens, or over the interests, without the other; its mean.
 
     **Source**: MISSRec Table 5, rows 3 and 4 with two blocks.
+
+    Attributes:
+        reads_items: whether the item tokens, and so the positions, reach the output.
     """
 
     def __init__(
@@ -160,7 +167,7 @@ class MeanEncoder(nn.Module):
             init_std: see `initialize_blocks`.
         """
         super().__init__()
-        self._reads_interests = reads_interests
+        self.reads_items = not reads_interests
         self.token_norm = nn.LayerNorm(embed_dim, eps=block.layer_norm_eps)
         self.dropout = Dropout(block.dropout_prob)
         self.encoder = _encoder_blocks(num_blocks, embed_dim, block)
@@ -168,7 +175,7 @@ class MeanEncoder(nn.Module):
 
     def forward(self, items: ItemTokens, interests: InterestTokens) -> EncodedSequence:
         """The mean of the encoded tokens, and the encoded tokens."""
-        tokens, valid_mask = interests if self._reads_interests else items.by_modality()
+        tokens, valid_mask = items.by_modality() if self.reads_items else interests
         encoded = self.dropout(self.token_norm(tokens))
         for block in self.encoder:
             encoded = block(encoded, valid_mask=valid_mask)

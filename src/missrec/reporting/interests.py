@@ -1,0 +1,95 @@
+"""What a model found: its interests, their members, and how they moved, as tables and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+_BAR, _LINE = "#7f9cc0", "#b3402a"
+_TITLE_LENGTH = 80
+
+
+def interest_table(
+    tokens: pl.DataFrame, *, modalities: Sequence[str], num_interests: int, num_central: int
+) -> pl.DataFrame:
+    """One row an interest, largest first; dead ones, which no token belongs to, have size 0.
+
+    Args:
+        tokens: one row a token: `interest`, `modality`, `title` and `distance` to the prototype.
+        modalities: names of the modalities.
+        num_interests: number of prototypes.
+        num_central: titles to show of each interest, nearest to the prototype first.
+
+    Returns:
+        `interest`, `size`, `<modality>_share` for each modality, `central_items`.
+    """
+    central = (
+        tokens.sort("interest", "distance", maintain_order=True)
+        .unique(["interest", "title"], keep="first", maintain_order=True)
+        .group_by("interest", maintain_order=True)
+        .agg(pl.col("title").str.slice(0, _TITLE_LENGTH).head(num_central).alias("central_items"))
+    )
+    sizes = tokens.group_by("interest").agg(
+        pl.len().cast(pl.Int64).alias("size"),
+        *((pl.col("modality") == name).mean().alias(f"{name}_share") for name in modalities),
+    )
+    every = pl.DataFrame({"interest": range(num_interests)}, schema={"interest": pl.Int64})
+    return (
+        every.join(sizes, on="interest", how="left")
+        .join(central, on="interest", how="left")
+        .with_columns(pl.col("size").fill_null(0), pl.col("central_items").fill_null([]))
+        .sort(["size", "interest"], descending=[True, False])
+    )
+
+
+def interests_figure(path: Path, interests: pl.DataFrame, *, modalities: Sequence[str]) -> None:
+    """Sizes of the live interests, and how they mix the first modality with the others, as PNG.
+
+    Args:
+        path: of the file.
+        interests: as `interest_table`.
+        modalities: names of the modalities.
+    """
+    live = interests.filter(pl.col("size") > 0)
+    panels = 2 if len(modalities) > 1 else 1
+    figure = Figure(figsize=(4.5 * panels, 3.2), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    axes[0].plot(range(1, len(live) + 1), live["size"], color=_LINE)
+    axes[0].set_xscale("log")
+    axes[0].set_yscale("log")
+    axes[0].set_xlabel("interest, by size")
+    axes[0].set_ylabel("tokens")
+    axes[0].set_title(f"{len(live):,} live, {len(interests) - len(live):,} dead")
+    if panels > 1:
+        share = live[f"{modalities[0]}_share"]
+        axes[1].hist(share, bins=20, range=(0, 1), weights=live["size"], color=_BAR)
+        axes[1].set_xlabel(f"share of {modalities[0]} among an interest's tokens")
+        axes[1].set_ylabel("tokens")
+        is_mixed = (share > 0) & (share < 1)
+        axes[1].set_title(f"{is_mixed.sum():,} interests hold more than one modality")
+    figure.savefig(path, dpi=300)
+
+
+def epochs_figure(path: Path, epochs: pl.DataFrame) -> None:
+    """Live interests, drift and alpha at the start of each epoch, as PNG.
+
+    Args:
+        path: of the file.
+        epochs: `epoch`, `live`, `drift`, `alpha`, `alpha_lowest`, `alpha_highest`.
+    """
+    figure = Figure(figsize=(6, 5.5), layout="constrained")
+    axes: Sequence[Axes] = figure.subplots(3, 1, sharex=True)
+    for panel, column in zip(axes, ("live", "drift", "alpha"), strict=True):
+        panel.plot(epochs["epoch"], epochs[column], color=_LINE, marker=".")
+        panel.set_ylabel(column)
+    axes[2].fill_between(
+        epochs["epoch"], epochs["alpha_lowest"], epochs["alpha_highest"], color=_BAR, alpha=0.5
+    )
+    axes[2].set_xlabel("epoch")
+    axes[2].xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.savefig(path, dpi=300)
