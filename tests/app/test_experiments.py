@@ -1,0 +1,70 @@
+"""Every experiment with every ablation composes, builds and takes one step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+from hydra import compose, initialize_config_dir
+
+from missrec.app.build import build_experiment
+from missrec.app.prepare import prepare_missing
+from missrec.app.train import build_trainer
+
+pytestmark = pytest.mark.slow
+
+EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
+ABLATIONS = sorted(path.stem for path in (ROOT / "conf" / "ablation").glob("*.yaml"))
+DEMO = {"demo_office", "demo_kitchen", "demo_garden", "demo_music"}
+WITHOUT_TRAINING = "demo_most_popular"
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+def test_the_experiments_are_found() -> None:
+    assert {"scratch", "pretrain", "finetune", "demo", WITHOUT_TRAINING} <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS)
+@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name != WITHOUT_TRAINING])
+def test_an_experiment_with_an_ablation_takes_a_step(
+    experiment: str, ablation: str, data_dir: Path, tmp_path: Path
+) -> None:
+    names = {"pretrain", "demo_pretrain"}
+    domains = DEMO - {"demo_office"} if experiment in names else {"demo_office"}
+    sizes = [
+        f"data.sources.{name}.{size}"
+        for name in domains
+        for size in ("num_users=20", "num_items=15")
+    ]
+    overrides = [
+        f"experiment={experiment}",
+        f"ablation={ablation}",
+        *sizes,
+        "names.experiment=test",
+        "names.model=test",
+        "logger=csv",
+        "trainer.accelerator=cpu",
+        f"paths.data_dir={data_dir}",
+        f"run_dir={tmp_path}",
+    ]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("train", overrides=overrides)
+    prepare_missing(cfg)
+    build_trainer(cfg)
+    experiment = build_experiment(cfg)
+    module = experiment.module
+    optimizer = module.configure_optimizers()
+    before = [parameter.detach().clone() for parameter in module.parameters()]
+    batch = next(iter(experiment.datamodule.train_dataloader()))
+    module.model.refresh_interests()
+    loss = module.model.training_loss(batch).total
+    loss.backward()
+    optimizer.step()
+    assert loss.isfinite()
+    assert not all(map(torch.equal, before, module.parameters()))
