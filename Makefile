@@ -21,8 +21,9 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --no-deps --editable .
 	@touch $@
 
-demo: setup ## train on the embedded demo domain and compare with two floors
+demo: setup ## two floors and a model from scratch, then pre-trained and transferred
 	$(BIN)/python src/train.py -m experiment=demo_most_popular,demo_text,demo
+	$(BIN)/python src/train.py -m experiment=demo_transfer transfer=inductive,transductive
 
 test: setup ## the whole test suite
 	$(BIN)/python -m pytest

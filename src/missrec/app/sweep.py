@@ -22,9 +22,17 @@ class SweepTable(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Collects the run folders of the sweep."""
+        finished = Path(config.hydra.sweep.dir).glob("*/metrics.json")
         rows = {
             path.parent.name: json.loads(path.read_text(encoding="utf-8"))
-            for path in sorted(Path(config.hydra.sweep.dir).glob("*/metrics.json"))
+            for path in sorted(finished, key=_job)
         }
         if rows:
             print_metrics(config.hydra.sweep.dir, rows, self._keys)
+
+
+def _job(path: Path) -> tuple[float, str]:
+    """The number of the job that wrote the file; a pre-training that jobs share has none."""
+    name = path.parent.name
+    number, _, _ = name.partition("_")
+    return (float(number) if number.isdecimal() else float("inf"), name)

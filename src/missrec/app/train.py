@@ -17,6 +17,7 @@ from missrec.app.resume import furthest_checkpoint
 from missrec.app.tracking import close_loggers, record_provenance, save_ranks, write_json
 from missrec.app.transfer import compose_pretraining, pretrained_checkpoint, start_from
 from missrec.reporting.tables import print_metrics
+from missrec.training.transfer import count_parameters
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     experiment = build_experiment(cfg)
     if source is not None:
         start_from(source, experiment.module.model, trainable=cfg.freeze.trainable)
+    _log.info("%s of %s parameters train", *map("{:,}".format, count_parameters(experiment.module)))
     record_provenance(run_dir, cfg, pretrained=source)
     trainer = build_trainer(cfg)
     _log.info("run folder: %s", run_dir)
