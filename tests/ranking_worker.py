@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import distributed
 
-from missrec.metrics.ranking import FullRanking
+from missrec.metrics.ranking import FullRanking, TargetRanks
 
 CASES: Mapping[str, tuple[list[list[int]], list[list[int]]]] = {
     "uneven": ([[0, 1, 2], [3, 4, 5, 6]], [[7, 8, 9]]),
@@ -26,7 +26,7 @@ def rank_users(batches: Sequence[Sequence[int]]) -> dict[str, Any]:
     """Metrics and each user's rank, over all processes, after these batches of this process."""
     ranking = FullRanking(cutoffs=[1, 5])
     for users in batches:
-        ranking.update(*(column[torch.tensor(users)] for column in _all_users()))
+        ranking.update(_all_users().select(torch.tensor(users)))
     metrics = ranking.compute()
     with ranking.sync_context(should_sync=distributed.is_initialized()):
         ranks = ranking.target_ranks()
@@ -47,9 +47,8 @@ def run(rank: int, folder: str) -> None:
     distributed.destroy_process_group()
 
 
-def _all_users() -> tuple[Tensor, ...]:
-    """Arguments of `FullRanking.update` for users 0..9 over 20 items, many scores tied."""
+def _all_users() -> TargetRanks:
+    """Users 0..9 over 20 items, some tied."""
     generator = torch.Generator().manual_seed(0)
-    scores = torch.randint(0, 8, (10, 20), generator=generator).float()
-    target_index = torch.randint(0, 20, (10,), generator=generator)
-    return scores, target_index, torch.arange(10), target_index + 1
+    greater, equal, targets = torch.randint(0, 7, (3, 10), generator=generator)
+    return TargetRanks(torch.arange(10), targets + 1, greater, equal)

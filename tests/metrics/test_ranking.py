@@ -18,24 +18,35 @@ def ranks_of(num_greater: Tensor, num_equal: Tensor) -> Tensor:
     return TargetRanks(users, users, num_greater, num_equal).ranks
 
 
-def random_users(num_users: int, *, num_items: int = 20) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Arguments of `FullRanking.update`; scores are whole numbers, so that many are tied."""
+def random_scores(num_users: int, *, num_items: int = 20) -> tuple[Tensor, Tensor]:
+    """Scores, whole numbers so that many are tied, and the column of each user's target."""
     generator = torch.Generator().manual_seed(0)
     scores = torch.randint(0, 8, (num_users, num_items), generator=generator).float()
-    target_index = torch.randint(0, num_items, (num_users,), generator=generator)
-    return scores, target_index, torch.arange(num_users), target_index + 1
+    return scores, torch.randint(0, num_items, (num_users,), generator=generator)
+
+
+def count_all(scores: Tensor, target_index: Tensor) -> tuple[Tensor, Tensor]:
+    """Over a whole catalogue: items above the target, and others tied with it."""
+    greater, equal = count_ranks(scores, scores.gather(1, target_index[:, None]).squeeze(1))
+    return greater, equal - 1
+
+
+def random_users(num_users: int) -> TargetRanks:
+    scores, target_index = random_scores(num_users)
+    greater, equal = count_all(scores, target_index)
+    return TargetRanks(torch.arange(num_users), target_index + 1, greater, equal)
 
 
 def test_counts_items_above_and_tied_with_the_target() -> None:
     scores = torch.tensor([[0.1, 0.9, 0.5, 0.5], [3.0, 1.0, 2.0, 0.0]])
-    greater, equal = count_ranks(scores, torch.tensor([2, 0]))
+    greater, equal = count_all(scores, torch.tensor([2, 0]))
     assert greater.tolist() == [1, 0]  # 0.9 > 0.5; nothing above 3.0
     assert equal.tolist() == [1, 0]  # the other 0.5
     assert ranks_of(greater, equal).tolist() == [1 + 1 + 1 / 2, 1]
 
 
 def test_constant_scorer_ranks_every_target_in_the_middle() -> None:
-    greater, equal = count_ranks(torch.zeros(3, 101), torch.tensor([0, 50, 100]))
+    greater, equal = count_all(torch.zeros(3, 101), torch.tensor([0, 50, 100]))
     ranks = ranks_of(greater, equal)
     assert ranks.tolist() == [(101 + 1) / 2] * 3
     assert ranking_metrics(ranks, cutoffs=[50])["recall@50"] == 0
@@ -48,14 +59,14 @@ def test_rank_is_the_mean_over_all_orders_of_the_tied(scores: list[int]) -> None
         1 + sorted(order, key=lambda item: -scores[item]).index(0)
         for order in permutations(range(len(scores)))
     ]
-    greater, equal = count_ranks(torch.tensor([scores]).float(), torch.tensor([0]))
+    greater, equal = count_all(torch.tensor([scores]).float(), torch.tensor([0]))
     assert ranks_of(greater, equal).item() == pytest.approx(mean(places))
 
 
 def test_infinite_scores_are_ranked_like_others() -> None:
     inf = float("inf")  # seen items are left out by a score of -inf
     scores = torch.tensor([[0.0, -inf, inf], [-inf, -inf, 1.0]])
-    greater, equal = count_ranks(scores, torch.tensor([0, 0]))
+    greater, equal = count_all(scores, torch.tensor([0, 0]))
     assert greater.tolist() == [1, 1]
     assert equal.tolist() == [0, 1]
 
@@ -65,7 +76,7 @@ def test_nan_scores_are_refused(column: int) -> None:
     scores = torch.zeros(2, 3)
     scores[1, column] = float("nan")
     with pytest.raises(ValueError, match="scores hold NaN; the model has diverged"):
-        count_ranks(scores, torch.tensor([0, 0]))
+        count_all(scores, torch.tensor([0, 0]))
 
 
 def test_metrics_of_four_ranks_by_hand() -> None:
@@ -109,9 +120,9 @@ def test_select_keeps_the_columns_together() -> None:
 
 
 def test_metric_equals_a_loop_over_users() -> None:
-    scores, target_index, user_ids, target_ids = random_users(50)
+    scores, target_index = random_scores(50)
     ranking = FullRanking(cutoffs=[5])
-    ranking.update(scores, target_index, user_ids, target_ids)
+    ranking.update(random_users(50))
     ranks = [
         1 + sum(s > row[target] for s in row) + (sum(s == row[target] for s in row) - 1) / 2
         for row, target in zip(scores.tolist(), target_index.tolist(), strict=True)
@@ -132,9 +143,9 @@ def test_metric_equals_a_loop_over_users() -> None:
 def test_metric_does_not_depend_on_the_batches(batch_size: int) -> None:
     users = random_users(50)
     whole, split = FullRanking(cutoffs=[1, 10]), FullRanking(cutoffs=[1, 10])
-    whole.update(*users)
+    whole.update(users)
     for rows in torch.randperm(50).split(batch_size):
-        split.update(*(column[rows] for column in users))
+        split.update(users.select(rows))
     assert split.compute() == whole.compute()
 
 
@@ -142,16 +153,16 @@ def test_repeated_users_count_once() -> None:
     users = random_users(10)
     repeated = torch.tensor([3, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 3])
     once, often = FullRanking(cutoffs=[5]), FullRanking(cutoffs=[5])
-    once.update(*users)
-    often.update(*(column[repeated] for column in users))
+    once.update(users)
+    often.update(users.select(repeated))
     assert often.compute() == once.compute()
     assert often.target_ranks().user_ids.tolist() == list(range(10))
 
 
 def test_target_ranks_come_by_rising_user_with_their_own_target() -> None:
     ranking = FullRanking(cutoffs=[1])
-    scores = torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 2.0]])
-    ranking.update(scores, torch.tensor([2, 1]), torch.tensor([8, 4]), torch.tensor([13, 12]))
+    rows = torch.tensor([[8, 13, 2, 0], [4, 12, 1, 1]])
+    ranking.update(TargetRanks(*rows.unbind(dim=1)))
     ranks = ranking.target_ranks()
     assert ranks.user_ids.tolist() == [4, 8]
     assert ranks.target_ids.tolist() == [12, 13]
@@ -161,9 +172,9 @@ def test_target_ranks_come_by_rising_user_with_their_own_target() -> None:
 def test_reset_forgets_the_users_of_the_last_epoch() -> None:
     users = random_users(10)
     ranking = FullRanking(cutoffs=[5])
-    ranking.update(*users)
+    ranking.update(users)
     ranking.reset()
-    ranking.update(*(column[:2] for column in users))
+    ranking.update(users.select(torch.tensor([0, 1])))
     assert ranking.target_ranks().user_ids.tolist() == [0, 1]
 
 

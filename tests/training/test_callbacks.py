@@ -58,6 +58,8 @@ def lightning_module(model: nn.Module) -> RecommenderModule:
         spans=[DomainSpan("tiny", 1, NUM_ITEMS)],
         cutoffs=[10],
         filter_seen=False,
+        users_per_tile=512,
+        items_per_tile=16384,
     )
 
 

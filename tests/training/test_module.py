@@ -74,6 +74,8 @@ def module(model: nn.Module, *spans: DomainSpan, filter_seen: bool = False) -> R
         spans=spans,
         cutoffs=[1, 10],
         filter_seen=filter_seen,
+        users_per_tile=512,
+        items_per_tile=16384,
     )
 
 

@@ -161,6 +161,8 @@ def fit(
         spans=[DomainSpan("tiny", 1, NUM_ITEMS)],
         cutoffs=[10],
         filter_seen=False,
+        users_per_tile=512,
+        items_per_tile=16384,
     )
     places: dict[str, Any] = {
         "dirpath": run_dir / "checkpoints",

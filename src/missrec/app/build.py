@@ -51,6 +51,8 @@ def build_experiment(cfg: DictConfig) -> Experiment:
         spans=datamodule.spans,
         cutoffs=list(cfg.metrics.cutoffs),
         filter_seen=cfg.metrics.filter_seen,
+        users_per_tile=cfg.metrics.users_per_tile,
+        items_per_tile=cfg.metrics.items_per_tile,
     )
     _check_optimizer(module)
     return Experiment(datamodule, module, catalogue)

@@ -36,23 +36,23 @@ class TargetRanks(NamedTuple):
         return TargetRanks(*(column[rows] for column in self))
 
 
-def count_ranks(scores: Tensor, target_index: Tensor) -> tuple[Tensor, Tensor]:
-    """Items above each target, and other items tied with it.
+def count_ranks(scores: Tensor, target_scores: Tensor) -> tuple[Tensor, Tensor]:
+    """How many items score above each target, and how many the same.
 
     Args:
-        scores: (B, C).
-        target_index: (B,) column of the target.
+        scores: (B, C), all items or a part of them.
+        target_scores: (B,) of the targets. A target among the items equals itself.
 
     Returns:
-        Two (B,) int64 tensors: number greater, number equal without the target itself.
+        Two (B,) int64 tensors.
 
     Raises:
         ValueError: a score is NaN.
     """
     if torch.isnan(scores).any():
         raise ValueError("scores hold NaN; the model has diverged, lower the learning rate")
-    target_scores = scores.gather(1, target_index[:, None])
-    return (scores > target_scores).sum(dim=1), (scores == target_scores).sum(dim=1) - 1
+    limit = target_scores[:, None]
+    return (scores > limit).sum(dim=1), (scores == limit).sum(dim=1)
 
 
 def per_user_metrics(ranks: Tensor, *, cutoffs: Sequence[int]) -> dict[str, Tensor]:
@@ -114,19 +114,9 @@ class FullRanking(Metric):
         # A process without users takes part in the gathering with the right shape and dtype.
         self.users.append(torch.zeros(0, 4, dtype=torch.int64, device=self.device))
 
-    def update(
-        self, scores: Tensor, target_index: Tensor, user_ids: Tensor, target_ids: Tensor
-    ) -> None:
-        """Adds one batch.
-
-        Args:
-            scores: (B, C) over the catalogue.
-            target_index: (B,) column of the target.
-            user_ids: (B,) int64.
-            target_ids: (B,) int64.
-        """
-        greater, equal = count_ranks(scores, target_index)
-        self.users.append(torch.stack([user_ids, target_ids, greater, equal], dim=1))
+    def update(self, users: TargetRanks) -> None:
+        """Adds some users."""
+        self.users.append(torch.stack(tuple(users), dim=1))
 
     def target_ranks(self) -> TargetRanks:
         """Each user once, by rising user id."""

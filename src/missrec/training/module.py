@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from missrec.metrics.ranking import FullRanking, TargetRanks
+from missrec.training.ranking import DomainRanking
 from missrec.types import DomainSpan, Recommender, SequenceBatch
 
 
@@ -30,6 +31,8 @@ class RecommenderModule(LightningModule):
         spans: Sequence[DomainSpan],
         cutoffs: Sequence[int],
         filter_seen: bool,
+        users_per_tile: int,
+        items_per_tile: int,
     ) -> None:
         """Takes the ready parts.
 
@@ -40,16 +43,20 @@ class RecommenderModule(LightningModule):
             cutoffs: values of k of the metrics.
             filter_seen: leave items of the history out of the ranking, the target excepted.
                 The paper's protocol does not.
+            users_per_tile: users scored at a time in the ranking.
+            items_per_tile: items scored at a time; bounds the memory of the ranking.
         """
         super().__init__()
         self.model = model
         self._optimizer = optimizer
         self._spans = list(spans)
         self._filter_seen = filter_seen
+        self._users_per_tile = users_per_tile
+        self._items_per_tile = items_per_tile
         self.rankings = nn.ModuleList(FullRanking(cutoffs=cutoffs) for _ in self._spans)
         self.target_ranks: list[TargetRanks] = []
         self.metrics: dict[str, float] = {}
-        self._candidates: list[Any] = []
+        self._domains: list[DomainRanking] = []
         self._random_state: list[Tensor] | None = None
 
     @property
@@ -93,22 +100,22 @@ class RecommenderModule(LightningModule):
         )
 
     def on_validation_epoch_start(self) -> None:
-        """Computes the candidates of each domain once."""
+        """Starts the ranking of each domain."""
         self._start_ranking()
 
     def on_test_epoch_start(self) -> None:
-        """Computes the candidates of each domain once."""
+        """Starts the ranking of each domain."""
         self._start_ranking()
 
     def validation_step(
         self, batch: SequenceBatch, batch_index: int, dataloader_idx: int = 0
     ) -> None:
-        """Ranks the targets of one batch of one domain."""
-        self._rank(batch, domain=dataloader_idx)
+        """Takes in the users of one batch of one domain."""
+        self._domains[dataloader_idx].add(batch)
 
     def test_step(self, batch: SequenceBatch, batch_index: int, dataloader_idx: int = 0) -> None:
-        """Ranks the targets of one batch of one domain."""
-        self._rank(batch, domain=dataloader_idx)
+        """Takes in the users of one batch of one domain."""
+        self._domains[dataloader_idx].add(batch)
 
     def on_validation_epoch_end(self) -> None:
         """Logs `val/...`."""
@@ -119,35 +126,30 @@ class RecommenderModule(LightningModule):
         self._finish_ranking("test")
 
     def _start_ranking(self) -> None:
-        self._candidates = [
-            self._recommender.candidates(
-                torch.arange(span.first_item, span.last_item + 1, device=self.device)
+        self._domains = [
+            DomainRanking(
+                self._recommender,
+                span,
+                users_per_tile=self._users_per_tile,
+                items_per_tile=self._items_per_tile,
+                filter_seen=self._filter_seen,
+                device=self.device,
             )
             for span in self._spans
         ]
-        for ranking in self.rankings:
-            ranking.reset()  # type: ignore[operator]  # a FullRanking, says ModuleList
-
-    def _rank(self, batch: SequenceBatch, *, domain: int) -> None:
-        encoded = self._recommender.encode(batch)
-        scores = self._recommender.score(encoded, self._candidates[domain])
-        first_item = self._spans[domain].first_item
-        target_index = batch.target_ids - first_item
-        if self._filter_seen:
-            scores = _without_seen(scores, batch, target_index, first_item=first_item)
-        self.rankings[domain].update(  # type: ignore[operator]  # a FullRanking, says ModuleList
-            scores, target_index, batch.user_ids, batch.target_ids
-        )
 
     def _finish_ranking(self, stage: str) -> None:
-        self._candidates = []
         self.target_ranks = []
         by_domain = []
-        for ranking in self.rankings:
+        for ranking, domain in zip(self.rankings, self._domains, strict=True):
             assert isinstance(ranking, FullRanking)
+            ranking.reset()
+            for users in domain.finish():
+                ranking.update(users)
             by_domain.append(ranking.compute())
             with ranking.sync_context():
                 self.target_ranks.append(ranking.target_ranks())
+        self._domains = []
         self.metrics = {
             f"{stage}/{key}": sum(metrics[key] for metrics in by_domain) / len(by_domain)
             for key in by_domain[0]
@@ -158,15 +160,3 @@ class RecommenderModule(LightningModule):
         self.log_dict(self.metrics)
         if stage == "val":
             self.log("ndcg@10", self.metrics.get("val/ndcg@10", 0.0), prog_bar=True, logger=False)
-
-
-def _without_seen(
-    scores: Tensor, batch: SequenceBatch, target_index: Tensor, *, first_item: int
-) -> Tensor:
-    """(B, C) scores with the items of each history at -inf, the target excepted."""
-    # Padding points at the target too: what is scattered last there is the target's own score.
-    history = (batch.item_ids - first_item).where(batch.valid_mask, target_index[:, None])
-    target_scores = scores.gather(1, target_index[:, None])
-    return scores.scatter(1, history, float("-inf")).scatter(
-        1, target_index[:, None], target_scores
-    )

@@ -1,0 +1,142 @@
+"""Ranking in tiles equals ranking over the whole users x items matrix."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from missrec.training import ranking
+from missrec.training.ranking import DomainRanking
+from missrec.types import DomainSpan, SequenceBatch, TrainingLoss
+from synthetic import sequence_batch
+
+SPAN = DomainSpan("second", first_item=4, last_item=23)
+NUM_ITEMS = 25
+
+
+class WholeScores:
+    """Scores of whole numbers, exact in any order of summation and often tied."""
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.vectors = torch.randint(-2, 3, (NUM_ITEMS + 1, 3), generator=generator).float()
+        self.blocks: list[int] = []
+
+    def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
+        raise NotImplementedError
+
+    def encode(self, batch: SequenceBatch) -> Tensor:
+        return self.vectors[batch.item_ids].sum(dim=1)
+
+    def candidates(self, item_ids: Tensor) -> Tensor:
+        self.blocks.append(len(item_ids))
+        return self.vectors[item_ids]
+
+    def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
+        return encoded @ candidates.T
+
+
+def batches() -> list[SequenceBatch]:
+    """17 users in batches of unequal size and length; some histories repeat the target."""
+    generator = torch.Generator().manual_seed(1)
+    found, first_user = [], 0
+    for size, length in ((5, 3), (1, 6), (11, 4)):
+        histories = torch.randint(4, 24, (size, length), generator=generator).tolist()
+        targets = torch.randint(4, 24, (size,), generator=generator).tolist()
+        histories[0][0] = targets[0]
+        batch = sequence_batch(histories, targets)
+        found.append(batch._replace(user_ids=torch.arange(first_user, first_user + size)))
+        first_user += size
+    return found
+
+
+def whole_matrix(*, filter_seen: bool) -> dict[int, tuple[int, int, int]]:
+    """User -> target, items above it, others tied with it; by a loop over items."""
+    model, found = WholeScores(), {}
+    for batch in batches():
+        rows = zip(*(column.tolist() for column in batch), model.encode(batch), strict=True)
+        for user, history, target, encoded in rows:
+            scores = {
+                item: float(encoded @ model.vectors[item])
+                for item in range(SPAN.first_item, SPAN.last_item + 1)
+                if item == target or not (filter_seen and item in history)
+            }
+            above = sum(score > scores[target] for score in scores.values())
+            tied = sum(score == scores[target] for score in scores.values()) - 1
+            found[user] = (target, above, tied)
+    return found
+
+
+@pytest.mark.parametrize("filter_seen", [False, True])
+@pytest.mark.parametrize(
+    ("users_per_tile", "items_per_tile"), [(100, 100), (4, 7), (1, 1), (3, 20)]
+)
+@pytest.mark.parametrize("users_at_once", [1, 6, 100])
+def test_tiles_equal_the_whole_matrix(
+    monkeypatch: pytest.MonkeyPatch,
+    filter_seen: bool,
+    users_per_tile: int,
+    items_per_tile: int,
+    users_at_once: int,
+) -> None:
+    monkeypatch.setattr(ranking, "_USERS_AT_ONCE", users_at_once)
+    domain = DomainRanking(
+        WholeScores(),
+        SPAN,
+        users_per_tile=users_per_tile,
+        items_per_tile=items_per_tile,
+        filter_seen=filter_seen,
+        device=torch.device("cpu"),
+    )
+    for batch in batches():
+        domain.add(batch)
+    rows = [
+        row for users in domain.finish() for row in zip(*map(Tensor.tolist, users), strict=True)
+    ]
+    assert {user: tuple(counts) for user, *counts in rows} == whole_matrix(filter_seen=filter_seen)
+    assert len(rows) == 17
+
+
+def domain_of(model: WholeScores, *, items_per_tile: int) -> DomainRanking:
+    return DomainRanking(
+        model,
+        SPAN,
+        users_per_tile=4,
+        items_per_tile=items_per_tile,
+        filter_seen=False,
+        device=torch.device("cpu"),
+    )
+
+
+def test_a_catalogue_of_one_block_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "_USERS_AT_ONCE", 1)
+    model = WholeScores()
+    domain = domain_of(model, items_per_tile=20)
+    for batch in batches():
+        domain.add(batch)
+    domain.finish()
+    assert model.blocks == [20]
+
+
+def test_no_block_is_larger_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = WholeScores()
+    domain = domain_of(model, items_per_tile=6)
+    domain.add(batches()[2])
+    domain.finish()
+    assert max(model.blocks) == 6
+
+
+def test_a_domain_without_users_has_no_ranks() -> None:
+    assert domain_of(WholeScores(), items_per_tile=6).finish() == []
+
+
+def test_nan_in_any_tile_is_refused() -> None:
+    model = WholeScores()
+    model.vectors[SPAN.last_item] = math.nan
+    domain = domain_of(model, items_per_tile=6)
+    domain.add(batches()[0]._replace(item_ids=torch.full((5, 3), 4)))
+    with pytest.raises(ValueError, match="scores hold NaN"):
+        domain.finish()
