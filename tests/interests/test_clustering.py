@@ -97,6 +97,7 @@ def test_density_and_separation_agree_with_the_authors_code() -> None:
         (0.25, 20, 5),
         (0.01, 20, 1),  # 0.2 of the tokens
         (0.9, 20, 18),
+        (0.07, 100, 7),  # 7.000000000000001 in floating point
     ],
 )
 def test_a_number_of_neighbors_below_one_is_a_share_of_the_tokens_rounded_up(
@@ -122,7 +123,7 @@ def test_a_whole_number_of_neighbors_may_be_written_as_a_float() -> None:
         assert found.prototypes.equal(expected.prototypes)
 
 
-@pytest.mark.parametrize("num_neighbors", [-1, -0.5, 0, 1.5, 2.01, math.nan])
+@pytest.mark.parametrize("num_neighbors", [-1, -0.5, 0, 1.5, 2.01, math.nan, math.inf])
 def test_a_number_of_neighbors_that_is_neither_whole_nor_a_share_is_refused(
     num_neighbors: float,
 ) -> None:

@@ -327,6 +327,20 @@ def test_a_far_origin_costs_no_digits() -> None:
     assert far.peaks.equal(near.peaks)
 
 
+@pytest.mark.parametrize("num_tokens", [0, 1])
+@pytest.mark.parametrize("include_self", [False, True])
+def test_fewer_than_two_tokens_are_refused(num_tokens: int, *, include_self: bool) -> None:
+    with pytest.raises(ValueError, match=f"need at least 2 tokens, found {num_tokens}"):
+        density_peaks(
+            torch.ones(num_tokens, 3),
+            num_neighbors=1,
+            include_self=include_self,
+            break_ties=True,
+            num_peaks=1,
+            block_bytes=1024,
+        )
+
+
 @pytest.mark.parametrize("num_neighbors", [-1, 0, 4, 5])
 def test_number_of_neighbors_out_of_range_is_refused(num_neighbors: int) -> None:
     with pytest.raises(ValueError, match=rf"num_neighbors \({num_neighbors}\) must be in 1..3"):

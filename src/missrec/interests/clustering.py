@@ -57,7 +57,8 @@ class DPCKNN:
         Raises:
             ValueError: num_neighbors is neither a share in (0, 1) nor a whole number.
         """
-        if not num_neighbors > 0 or (num_neighbors >= 1 and num_neighbors != int(num_neighbors)):
+        is_share = 0 < num_neighbors < 1
+        if not (is_share or (num_neighbors >= 1 and float(num_neighbors).is_integer())):
             raise ValueError(
                 f"num_neighbors ({num_neighbors}) must be a whole number, or a share of the "
                 "tokens in (0, 1)"
@@ -75,8 +76,10 @@ class DPCKNN:
         Raises:
             ValueError: there are too few tokens for k neighbours, or one is not finite.
         """
-        share = self._num_neighbors < 1
-        num_neighbors = math.ceil(self._num_neighbors * (len(tokens) if share else 1))
+        num_neighbors = int(self._num_neighbors)
+        if self._num_neighbors < 1:
+            # 0.07 x 100 is 7.000000000000001 in floating point; that is still 7 neighbours.
+            num_neighbors = math.ceil(round(self._num_neighbors * len(tokens), ndigits=6))
         scale = math.sqrt(tokens.shape[1]) if self._scale_distances else 1.0
         result = density_peaks(
             tokens / scale,

@@ -53,9 +53,12 @@ def density_peaks(
         block_bytes: memory of one block of distances; the peak is about three times it.
 
     Raises:
-        ValueError: num_neighbors or num_peaks is out of range, or a token is not finite.
+        ValueError: there are fewer than two tokens, num_neighbors or num_peaks is out of range,
+            or a token is not finite.
     """
     num_tokens = len(tokens)
+    if num_tokens < 2:
+        raise ValueError(f"density peaks need at least 2 tokens, found {num_tokens}")
     num_others = num_neighbors - 1 if include_self else num_neighbors
     most = num_tokens if include_self else num_tokens - 1
     if not 1 <= num_neighbors <= most:
