@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -18,6 +19,16 @@ def attention(*, dropout_prob: float = 0.0) -> MultiHeadAttention:
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.5)
     return module
+
+
+def attention_by_head() -> MultiHeadAttention:
+    """The path of a CPU's training, with nothing dropped."""
+    module = attention(dropout_prob=0.5)
+    module.dropout = nn.Identity()  # type: ignore[assignment]
+    return module
+
+
+PATHS = pytest.mark.parametrize("make", [attention, attention_by_head])
 
 
 def queries_and_keys() -> tuple[Tensor, Tensor, Tensor]:
@@ -57,8 +68,11 @@ def naive_attention(module: MultiHeadAttention, queries: Tensor, keys: Tensor) -
     return torch.stack(rows)
 
 
-def test_equals_torch_whose_mask_has_the_opposite_polarity() -> None:
-    module = attention()
+@PATHS
+def test_equals_torch_whose_mask_has_the_opposite_polarity(
+    make: Callable[[], MultiHeadAttention],
+) -> None:
+    module = make()
     queries, keys, valid_mask = queries_and_keys()
     queries.requires_grad_()
     keys.requires_grad_()
@@ -72,8 +86,30 @@ def test_equals_torch_whose_mask_has_the_opposite_polarity() -> None:
     )
 
 
-def test_equals_a_loop_over_heads_and_queries_of_the_valid_keys() -> None:
-    module = attention()
+@PATHS
+def test_equals_torch_where_a_set_attends_to_itself(make: Callable[[], MultiHeadAttention]) -> None:
+    module = make()
+    _, tokens, valid_mask = queries_and_keys()
+    tokens.requires_grad_()
+    attended = module(tokens, tokens, valid_mask=valid_mask)
+    twin = torch_attention(module)
+    expected, _ = twin(tokens, tokens, tokens, key_padding_mask=~valid_mask)
+    torch.testing.assert_close(attended, expected)
+    weights = torch.randn(attended.shape, generator=torch.Generator().manual_seed(2))
+    variables = (tokens, module.query.weight, module.key.bias, module.value.weight)
+    computed = torch.autograd.grad((attended * weights).sum(), variables)
+    of_tokens, of_weight, of_bias = torch.autograd.grad(
+        (expected * weights).sum(), (tokens, twin.in_proj_weight, twin.in_proj_bias)
+    )
+    query, _, value = of_weight.chunk(3)
+    torch.testing.assert_close(computed, (of_tokens, query, of_bias.chunk(3)[1], value))
+
+
+@PATHS
+def test_equals_a_loop_over_heads_and_queries_of_the_valid_keys(
+    make: Callable[[], MultiHeadAttention],
+) -> None:
+    module = make()
     queries, keys, valid_mask = queries_and_keys()
     attended = module(queries, keys, valid_mask=valid_mask)
     for row, length in enumerate(LENGTHS):
@@ -81,8 +117,11 @@ def test_equals_a_loop_over_heads_and_queries_of_the_valid_keys() -> None:
         torch.testing.assert_close(attended[row], expected)
 
 
-def test_a_sequence_without_any_valid_key_attends_to_its_padding_evenly() -> None:
-    module = attention()
+@PATHS
+def test_a_sequence_without_any_valid_key_attends_to_its_padding_evenly(
+    make: Callable[[], MultiHeadAttention],
+) -> None:
+    module = make()
     queries, keys, valid_mask = queries_and_keys()
     keys[0] = 0
     attended = module(queries, keys, valid_mask=valid_mask & (torch.arange(3) > 0)[:, None])
@@ -91,8 +130,11 @@ def test_a_sequence_without_any_valid_key_attends_to_its_padding_evenly() -> Non
     torch.testing.assert_close(attended[1:], module(queries, keys, valid_mask=valid_mask)[1:])
 
 
-def test_a_sequence_without_any_valid_key_has_a_finite_gradient() -> None:
-    module = attention()
+@PATHS
+def test_a_sequence_without_any_valid_key_has_a_finite_gradient(
+    make: Callable[[], MultiHeadAttention],
+) -> None:
+    module = make()
     queries, keys, _ = queries_and_keys()
     keys.requires_grad_()
     module(queries, keys, valid_mask=torch.zeros(3, 5, dtype=torch.bool)).sum().backward()

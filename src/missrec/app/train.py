@@ -17,6 +17,7 @@ from missrec.app.resume import furthest_checkpoint
 from missrec.app.tracking import close_loggers, record_provenance, save_ranks, write_json
 from missrec.app.transfer import compose_pretraining, pretrained_checkpoint, start_from
 from missrec.reporting.tables import print_metrics
+from missrec.training.memory import keep_freed_memory
 from missrec.training.transfer import count_parameters
 
 _log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     if cfg.seed is not None:
         seed_everything(cfg.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision(cfg.matmul_precision)
+    if cfg.keep_freed_memory:
+        keep_freed_memory()
     prepare_missing(cfg)
     experiment = build_experiment(cfg)
     if source is not None:
