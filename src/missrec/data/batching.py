@@ -88,27 +88,29 @@ class LengthBucketSampler(Sampler[np.ndarray]):
         """The batches of the current epoch, from `first_batch` on."""
         generator = np.random.default_rng([self._seed, self._epoch])
         order = self._draw(generator)
-        pools = [
-            order[start : start + self._pool_size]
-            for start in range(0, len(order), self._pool_size)
-        ]
-        by_length = np.concatenate(
-            [pool[np.argsort(self._lengths[pool], kind="stable")] for pool in pools] or [order]
-        )
+        for start in range(0, len(order), self._pool_size):
+            pool = order[start : start + self._pool_size]
+            pool[:] = pool[np.argsort(self._lengths[pool], kind="stable")]
         starts = generator.permutation(np.arange(0, len(order), self._batch_size))
         for start in starts[self._first_batch :]:
-            yield by_length[start : start + self._batch_size]
+            yield order[start : start + self._batch_size]
 
     def _draw(self, generator: np.random.Generator) -> np.ndarray:
-        """(S,) the samples of an epoch, in random order."""
-        if np.array_equal(self._counts, self._sizes):
-            return generator.permutation(len(self._lengths))
-        drawn = []
-        for first, size, count in zip(self._first_samples, self._sizes, self._counts, strict=True):
-            if count:
-                passes = [generator.permutation(size) for _ in range(0, count, size)]
-                drawn.append(first + np.concatenate(passes)[:count])
-        return generator.permutation(np.concatenate(drawn))
+        """(S,) the samples of an epoch, in random order; int32 where that holds them all."""
+        fits = len(self._lengths) <= np.iinfo(np.int32).max
+        drawn = np.arange(len(self._lengths), dtype=np.int32 if fits else np.int64)
+        if not np.array_equal(self._counts, self._sizes):
+            chosen = [  # a domain without samples has nothing to draw
+                first + generator.permutation(size)[: count - done]
+                for first, size, count in zip(
+                    self._first_samples, self._sizes, self._counts, strict=True
+                )
+                if size
+                for done in range(0, count, size)
+            ]
+            drawn = np.concatenate(chosen).astype(drawn.dtype)
+        generator.shuffle(drawn)
+        return drawn
 
 
 def _tempered_counts(sizes: np.ndarray, *, exponent: float) -> np.ndarray:

@@ -130,19 +130,20 @@ def read_domain(folder: Path) -> Domain:
         folder, facts=["domain", "counts"], files=[INTERACTIONS, ITEMS, USERS], remedy=remedy
     )
     path = folder / INTERACTIONS
-    table = pl.read_parquet(path, columns=["user_id", "item_id"])
-    users, items = table["user_id"].to_numpy(), table["item_id"].to_numpy()
     counts = manifest["counts"]
-    if len(items) != counts["interactions"]:
+    # Column after column: with many interactions each is large.
+    users = pl.read_parquet(path, columns=["user_id"])["user_id"].to_numpy()
+    if len(users) != counts["interactions"]:
         raise ValueError(
-            f"{path} has {len(items)} rows, its manifest says {counts['interactions']}; {remedy}"
+            f"{path} has {len(users)} rows, its manifest says {counts['interactions']}; {remedy}"
         )
-    lengths = np.bincount(users, minlength=counts["users"])
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    offsets = np.searchsorted(users, np.arange(counts["users"] + 1, dtype=users.dtype))
+    del users
+    items = pl.read_parquet(path, columns=["item_id"])["item_id"].to_numpy()
     domain = Domain(
         name=manifest["domain"],
         num_items=counts["items"],
-        items=items.astype(np.int32),
+        items=items.astype(np.int32, copy=False),
         offsets=offsets,
     )
     check_domain(domain, source=path, remedy=remedy)

@@ -33,14 +33,13 @@ def mix_domains(domains: Sequence[Domain]) -> MixedDomains:
     """Puts domains side by side; item i of domain d becomes i + the items before d."""
     first_items = np.cumsum([0] + [domain.num_items for domain in domains])
     first_positions = np.cumsum([0] + [len(domain.items) for domain in domains])
+    items = np.empty(first_positions[-1], dtype=np.int32)
+    for domain, first_item, first in zip(domains, first_items, first_positions, strict=False):
+        own = slice(first, first + len(domain.items))
+        np.add(domain.items, np.int32(first_item), out=items[own])
     return MixedDomains(
         num_items=int(first_items[-1]),
-        items=np.concatenate(
-            [
-                domain.items + np.int32(first)
-                for domain, first in zip(domains, first_items, strict=False)
-            ]
-        ),
+        items=items,
         offsets=np.concatenate(
             [
                 domain.offsets[:-1] + first

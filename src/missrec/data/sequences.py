@@ -8,6 +8,9 @@ from torch.utils.data import Dataset
 
 from missrec.types import PAD_ID, SequenceBatch
 
+_SAMPLES_AT_ONCE = 2**20
+"""Samples whose lengths are computed at a time: bounds the memory of what that needs."""
+
 
 class SequenceDataset(Dataset[SequenceBatch]):
     """Turns an array of sample numbers into one `SequenceBatch`.
@@ -28,12 +31,12 @@ class SequenceDataset(Dataset[SequenceBatch]):
         max_seq_len: int,
         trim_padding: bool,
     ) -> None:
-        """Keeps references to the arrays; nothing is copied.
+        """Keeps references to the arrays and computes the lengths.
 
         Args:
             items: (number of interactions,) int32 item ids, user after user, oldest first.
             offsets: (number of users + 1,) int64.
-            targets: (S,) int64 positions in `items`, none the first of its user.
+            targets: (S,) int32 or int64 positions in `items`, none the first of its user.
             max_seq_len: longest history, L.
             trim_padding: pad each batch to its longest history; otherwise to max_seq_len.
 
@@ -46,11 +49,21 @@ class SequenceDataset(Dataset[SequenceBatch]):
         self._offsets = offsets
         self._targets = targets
         self._min_width = 0 if trim_padding else max_seq_len
-        self._users = (np.searchsorted(offsets, targets, side="right") - 1).astype(np.int32)
-        self.lengths = np.minimum(targets - offsets[self._users], max_seq_len).astype(np.int32)
+        # int16 holds any usual length; with many samples the width of this array counts.
+        dtype = np.result_type(np.int16, np.min_scalar_type(max_seq_len))
+        self.lengths = np.empty(len(targets), dtype=dtype)
+        for start in range(0, len(targets), _SAMPLES_AT_ONCE):
+            block = slice(start, start + _SAMPLES_AT_ONCE)
+            before = targets[block] - offsets[self._users(targets[block])]
+            self.lengths[block] = np.minimum(before, max_seq_len)
         if len(targets) and self.lengths.min() < 1:
             sample = int(self.lengths.argmin())
-            raise ValueError(f"sample {sample} of user {self._users[sample]} has an empty history")
+            user = int(self._users(targets[sample]))
+            raise ValueError(f"sample {sample} of user {user} has an empty history")
+
+    def _users(self, targets: np.ndarray) -> np.ndarray:
+        """int64, whose the targets at these positions are."""
+        return np.searchsorted(self._offsets, targets, side="right") - 1
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -64,7 +77,7 @@ class SequenceDataset(Dataset[SequenceBatch]):
         positions = np.where(valid, (targets - lengths)[:, None] + steps, 0)
         item_ids = np.where(valid, self._items[positions], PAD_ID)
         return SequenceBatch(
-            user_ids=torch.from_numpy(self._users[samples].astype(np.int64)),
+            user_ids=torch.from_numpy(self._users(targets)),
             item_ids=torch.from_numpy(item_ids.astype(np.int64)),
             target_ids=torch.from_numpy(self._items[targets].astype(np.int64)),
         )

@@ -13,7 +13,8 @@ class Split(NamedTuple):
     A target at position p of a user has the user's items before p as history.
 
     Attributes:
-        train: (S,) int64, one per training sample; empty for users with three interactions.
+        train: (S,) int32 where that holds every position, else int64; one per training sample,
+            none of users with three interactions.
         val: (U,) int64, one per user.
         test: (U,) int64, one per user.
     """
@@ -36,4 +37,7 @@ def leave_one_out(offsets: np.ndarray) -> Split:
     starts, ends = offsets[:-1], offsets[1:]
     is_train = np.ones(int(offsets[-1]), dtype=bool)
     is_train[starts] = is_train[ends - 1] = is_train[ends - 2] = False
-    return Split(train=np.flatnonzero(is_train), val=ends - 2, test=ends - 1)
+    # Half the memory as long as int32 holds every position.
+    fits = len(is_train) <= np.iinfo(np.int32).max
+    positions = np.arange(len(is_train), dtype=np.int32 if fits else np.int64)
+    return Split(train=positions[is_train], val=ends - 2, test=ends - 1)

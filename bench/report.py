@@ -1,0 +1,37 @@
+"""How every benchmark tells what it measured: a table, and JSON under logs/bench/."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from missrec.app.tracking import write_json
+
+FOLDER = Path(__file__).resolve().parents[1] / "logs" / "bench"
+
+
+def write_report(name: str, report: dict[str, Any]) -> None:
+    """Prints the numbers of a benchmark and writes `logs/bench/<name>.json`."""
+    print_table(name, ["figure", "value"], [[key, _shown(value)] for key, value in report.items()])
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    write_json(FOLDER / f"{name}.json", report)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table."""
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=120).print(table)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, list):
+        return " ".join(map(_shown, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
