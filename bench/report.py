@@ -14,9 +14,11 @@ from missrec.app.tracking import write_json
 FOLDER = Path(__file__).resolve().parents[1] / "logs" / "bench"
 
 
-def write_report(name: str, report: dict[str, Any]) -> None:
-    """Prints the numbers of a benchmark and writes `logs/bench/<name>.json`."""
-    print_table(name, ["figure", "value"], [[key, _shown(value)] for key, value in report.items()])
+def write_report(name: str, report: dict[str, Any], *, show: bool = True) -> None:
+    """Writes `logs/bench/<name>.json` and prints its numbers, unless a table says them better."""
+    if show:
+        rows = [[key, _shown(value)] for key, value in report.items()]
+        print_table(name, ["figure", "value"], rows)
     FOLDER.mkdir(parents=True, exist_ok=True)
     write_json(FOLDER / f"{name}.json", report)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from missrec.interests.clustering import DPCKNN, SinglePrototype
 from missrec.interests.dpc_knn import density_peaks
 from missrec.interests.index import NO_INTEREST, InterestIndex
+from missrec.interests.neighbors import ExactNeighbors
 from synthetic import PARITY
 
 FIXTURE = PARITY / "dpc_knn_released.safetensors"
@@ -27,6 +28,7 @@ def dpc_knn(**changes: Any) -> DPCKNN:
         "scale_distances": False,
         "break_ties": True,
         "mean_prototypes": False,
+        "search": ExactNeighbors(),
         "block_bytes": 1 << 20,
     }
     return DPCKNN(**{**settings, **changes})
@@ -75,6 +77,7 @@ def test_density_and_separation_agree_with_the_authors_code() -> None:
         include_self=True,
         break_ties=False,
         num_peaks=12,
+        search=ExactNeighbors(),
         block_bytes=1 << 20,
     )
     torch.testing.assert_close(found.log_density.exp(), values["density"], rtol=1e-5, atol=1e-5)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from missrec.interests.dpc_knn import DensityPeaks, density_peaks
+from missrec.interests.neighbors import ExactNeighbors
 
 NUM_TOKENS = 60
 
@@ -40,6 +41,7 @@ def cluster(
         include_self=include_self,
         break_ties=break_ties,
         num_peaks=num_peaks,
+        search=ExactNeighbors(),
         block_bytes=block_rows * len(tokens) * tokens.element_size(),
     )
 
@@ -337,6 +339,7 @@ def test_fewer_than_two_tokens_are_refused(num_tokens: int, *, include_self: boo
             include_self=include_self,
             break_ties=True,
             num_peaks=1,
+            search=ExactNeighbors(),
             block_bytes=1024,
         )
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from missrec.interests.clustering import DPCKNN, SinglePrototype
 from missrec.interests.index import NO_INTEREST, InterestIndex
+from missrec.interests.neighbors import ExactNeighbors
 
 NUM_ITEMS, EMBED_DIM = 12, 4
 WITHOUT_IMAGE = [2, 5, 6, 11]
@@ -46,6 +47,7 @@ def interest_index(
             scale_distances=False,
             break_ties=True,
             mean_prototypes=mean_prototypes,
+            search=ExactNeighbors(),
             block_bytes=1 << 20,
         ),
         "normalize_tokens": False,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from missrec.interests.clustering import DPCKNN
 from missrec.interests.index import NO_INTEREST, InterestIndex, InterestTokens
+from missrec.interests.neighbors import ExactNeighbors
 from missrec.models.missrec import MISSRec
 from missrec.nn.adapters import LinearAdapter, NoAdapter
 from missrec.nn.fusion import DynamicFusion, FixedFusion
@@ -65,6 +66,7 @@ def missrec(raw: dict[str, np.ndarray] | None = None, **changes: Any) -> MISSRec
                 scale_distances=False,
                 break_ties=True,
                 mean_prototypes=False,
+                search=ExactNeighbors(),
                 block_bytes=1 << 20,
             ),
             normalize_tokens=False,

@@ -17,6 +17,7 @@ from missrec.app.resume import furthest_checkpoint
 from missrec.data.datamodule import SequenceDataModule
 from missrec.interests.clustering import DPCKNN
 from missrec.interests.index import InterestIndex
+from missrec.interests.neighbors import ExactNeighbors
 from missrec.models.missrec import MISSRec
 from missrec.nn.adapters import LinearAdapter
 from missrec.nn.fusion import DynamicFusion
@@ -115,6 +116,7 @@ def missrec(*, dropout_prob: float) -> MISSRec:
                 scale_distances=False,
                 break_ties=True,
                 mean_prototypes=True,
+                search=ExactNeighbors(),
                 block_bytes=1 << 20,
             ),
             normalize_tokens=False,

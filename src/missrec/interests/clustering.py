@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from missrec.interests.dpc_knn import density_peaks
+from missrec.interests.dpc_knn import density_peaks, planned_bytes
+from missrec.interests.neighbors import NeighborSearch, default_block_bytes
+
+_log = logging.getLogger(__name__)
+_WORTH_SAYING = 10**9
+"""Bytes; a clustering that plans for less needs no announcement."""
 
 
 class Clusters(NamedTuple):
@@ -41,7 +47,8 @@ class DPCKNN:
         scale_distances: bool,
         break_ties: bool,
         mean_prototypes: bool,
-        block_bytes: int,
+        search: NeighborSearch,
+        block_bytes: int | None,
     ) -> None:
         """Keeps the settings.
 
@@ -52,7 +59,8 @@ class DPCKNN:
             break_ties: of equally dense tokens the first counts as denser, so that of exact
                 duplicates only one is a peak; the released code does not.
             mean_prototypes: a prototype is the mean of its members, not the peak token itself.
-            block_bytes: see `density_peaks`.
+            search: finds the neighbours, exactly or not.
+            block_bytes: see `density_peaks`; None chooses by the device and its free memory.
 
         Raises:
             ValueError: num_neighbors is neither a share in (0, 1) nor a whole number.
@@ -68,6 +76,7 @@ class DPCKNN:
         self._scale_distances = scale_distances
         self._break_ties = break_ties
         self._mean_prototypes = mean_prototypes
+        self._search = search
         self._block_bytes = block_bytes
 
     def __call__(self, tokens: Tensor, *, num_clusters: int) -> Clusters:
@@ -80,14 +89,23 @@ class DPCKNN:
         if self._num_neighbors < 1:
             # 0.07 x 100 is 7.000000000000001 in floating point; that is still 7 neighbours.
             num_neighbors = math.ceil(round(self._num_neighbors * len(tokens), ndigits=6))
-        scale = math.sqrt(tokens.shape[1]) if self._scale_distances else 1.0
+        block_bytes = self._block_bytes or default_block_bytes(tokens.device)
+        planned = planned_bytes(
+            num_tokens=len(tokens),
+            embed_dim=tokens.shape[1],
+            search=self._search,
+            block_bytes=block_bytes,
+        )
+        if planned > _WORTH_SAYING:
+            _log.info("DPC-KNN of %s tokens takes up to %.1f GB", f"{len(tokens):,}", planned / 1e9)
         result = density_peaks(
-            tokens / scale,
+            tokens / math.sqrt(tokens.shape[1]) if self._scale_distances else tokens,
             num_neighbors=num_neighbors,
             include_self=self._include_self,
             break_ties=self._break_ties,
             num_peaks=num_clusters,
-            block_bytes=self._block_bytes,
+            search=self._search,
+            block_bytes=block_bytes,
         )
         if not self._mean_prototypes:
             return Clusters(tokens[result.peaks], result.assignment)

@@ -1,13 +1,19 @@
-"""DPC-KNN: density peaks clustering with k nearest neighbours, exact and in blocks."""
+"""DPC-KNN: density peaks clustering with k nearest neighbours, in blocks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from missrec.interests.neighbors import (
+    NeighborSearch,
+    half_squared,
+    row_blocks,
+    shifted_distances,
+)
 
 _KEPT_NEIGHBORS = 16
 """Neighbours kept of each token: with more, fewer tokens need the second search for delta."""
@@ -36,6 +42,7 @@ def density_peaks(
     include_self: bool,
     break_ties: bool,
     num_peaks: int,
+    search: NeighborSearch,
     block_bytes: int,
 ) -> DensityPeaks:
     """Density peaks of the tokens and the nearest peak of each (MISSRec Eq. 3-4, section 3.3.1).
@@ -50,7 +57,9 @@ def density_peaks(
         break_ties: of two tokens with equal density the one with the lower index counts as
             denser, so of exact duplicates only one can be a peak; otherwise neither does.
         num_peaks: K, the number of prototypes; 1 <= K <= T.
-        block_bytes: memory of one block of distances; the peak is about three times it.
+        search: finds the neighbours; where it misses some, density and parent come from the
+            others.
+        block_bytes: memory of one block of distances; about three are alive at a time.
 
     Raises:
         ValueError: there are fewer than two tokens, num_neighbors or num_peaks is out of range,
@@ -71,34 +80,38 @@ def density_peaks(
         raise ValueError("tokens hold NaN or Inf; the training may have diverged")
     # Distances do not change, but |a|^2 + |b|^2 - 2ab loses fewer digits around the mean.
     centered = (tokens - tokens.mean(dim=0)).contiguous()
-    block_rows = max(1, block_bytes // (tokens.element_size() * num_tokens))
-
-    squared_sum, neighbors = _nearest(tokens, centered, num_others, block_rows=block_rows)
+    squared_sum, neighbors = _nearest(
+        tokens, centered, num_others, search=search, block_bytes=block_bytes
+    )
     log_density = -squared_sum / num_neighbors
     separation = _separation(
-        tokens, centered, log_density, neighbors, break_ties=break_ties, block_rows=block_rows
+        tokens, centered, log_density, neighbors, break_ties=break_ties, block_bytes=block_bytes
     )
     peaks = (log_density + separation.log()).argsort(descending=True, stable=True)[:num_peaks]
     assignment = _assign(centered, peaks, separation, neighbors, block_bytes=block_bytes)
     return DensityPeaks(log_density, separation, peaks, assignment)
 
 
-def _blocks(num_rows: int, block_rows: int) -> Iterator[slice]:
-    for start in range(0, num_rows, block_rows):
-        yield slice(start, min(start + block_rows, num_rows))
-
-
-def _half_squared(tokens: Tensor) -> Tensor:
-    return tokens.square().sum(dim=1) / 2
-
-
-def _shifted_distances(rows: Tensor, columns: Tensor, half_squared: Tensor) -> Tensor:
-    """(R, C) |b|^2 / 2 - ab, which orders the columns of a row as their distance to it does."""
-    return torch.addmm(half_squared, rows, columns.T, alpha=-1)
+def planned_bytes(
+    *, num_tokens: int, embed_dim: int, search: NeighborSearch, block_bytes: int
+) -> int:
+    """What `density_peaks` takes of memory beside the tokens, in float32."""
+    copy = 4 * num_tokens * embed_dim
+    # The centred tokens all the time; beside them what the search keeps, then the tokens in the
+    # order of their density.
+    index = search.index_bytes(num_tokens=num_tokens, embed_dim=embed_dim)
+    neighbors = 8 * num_tokens * min(_KEPT_NEIGHBORS, num_tokens - 1)
+    # Distances, and what is selected from them; the neighbours by rank, and their masks.
+    return copy + max(copy, index) + 3 * neighbors + 3 * min(block_bytes, 4 * num_tokens**2)
 
 
 def _nearest(
-    tokens: Tensor, centered: Tensor, num_others: int, *, block_rows: int
+    tokens: Tensor,
+    centered: Tensor,
+    num_others: int,
+    *,
+    search: NeighborSearch,
+    block_bytes: int,
 ) -> tuple[Tensor, Tensor]:
     """Of each token, what its nearest others say.
 
@@ -108,23 +121,19 @@ def _nearest(
     """
     num_tokens = len(tokens)
     kept = min(_KEPT_NEIGHBORS, num_tokens - 1)
-    searched = max(kept, num_others)
-    half_squared = _half_squared(centered)
     squared_sum = tokens.new_empty(num_tokens)
     neighbors = torch.empty((num_tokens, kept), dtype=torch.int64, device=tokens.device)
-    for block in _blocks(num_tokens, block_rows):
-        distances = _shifted_distances(centered[block], centered, half_squared)  # (R, T)
-        rows = torch.arange(block.start, block.stop, device=tokens.device)
-        distances[rows - block.start, rows] = math.inf  # a token is not its own neighbour
-        nearest = distances.topk(searched, largest=False, sorted=True)
+    for rows, found, indices in search(
+        centered, count=max(kept, num_others), block_bytes=block_bytes
+    ):
+        nearest = found.topk(kept, dim=1, largest=False, sorted=False).indices
+        beyond = found.scatter(1, nearest, 0).sum(dim=1)  # 0 where no more than `kept` were found
         # The nearest by subtraction: exact, so that ties are ties and duplicates are at 0.
-        indices = nearest.indices[:, :kept].sort(dim=1).values
-        squared = (tokens[block, None] - tokens[indices]).square().sum(dim=-1)  # (R, kept)
+        closest = indices.gather(1, nearest).sort(dim=1).values
+        squared = (tokens[rows, None] - tokens[closest]).square().sum(dim=-1)  # (R, kept)
         squared, order = squared.sort(dim=1, stable=True)
-        neighbors[block] = indices.gather(1, order)
-        others = 2 * (nearest.values[:, kept:] + half_squared[block, None])
-        squared = torch.cat([squared, others.clamp_min(0)], dim=1)[:, :num_others]
-        squared_sum[block] = squared.sum(dim=1)
+        neighbors[rows] = closest.gather(1, order)
+        squared_sum[rows] = squared[:, :num_others].sum(dim=1) + beyond
     return squared_sum, neighbors
 
 
@@ -135,7 +144,7 @@ def _separation(
     neighbors: Tensor,
     *,
     break_ties: bool,
-    block_rows: int,
+    block_bytes: int,
 ) -> Tensor:
     """(T,) distance to the nearest denser token; of the densest, to the farthest token (Eq. 4)."""
     by_density = log_density.argsort(descending=True, stable=True)
@@ -152,21 +161,24 @@ def _separation(
 
     # The others are peaks among their neighbours: search all denser tokens. In the order of
     # falling density those are the columns before the row, so the blocks are also narrower.
+    row_bytes = tokens.element_size() * len(tokens)
     local_peaks = by_density[~is_denser.any(dim=1)[by_density]]
     ordered = centered[by_density]
-    half_squared = _half_squared(ordered)
-    for block in _blocks(len(local_peaks), block_rows):
+    halves = half_squared(ordered)
+    for block in row_blocks(len(local_peaks), row_bytes=row_bytes, block_bytes=block_bytes):
         rows = local_peaks[block]
         ranks = density_rank[rows]
         width = int(ranks[-1]) + 1
-        distances = _shifted_distances(centered[rows], ordered[:width], half_squared[:width])
+        distances = shifted_distances(centered[rows], ordered[:width], halves[:width])
         columns = torch.arange(width, device=tokens.device)
         distances.masked_fill_(columns >= ranks[:, None], math.inf)
         parent[rows] = by_density[distances.argmin(dim=1)]
     # By subtraction, so that the distance between duplicates is exactly 0.
-    separation: Tensor = torch.linalg.vector_norm(tokens - tokens[parent], dim=1)
+    separation = torch.empty_like(log_density)
+    for block in row_blocks(len(tokens), row_bytes=tokens[0].nbytes, block_bytes=block_bytes):
+        separation[block] = torch.linalg.vector_norm(tokens[block] - tokens[parent[block]], dim=1)
     densest = by_density[num_denser == 0]
-    for block in _blocks(len(densest), block_rows):
+    for block in row_blocks(len(densest), row_bytes=row_bytes, block_bytes=block_bytes):
         distances = torch.cdist(
             tokens[densest[block]], tokens, compute_mode="donot_use_mm_for_euclid_dist"
         )
@@ -193,8 +205,9 @@ def _assign(
     rest = (assignment < 0).nonzero().squeeze(1)
     by_index = peaks.argsort()  # of equally near peaks, the token with the lower index
     centers = tokens[peaks[by_index]]
-    half_squared = _half_squared(centers)
-    for block in _blocks(len(rest), max(1, block_bytes // (tokens.element_size() * len(peaks)))):
-        distances = _shifted_distances(tokens[rest[block]], centers, half_squared)
+    halves = half_squared(centers)
+    row_bytes = tokens.element_size() * len(peaks)
+    for block in row_blocks(len(rest), row_bytes=row_bytes, block_bytes=block_bytes):
+        distances = shifted_distances(tokens[rest[block]], centers, halves)
         assignment[rest[block]] = by_index[distances.argmin(dim=1)]
     return assignment

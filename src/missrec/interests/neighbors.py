@@ -1,0 +1,163 @@
+"""Searches for the nearest other tokens of each token: exact by matmul, approximate by FAISS."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+_CELLS_PER_ROOT = 4
+"""Cells of the approximate search, as a multiple of the root of the number of tokens."""
+_TRAINING_TOKENS_PER_CELL = 64
+_MIB = 1 << 20
+_CPU_BLOCK_BYTES = 128 * _MIB
+_GPU_MEMORY_SHARE = 8
+"""A block takes one of so many parts of the free memory; about three are alive at a time."""
+
+
+class NearestBlock(NamedTuple):
+    """The nearest others of the tokens `rows`.
+
+    Attributes:
+        rows: of the tokens searched for.
+        squared: (R, count) squared distances, in any order.
+        indices: (R, count) int64 tokens.
+    """
+
+    rows: slice
+    squared: Tensor
+    indices: Tensor
+
+
+class NeighborSearch(Protocol):
+    """A way to find the nearest others of every token."""
+
+    def __call__(self, tokens: Tensor, *, count: int, block_bytes: int) -> Iterator[NearestBlock]:
+        """The `count` nearest others of each of the tokens (T, D), block by block.
+
+        Args:
+            tokens: (T, D) around their mean.
+            count: 1..T - 1.
+            block_bytes: memory of one block.
+        """
+
+    def index_bytes(self, *, num_tokens: int, embed_dim: int) -> int:
+        """Memory of what the search keeps of the tokens meanwhile."""
+
+
+class ExactNeighbors:
+    """Distances to all tokens, a block of rows at a time; no T x T matrix exists."""
+
+    def __call__(self, tokens: Tensor, *, count: int, block_bytes: int) -> Iterator[NearestBlock]:
+        """See `NeighborSearch`."""
+        row_bytes = tokens.element_size() * len(tokens)
+        halves = half_squared(tokens)
+        for rows in row_blocks(len(tokens), row_bytes=row_bytes, block_bytes=block_bytes):
+            own = torch.arange(rows.start, rows.stop, device=tokens.device)
+            yield NearestBlock(rows, *_nearest_of(own, tokens, halves, count=count))
+
+    def index_bytes(self, *, num_tokens: int, embed_dim: int) -> int:
+        """None: it reads the tokens themselves."""
+        return 0
+
+
+class FaissNeighbors:
+    """Searches the cells nearest to a token, of a FAISS inverted-file index over all tokens.
+
+    Neighbours in other cells are missed; `bench/interests.py` measures how many. On a CPU this
+    makes hundreds of thousands of tokens feasible; the index lies in main memory, so a GPU is
+    better served by `ExactNeighbors`. The same tokens and number of threads give the same
+    neighbours.
+
+    **Source**: Jegou, Douze & Schmid 2011, as `IndexIVFFlat` of FAISS.
+    """
+
+    def __init__(self, *, num_probes: int) -> None:
+        """Keeps the setting.
+
+        Args:
+            num_probes: cells searched for each token; more find more and take longer.
+
+        Raises:
+            ValueError: num_probes < 1.
+        """
+        if num_probes < 1:
+            raise ValueError(f"num_probes ({num_probes}) must be at least 1")
+        self._num_probes = num_probes
+
+    def __call__(self, tokens: Tensor, *, count: int, block_bytes: int) -> Iterator[NearestBlock]:
+        """See `NeighborSearch`."""
+        import faiss
+
+        faiss.omp_set_num_threads(torch.get_num_threads())
+        vectors = tokens.detach().float().cpu().contiguous().numpy()
+        num_cells = max(1, round(_CELLS_PER_ROOT * math.sqrt(len(vectors))))
+        num_cells = min(num_cells, len(vectors))
+        index = faiss.IndexIVFFlat(faiss.IndexFlatL2(vectors.shape[1]), vectors.shape[1], num_cells)
+        index.cp.max_points_per_centroid = _TRAINING_TOKENS_PER_CELL
+        index.cp.min_points_per_centroid = 1  # few tokens are no mistake
+        index.nprobe = self._num_probes
+        index.train(vectors)
+        index.add(vectors)
+        halves = half_squared(tokens)
+        exact_rows = max(1, block_bytes // (tokens.element_size() * len(tokens)))
+        # As many rows as their neighbours' vectors fit a block.
+        row_bytes = count * vectors[0].nbytes
+        for rows in row_blocks(len(vectors), row_bytes=row_bytes, block_bytes=block_bytes):
+            squared, indices = map(torch.from_numpy, index.search(vectors[rows], count + 1))
+            own = torch.arange(rows.start, rows.stop)[:, None]
+            # Among exact duplicates the token itself may be missing; then the farthest goes.
+            squared.masked_fill_((indices == own) | (indices < 0), math.inf)
+            squared, order = squared.topk(count, dim=1, largest=False, sorted=False)
+            indices = indices.gather(1, order)
+            # The cells of an outlier can hold too few others; it is searched exactly.
+            few = squared.isinf().any(dim=1).nonzero().squeeze(1)
+            for part in torch.split(few, exact_rows):
+                searched = own[part, 0].to(tokens.device)
+                exact = _nearest_of(searched, tokens, halves, count=count)
+                squared[part], indices[part] = (found.to(squared.device) for found in exact)
+            yield NearestBlock(
+                rows, squared.to(tokens.device, tokens.dtype), indices.to(tokens.device)
+            )
+
+    def index_bytes(self, *, num_tokens: int, embed_dim: int) -> int:
+        """The vectors again, and their numbers."""
+        return num_tokens * (4 * embed_dim + 8)
+
+
+def default_block_bytes(device: torch.device) -> int:
+    """Memory of one block of distances: 128 MiB on a CPU, a share of what is free on a GPU."""
+    if device.type != "cuda":
+        return _CPU_BLOCK_BYTES
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(_MIB, free // _GPU_MEMORY_SHARE)
+
+
+def _nearest_of(
+    own: Tensor, tokens: Tensor, halves: Tensor, *, count: int
+) -> tuple[Tensor, Tensor]:
+    """Squared distances (R, count) and indices of the nearest others of the tokens `own` (R,)."""
+    distances = shifted_distances(tokens[own], tokens, halves)  # (R, T)
+    distances[torch.arange(len(own), device=own.device), own] = math.inf
+    nearest = distances.topk(count, largest=False, sorted=False)
+    return (2 * (nearest.values + halves[own, None])).clamp_min_(0), nearest.indices
+
+
+def row_blocks(num_rows: int, *, row_bytes: int, block_bytes: int) -> Iterator[slice]:
+    """The rows in order, as many at a time as fit a block, at least one."""
+    block_rows = max(1, block_bytes // row_bytes)
+    for start in range(0, num_rows, block_rows):
+        yield slice(start, min(start + block_rows, num_rows))
+
+
+def half_squared(tokens: Tensor) -> Tensor:
+    """(T,) |b|^2 / 2."""
+    return tokens.square().sum(dim=1) / 2
+
+
+def shifted_distances(rows: Tensor, columns: Tensor, halves: Tensor) -> Tensor:
+    """(R, C) |b|^2 / 2 - ab, which orders the columns of a row as their distance to it does."""
+    return torch.addmm(halves, rows, columns.T, alpha=-1)
