@@ -103,11 +103,15 @@ def modality_features(features: Mapping[str, np.ndarray]) -> dict[str, ModalityF
     }
 
 
-def feature_table(features: Mapping[str, np.ndarray] | None = None) -> FeatureTable:
+def feature_table(
+    features: Mapping[str, np.ndarray] | None = None, *, resident_bytes: int = 1 << 30
+) -> FeatureTable:
     """The table of one domain, by default of `text_and_image`."""
     features = text_and_image() if features is None else features
     num_items = len(next(iter(features.values())))
-    return FeatureTable([modality_features(features)], num_items=[num_items])
+    return FeatureTable(
+        [modality_features(features)], num_items=[num_items], resident_bytes=resident_bytes
+    )
 
 
 def training_counts(sequences: Sequence[Sequence[int]], *, num_items: int) -> torch.Tensor:

@@ -93,4 +93,4 @@ def _feature_table(cfg: DictConfig, datamodule: SequenceDataModule) -> FeatureTa
         read_features(Path(folder), list(cfg.inputs.modalities), num_items=count)
         for folder, count in zip(cfg.data.folders, num_items, strict=True)
     ]
-    return FeatureTable(domains, num_items=num_items)
+    return FeatureTable(domains, num_items=num_items, resident_bytes=cfg.features.resident_bytes)

@@ -12,6 +12,7 @@ from missrec.data.domain import ITEMS, prepare_remedy
 from missrec.data.manifest import read_manifest, sha256, write_manifest
 
 FEATURES = "features"
+_ROWS_AT_ONCE = 65_536
 
 
 class ModalityFeatures(NamedTuple):
@@ -99,7 +100,10 @@ def _read_modality(
             f"{folder / f'{modality}.item_ids.npy'} holds ids {item_ids.min()}..{item_ids.max()}, "
             f"expected 1..{num_items}; {remedy}"
         )
-    if not np.isfinite(values).all():
-        row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-        raise ValueError(f"{path}: row {row} holds NaN or Inf, expected finite numbers; {remedy}")
+    for start in range(0, len(values), _ROWS_AT_ONCE):
+        bad = np.flatnonzero(~np.isfinite(values[start : start + _ROWS_AT_ONCE]).all(axis=1))
+        if len(bad):
+            raise ValueError(
+                f"{path}: row {start + bad[0]} holds NaN or Inf, expected finite numbers; {remedy}"
+            )
     return ModalityFeatures(item_ids, values)

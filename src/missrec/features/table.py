@@ -12,20 +12,29 @@ from missrec.features.store import ModalityFeatures
 
 
 class FeatureTable(nn.Module):
-    """Raw features by modality and item id; moves with the model, is never trained or saved.
+    """Raw features by modality and item id; never trained or saved.
 
-    The table is as large as the rows that exist. Checkpoints do not store it: it is read from the
-    domain folders again.
+    A table within the budget lies on the model's device, in the precision of its files. A larger
+    one stays on disk: the rows that a batch needs are read from the memory map and sent after it.
+    Checkpoints do not store it: it is read from the domain folders again.
+
+    Attributes:
+        is_resident: whether the table lies on the device.
     """
 
     def __init__(
-        self, domains: Sequence[dict[str, ModalityFeatures]], *, num_items: Sequence[int]
+        self,
+        domains: Sequence[dict[str, ModalityFeatures]],
+        *,
+        num_items: Sequence[int],
+        resident_bytes: int,
     ) -> None:
         """Joins the features of several domains.
 
         Args:
             domains: modality -> features of each domain; the same modalities and widths in all.
             num_items: N of each domain; item ids are moved apart as in `mix_domains`.
+            resident_bytes: the budget; a table of more bytes is read from disk batch by batch.
 
         Raises:
             ValueError: a modality has different widths in two domains.
@@ -34,34 +43,40 @@ class FeatureTable(nn.Module):
         self.modalities = list(domains[0])
         self.num_items = sum(num_items)
         self.dims: list[int] = []
+        self._maps = {
+            modality: [domain[modality].values for domain in domains]
+            for modality in self.modalities
+        }
+        stored = sum(part.nbytes for parts in self._maps.values() for part in parts)
+        self.is_resident = stored <= resident_bytes
         first_items = np.cumsum([0, *num_items])
-        for modality in self.modalities:
-            parts = [domain[modality] for domain in domains]
-            dims = {part.values.shape[1] for part in parts}
+        for modality, parts in self._maps.items():
+            dims = {part.shape[1] for part in parts}
             if len(dims) != 1:
                 raise ValueError(
                     f"the {modality} features of the domains have widths {sorted(dims)}, expected "
                     "one width; extract them with the same encoder"
                 )
             self.dims.append(dims.pop())
-            values = np.concatenate([part.values for part in parts]).astype(np.float32)
             item_ids = np.concatenate(
-                [part.item_ids + first for part, first in zip(parts, first_items, strict=False)]
+                [
+                    domain[modality].item_ids + first
+                    for domain, first in zip(domains, first_items, strict=False)
+                ]
             )
             row_of_item = torch.full((self.num_items + 1,), -1, dtype=torch.int64)
             row_of_item[torch.from_numpy(item_ids)] = torch.arange(len(item_ids))
-            self.register_buffer(f"values_{modality}", torch.from_numpy(values), persistent=False)
             self.register_buffer(f"row_of_item_{modality}", row_of_item, persistent=False)
+            if self.is_resident:
+                values = torch.from_numpy(np.concatenate(parts))
+                self.register_buffer(f"values_{modality}", values, persistent=False)
+        if self.is_resident:
+            self._maps.clear()
 
     @property
     def num_modalities(self) -> int:
         """M."""
         return len(self.modalities)
-
-    @property
-    def num_tokens(self) -> int:
-        """T, the (item, modality) pairs that exist."""
-        return sum(len(self.get_buffer(f"values_{modality}")) for modality in self.modalities)
 
     def present(self, item_ids: Tensor) -> Tensor:
         """(M, ...) bool, True where the item of `item_ids` (...) has the modality."""
@@ -69,7 +84,24 @@ class FeatureTable(nn.Module):
         return torch.stack([row_of_item[item_ids] >= 0 for row_of_item in rows])
 
     def lookup(self, modality: int, item_ids: Tensor) -> Tensor:
-        """(P, F) raw features of items (P,) that all have the modality."""
+        """(P, F) float32 raw features of items (P,) that all have the modality."""
         name = self.modalities[modality]
         rows = self.get_buffer(f"row_of_item_{name}")[item_ids]
-        return self.get_buffer(f"values_{name}")[rows]
+        if self.is_resident:
+            return self.get_buffer(f"values_{name}")[rows].float()
+        values = torch.from_numpy(_read_rows(self._maps[name], rows.cpu().numpy()))
+        if rows.device.type == "cuda":
+            values = values.pin_memory()
+        return values.to(rows.device, non_blocking=True).float()
+
+
+def _read_rows(parts: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """(P, F) rows of several arrays that are numbered on one after the other."""
+    dtype = np.result_type(*parts)
+    values = np.empty((len(rows), parts[0].shape[1]), dtype=dtype)
+    first = 0
+    for part in parts:
+        inside = (rows >= first) & (rows < first + len(part))
+        values[inside] = part[rows[inside] - first]
+        first += len(part)
+    return values

@@ -10,6 +10,9 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+_EXACT_FLOAT32 = 2**24
+"""Up to here float32 counts exactly."""
+
 
 class TargetRanks(NamedTuple):
     """Where each user's target came.
@@ -49,10 +52,15 @@ def count_ranks(scores: Tensor, target_scores: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: a score is NaN.
     """
-    if torch.isnan(scores).any():
+    if scores.shape[1] >= _EXACT_FLOAT32:
+        raise ValueError(f"{scores.shape[1]} items at a time; at most {_EXACT_FLOAT32 - 1} count")
+    if torch.isnan(scores.amax(dim=1)).any():  # a maximum with NaN is NaN
         raise ValueError("scores hold NaN; the model has diverged, lower the learning rate")
     limit = target_scores[:, None]
-    return (scores > limit).sum(dim=1), (scores == limit).sum(dim=1)
+    # Ones and zeros as numbers: sums of booleans are twenty times slower on a CPU.
+    is_true = torch.empty(scores.shape, dtype=torch.float32, device=scores.device)
+    greater = torch.gt(scores, limit, out=is_true).sum(dim=1).long()
+    return greater, torch.eq(scores, limit, out=is_true).sum(dim=1).long()
 
 
 def per_user_metrics(ranks: Tensor, *, cutoffs: Sequence[int]) -> dict[str, Tensor]:

@@ -93,8 +93,20 @@ class FixedFusion(nn.Module):
 
 def _fuse(scores: Tensor, present: Tensor, alpha: Tensor) -> Tensor:
     """(B, C) Eq. 2 without building v_k; alpha () or (C,)."""
+    if len(scores) == 2:
+        return _fuse_two(scores, present, alpha)
     absent = ~present[:, None, :]  # (M, 1, C)
     # The lowest finite number rather than -inf: a candidate without any modality stays finite.
     votes = (alpha * scores).masked_fill(absent, torch.finfo(scores.dtype).min)
     weights = votes.softmax(dim=0).masked_fill(absent, 0)
     return (weights * scores).sum(dim=0)
+
+
+def _fuse_two(scores: Tensor, present: Tensor, alpha: Tensor) -> Tensor:
+    """The same for two modalities: the softmax of two votes is the sigmoid of their difference."""
+    first, second = (scores * present[:, None, :].to(scores.dtype)).unbind()
+    difference = second - first
+    both = present.all(dim=0).to(scores.dtype)
+    only_second = (present[1] & ~present[0]).to(scores.dtype)
+    weights = torch.addcmul(only_second, both, torch.sigmoid(alpha * difference))
+    return torch.addcmul(first, weights, difference)
