@@ -127,9 +127,10 @@ def catalogue(
     sequences: Sequence[Sequence[int]] = SEQUENCES,
     *,
     features: Mapping[str, np.ndarray] | None = None,
+    resident_bytes: int = 1 << 30,
 ) -> Catalogue:
     """What a model is told of the items of one domain."""
-    table = feature_table(features)
+    table = feature_table(features, resident_bytes=resident_bytes)
     return Catalogue(
         num_items=table.num_items,
         train_counts=training_counts(sequences, num_items=table.num_items),

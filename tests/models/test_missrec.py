@@ -587,3 +587,54 @@ def test_temperature_out_of_range_is_refused(temperature: float) -> None:
 def test_feature_dropout_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match=r"dropout_prob \(1.0\) must be in \[0, 1\)"):
         missrec(feature_dropout_prob=1.0)
+
+
+def loss_and_gradients(model: MISSRec) -> tuple[Tensor, dict[str, Tensor]]:
+    model.zero_grad()
+    loss = model.training_loss(batch()).total
+    loss.backward()
+    gradients = {
+        name: parameter.grad.clone()
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
+    return loss.detach(), gradients
+
+
+@pytest.mark.parametrize("objective", [InBatchSoftmax(), FullSoftmax(padding_candidate=False)])
+def test_features_on_disk_train_as_features_on_the_device(objective: object) -> None:
+    resident = missrec(objective=objective)
+    on_disk = missrec(
+        objective=objective, catalogue=catalogue(features=features(), resident_bytes=0)
+    )
+    assert (resident.features.is_resident, on_disk.features.is_resident) == (True, False)
+    torch.testing.assert_close(
+        loss_and_gradients(on_disk), loss_and_gradients(resident), rtol=0, atol=0
+    )
+
+
+def test_mixed_precision_keeps_scores_in_single() -> None:
+    model = missrec(item_ids=True).eval()
+    user = model.encode(batch())
+    items = model.candidates(torch.arange(1, NUM_ITEMS + 1))
+    plain = model.score(user, items)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model.score(user, items)
+        narrow = model.score(user.bfloat16(), items)
+    assert mixed.dtype == narrow.dtype == torch.float32
+    assert torch.equal(mixed, plain)
+
+
+def test_mixed_precision_trains_nearly_the_same() -> None:
+    model = missrec(item_ids=True, contrast_weight=CONTRAST_WEIGHT)
+    plain, gradients = loss_and_gradients(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed, rounded = loss_and_gradients(model)
+    torch.testing.assert_close(mixed, plain, rtol=0.02, atol=0)
+    assert not torch.equal(mixed, plain)  # or nothing was in mixed precision
+    for name, gradient in gradients.items():
+        if gradient.norm() > 1e-3:
+            cosine = nn.functional.cosine_similarity(
+                gradient.flatten(), rounded[name].flatten(), dim=0
+            )
+            assert cosine > 0.98, name

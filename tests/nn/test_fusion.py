@@ -264,3 +264,23 @@ def test_a_positive_alpha_is_never_negative(raw_alpha: float) -> None:
 def test_alpha_out_of_range_is_refused(alpha: float, *, positive: bool) -> None:
     with pytest.raises(ValueError, match=rf"initial_alpha \({alpha}\) must be finite and above 0"):
         fusion_of(alpha, positive=positive)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 40.0])
+@pytest.mark.parametrize("per_item", [False, True])
+def test_two_modalities_fuse_as_three_of_which_one_is_absent(
+    alpha: float, *, per_item: bool
+) -> None:
+    """The sigmoid for two equals the softmax for any number, forward and gradient."""
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.rand(2, NUM_USERS, NUM_CANDIDATES, generator=generator, dtype=torch.float64)
+    results = []
+    for padding in (0, 1):
+        fusion = fusion_of(alpha, per_item=per_item)
+        part = scores.clone().requires_grad_()
+        padded = torch.cat([part, part.new_ones(padding, NUM_USERS, NUM_CANDIDATES)])
+        present = torch.cat([PRESENT, PRESENT.new_zeros(padding, NUM_CANDIDATES)])
+        fused = fuse(fusion, padded, present)
+        (fused * scores[0]).sum().backward()
+        results.append((fused.detach(), part.grad, fusion.raw_alpha.grad))
+    torch.testing.assert_close(results[0], results[1])

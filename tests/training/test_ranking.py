@@ -140,3 +140,31 @@ def test_nan_in_any_tile_is_refused() -> None:
     domain.add(batches()[0]._replace(item_ids=torch.full((5, 3), 4)))
     with pytest.raises(ValueError, match="scores hold NaN"):
         domain.finish()
+
+
+def test_mixed_precision_rounds_no_score() -> None:
+    class Crowded(WholeScores):
+        """Scores that bfloat16 cannot tell apart."""
+
+        def encode(self, batch: SequenceBatch) -> Tensor:
+            return 1 + super().encode(batch) / 1000
+
+        def candidates(self, item_ids: Tensor) -> Tensor:
+            return 1 + super().candidates(item_ids) / 1000
+
+    def ranks(*, enabled: bool) -> list[float]:
+        model = Crowded()
+        domain = DomainRanking(
+            model,
+            SPAN,
+            users_per_tile=4,
+            items_per_tile=7,
+            filter_seen=False,
+            device=torch.device("cpu"),
+        )
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            for batch in batches():
+                domain.add(batch)
+            return [float(rank) for part in domain.finish() for rank in part.ranks]
+
+    assert ranks(enabled=True) == ranks(enabled=False)

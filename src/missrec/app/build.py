@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,6 +57,28 @@ def build_experiment(cfg: DictConfig) -> Experiment:
     )
     _check_optimizer(module)
     return Experiment(datamodule, module, catalogue)
+
+
+def compile_modules(model: nn.Module, names: Sequence[str], *, backend: str) -> None:
+    """Has torch.compile take parts of a model, each for inputs of any batch size and length.
+
+    Args:
+        model: changed in place; the names of its parameters stay.
+        names: of submodules, such as `network`.
+        backend: of torch.compile.
+
+    Raises:
+        ValueError: the model has no such part.
+    """
+    for name in names:
+        try:
+            part = model.get_submodule(name)
+        except AttributeError as error:
+            known = ", ".join(child for child, _ in model.named_children()) or "none"
+            raise ValueError(
+                f"compiled_modules: the model has no part {name!r}; its parts: {known}"
+            ) from error
+        part.compile(dynamic=True, backend=backend)
 
 
 def build(cfg: DictConfig, key: str, **parts: Any) -> Any:

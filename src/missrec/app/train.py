@@ -7,11 +7,12 @@ import warnings
 from pathlib import Path
 
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-from missrec.app.build import Experiment, build, build_experiment
+from missrec.app.build import Experiment, build, build_experiment, compile_modules
 from missrec.app.prepare import prepare_missing
 from missrec.app.resume import furthest_checkpoint
 from missrec.app.tracking import close_loggers, record_provenance, save_ranks, write_json
@@ -47,6 +48,9 @@ def train(cfg: DictConfig) -> dict[str, float]:
     experiment = build_experiment(cfg)
     if source is not None:
         start_from(source, experiment.module.model, trainable=cfg.freeze.trainable)
+    compile_modules(
+        experiment.module.model, list(cfg.compiled_modules), backend=cfg.compile_backend
+    )
     _log.info("%s of %s parameters train", *map("{:,}".format, count_parameters(experiment.module)))
     record_provenance(run_dir, cfg, pretrained=source)
     trainer = build_trainer(cfg)
@@ -81,15 +85,18 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     """The Lightning trainer with the callbacks and loggers of the config.
 
     Raises:
-        ValueError: the config asks for several processes.
+        ValueError: the config asks for several processes, or for what this machine has not.
     """
     callbacks: list[Callback] = [
         build(cfg.callbacks, str(key)) for key, chosen in cfg.callbacks.items() if chosen
     ]
     loggers = [build(cfg.logger, str(key)) for key in cfg.logger]
-    trainer: Trainer = build(
-        cfg, "trainer", callbacks=callbacks, logger=loggers, default_root_dir=cfg.run_dir
-    )
+    try:
+        trainer: Trainer = build(
+            cfg, "trainer", callbacks=callbacks, logger=loggers, default_root_dir=cfg.run_dir
+        )
+    except MisconfigurationException as error:  # such as a GPU that is not there
+        raise ValueError(f"trainer: {error}") from error
     if trainer.world_size > 1:
         raise ValueError(
             f"trainer: {trainer.world_size} processes were asked for; training on several devices "

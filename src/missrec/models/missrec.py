@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from missrec.interests.index import InterestIndex
 from missrec.nn.dropout import Dropout
 from missrec.nn.fusion import DynamicFusion, FixedFusion
+from missrec.nn.precision import single
 from missrec.nn.sequence_networks import EncodedSequence, ItemTokens
 from missrec.objectives.ranking import RankingObjective
 from missrec.types import Catalogue, InterestReport, SequenceBatch, TrainingLoss
@@ -197,12 +198,15 @@ class MISSRec(nn.Module):
             encoded: (B, D) from `encode`.
             candidates: from `candidates`.
         """
-        by_modality = torch.stack([encoded @ tokens.T for tokens in candidates.tokens])  # (M, B, C)
-        scores: Tensor = self.fusion(by_modality, candidates.present, candidates.item_ids)
-        if candidates.ids is None:
-            return scores
-        ids = F.normalize(candidates.ids, dim=-1) if self._normalize_ids else candidates.ids
-        return self._modality_weight * scores + self._id_weight * (encoded @ ids.T)
+        # In bfloat16, 1 / temperature would blow the rounding of a score up to a twentieth.
+        with torch.autocast(encoded.device.type, enabled=False):
+            encoded, tokens = single(encoded), single(candidates.tokens)
+            by_modality = torch.stack([encoded @ part.T for part in tokens])  # (M, B, C)
+            scores: Tensor = self.fusion(by_modality, candidates.present, candidates.item_ids)
+            if candidates.ids is None:
+                return scores
+            ids = F.normalize(candidates.ids, dim=-1) if self._normalize_ids else candidates.ids
+            return self._modality_weight * scores + self._id_weight * (encoded @ ids.T)
 
     def item_tokens(self) -> Tensor:
         """(M, N + 1, D) adapted features of all items; only those that exist mean anything."""

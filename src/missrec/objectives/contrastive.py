@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from missrec.nn.precision import single
+
 
 class SequenceContrast:
     """Tells the second view of a sequence from all other sequences of the batch (Eq. 6).
@@ -36,7 +38,9 @@ class SequenceContrast:
             sequences: (B, D) u at unit length.
             views: (B, D) u' at unit length, the second view of the same sequences.
         """
-        logits = sequences @ torch.cat([views, sequences]).T / self._temperature  # (B, 2B)
+        with torch.autocast(sequences.device.type, enabled=False):  # as the scores of the items
+            sequences, views = single(sequences), single(views)
+            logits = sequences @ torch.cat([views, sequences]).T / self._temperature  # (B, 2B)
         rows = torch.arange(len(sequences), device=sequences.device)
         if not self._include_self:
             own = torch.zeros_like(logits, dtype=torch.bool)

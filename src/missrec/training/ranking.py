@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from missrec.metrics.ranking import TargetRanks, count_ranks
+from missrec.nn.precision import single
 from missrec.types import DomainSpan, Recommender, SequenceBatch
 
 _USERS_AT_ONCE = 16384
@@ -47,6 +48,7 @@ class DomainRanking:
             device: of the model.
         """
         self._model = model
+        self._device_type = device.type
         self._users_per_tile = users_per_tile
         self._filter_seen = filter_seen
         items = torch.arange(span.first_item, span.last_item + 1, device=device)
@@ -58,7 +60,7 @@ class DomainRanking:
 
     def add(self, batch: SequenceBatch) -> None:
         """Encodes the users of a batch, whose targets are items of the domain."""
-        self._encoded.append(self._model.encode(batch))
+        self._encoded.append(single(self._model.encode(batch)))
         self._batches.append(batch)
         if sum(map(len, self._encoded)) >= _USERS_AT_ONCE:
             self._rank()
@@ -74,6 +76,11 @@ class DomainRanking:
         return self._ranked
 
     def _rank(self) -> None:
+        # A trainer of mixed precision would round the scores, and make ties of what is none.
+        with torch.autocast(self._device_type, enabled=False):
+            self._rank_in_full_precision()
+
+    def _rank_in_full_precision(self) -> None:
         users = _Users.of(self._encoded, self._batches)
         self._encoded, self._batches = [], []
         tiles = _split(users.rows, self._users_per_tile)

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import Compose
+from torch import Tensor, nn
+
+from missrec.app.build import build_experiment, compile_modules
+from missrec.app.prepare import prepare_missing
+
+
+def losses_and_gradients(compose_tiny: Compose, compiled: list[str]) -> list[Tensor]:
+    """Of three batches of different lengths, from the same start; no dropout."""
+    cfg = compose_tiny("model.network.block.dropout_prob=0", "datamodule.pool_batches=1")
+    prepare_missing(cfg)
+    torch.manual_seed(0)
+    experiment = build_experiment(cfg)
+    model = experiment.module.model
+    names = list(model.state_dict())
+    compile_modules(model, compiled, backend="aot_eager")
+    assert list(model.state_dict()) == names
+    model.refresh_interests()  # type: ignore[operator]
+    found = []
+    batches = list(experiment.datamodule.train_dataloader())[:3]
+    assert len({batch.item_ids.shape[1] for batch in batches}) > 1
+    for batch in batches:
+        model.zero_grad()
+        loss = model.training_loss(batch).total  # type: ignore[operator]
+        loss.backward()
+        found += [loss.detach(), model.network.get_parameter("token_norm.weight").grad.clone()]
+    return found
+
+
+# torch.compile itself looks at the .grad of tensors that have none
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_a_compiled_network_gives_the_same_losses_and_gradients(compose_tiny: Compose) -> None:
+    compiled = losses_and_gradients(compose_tiny, ["network"])
+    torch.testing.assert_close(compiled, losses_and_gradients(compose_tiny, []))
+
+
+def test_an_unknown_part_to_compile_is_refused_with_the_known_ones() -> None:
+    model = nn.Sequential(nn.Linear(1, 1))
+    with pytest.raises(ValueError, match=r"no part 'network'; its parts: 0"):
+        compile_modules(model, ["network"], backend="aot_eager")
