@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH_VENV := .venv-bench
 # FAISS for the GPU instead of the CPU: make setup GPU=1 (never both in one environment)
 STAMP := $(VENV)/.installed$(if $(GPU),-gpu)
 
@@ -42,14 +43,24 @@ format: setup ## ruff: fix what can be fixed
 types: setup ## mypy --strict
 	$(BIN)/mypy
 
-bench: setup ## speed and memory, as ratios measured in one run
-	$(BIN)/python bench/interests.py
+bench: setup $(BENCH_VENV)/.installed ## speed and memory, as ratios measured in one run; half an hour
+	$(BIN)/python src/prepare.py data=scientific_mm_subset
 	$(BIN)/python bench/train.py
+	$(BIN)/python bench/train.py --model missrec_released
+	$(BIN)/python bench/interests.py
+	$(BIN)/python bench/evaluate.py
+	$(BIN)/python bench/data.py
+
+# RecBole brings a hundred packages that are no part of ours, so it has an environment of its own.
+$(BENCH_VENV)/.installed: requirements.lock pyproject.toml | setup
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(BENCH_VENV)
+	$(BIN)/uv pip install --quiet --python $(BENCH_VENV)/bin/python -c requirements.lock -e '.[bench]'
+	@touch $@
 
 lock: ## pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header \
 		--annotation-style line --extra dev --extra cpu --upgrade pyproject.toml -o requirements.lock
 
 clean: ## remove .venv and caches; data/ and logs/ stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
