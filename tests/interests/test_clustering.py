@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from missrec.interests import clustering
 from missrec.interests.clustering import DPCKNN, SinglePrototype
-from missrec.interests.dpc_knn import density_peaks
+from missrec.interests.dpc_knn import density_peaks, planned_bytes
 from missrec.interests.index import NO_INTEREST, InterestIndex
-from missrec.interests.neighbors import ExactNeighbors
+from missrec.interests.neighbors import ExactNeighbors, FaissNeighbors, NeighborSearch
 from synthetic import PARITY
 
 FIXTURE = PARITY / "dpc_knn_released.safetensors"
@@ -207,3 +208,29 @@ def test_through_a_single_prototype_every_sequence_has_the_same_one_interest() -
     interests = index(torch.tensor([[1, 2, 3], [5, 0, 0], [4, 0, 0]]))
     assert interests.valid_mask.tolist() == [[True], [True], [False]]
     assert interests.embeddings.eq(0).all()
+
+
+def test_a_large_clustering_says_what_memory_it_takes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+    with caplog.at_level("INFO"):
+        dpc_knn()(tokens, num_clusters=5)
+        assert not caplog.messages
+        monkeypatch.setattr(clustering, "_WORTH_SAYING", 0)
+        dpc_knn()(tokens, num_clusters=5)
+    assert caplog.messages == ["DPC-KNN of 50 tokens takes up to 0.0 GB"]
+
+
+def test_the_plan_grows_with_the_tokens_not_with_their_square() -> None:
+    def plan(num_tokens: int, search: NeighborSearch) -> int:
+        return planned_bytes(
+            num_tokens=num_tokens, embed_dim=300, search=search, block_bytes=1 << 27
+        )
+
+    exact, approximate = ExactNeighbors(), FaissNeighbors(num_probes=1)
+    assert plan(541_126, exact) < 4e9
+    assert plan(541_126, approximate) < 4e9
+    growth = plan(1_000_000, exact) - plan(500_000, exact)
+    assert growth == plan(1_500_000, exact) - plan(1_000_000, exact)
+    assert plan(500_000, approximate) > plan(500_000, exact)
