@@ -30,7 +30,7 @@ def test_written_sequences_come_back_in_order(tmp_path: Path) -> None:
 def test_tables_map_ids_to_external_keys_and_texts(tmp_path: Path) -> None:
     folder = write(tmp_path / "tiny", SEQUENCES)
     items, users = pl.read_parquet(folder / ITEMS), pl.read_parquet(folder / USERS)
-    assert items.row(1) == (2, "item-2", "text of item 2")
+    assert items.row(1) == (2, "item-2", "text of item 2", [])
     assert users.row(3) == (3, "user-3")
 
 
