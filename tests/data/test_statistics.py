@@ -17,6 +17,7 @@ def test_row_of_table_1() -> None:
         mean_length=18 / 4,
         tie_share=None,
         leak_rate=None,
+        published={},
     )
 
 

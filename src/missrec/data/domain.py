@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import polars as pl
 
-from missrec.data.manifest import read_manifest, write_manifest
+from missrec.data.manifest import MANIFEST, read_manifest, write_manifest
 
 INTERACTIONS, ITEMS, USERS = "interactions.parquet", "items.parquet", "users.parquet"
 MIN_INTERACTIONS = 3
@@ -18,12 +19,12 @@ MIN_INTERACTIONS = 3
 
 
 class Step(NamedTuple):
-    """What one step of reading and filtering left."""
+    """What one step of reading and filtering left; None where it cannot be known."""
 
     name: str
     num_interactions: int
-    num_users: int
-    num_items: int
+    num_users: int | None
+    num_items: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +209,25 @@ def read_items(folder: Path) -> pl.DataFrame:
     if "image_urls" not in items.columns:
         items = items.with_columns(image_urls=pl.lit([], dtype=pl.List(pl.String)))
     return items
+
+
+def read_prepared(folder: Path) -> PreparedDomain:
+    """All of a domain folder but its features, checked as in `read_domain`."""
+    domain = read_domain(folder, with_times=True)
+    items = read_items(folder)
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return PreparedDomain(
+        name=domain.name,
+        items=domain.items,
+        offsets=domain.offsets,
+        times=domain.times,
+        user_keys=pl.read_parquet(folder / USERS).sort("user_id")["user_key"].to_list(),
+        item_keys=items["item_key"].to_list(),
+        item_texts=items["text"].to_list(),
+        image_urls=items["image_urls"].to_list(),
+        features={},
+        settings=manifest.get("settings", {}),
+    )
 
 
 def check_domain(domain: Domain, *, source: Path, remedy: str) -> None:

@@ -11,6 +11,7 @@ from missrec.data.domain import MIN_INTERACTIONS, PreparedDomain, flatten
 from missrec.data.vocabulary import COPY_AGAIN, read_index_file, read_lines
 
 HEADER = "user_id:token\titem_id_list:token_seq\titem_id:token"
+TEXT_HEADER = "item_id:token\ttext:token_seq"
 
 
 class _Row(NamedTuple):

@@ -121,11 +121,13 @@ def _train_targets(in_training: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     is_target[starts] = False
     # Half the memory as long as int32 holds every position.
     fits = len(is_target) <= np.iinfo(np.int32).max
-    return np.arange(len(is_target), dtype=np.int32 if fits else np.int64)[is_target]
+    positions = np.arange(len(is_target), dtype=np.int32 if fits else np.int64)
+    return np.asarray(positions[is_target])
 
 
 def _first_of_users(positions: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """The first of these ascending positions of each user, where the user has a history there."""
     users = np.searchsorted(offsets, positions, side="right") - 1
     is_first = np.diff(users, prepend=-1) > 0
-    return np.asarray(positions[is_first & (positions > offsets[users])])
+    chosen: np.ndarray = positions[is_first & (positions > offsets[users])]
+    return chosen

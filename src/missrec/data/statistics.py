@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ class DomainStatistics(NamedTuple):
         mean_length: interactions per user, Avg. SL.
         tie_share: see `tie_share`; None without times.
         leak_rate: see `leak_rate`; None without times.
+        published: users, items and interactions of the published set, any of them.
     """
 
     name: str
@@ -32,6 +34,7 @@ class DomainStatistics(NamedTuple):
     mean_length: float
     tie_share: float | None
     leak_rate: float | None
+    published: Mapping[str, int]
 
 
 def domain_statistics(prepared: PreparedDomain) -> DomainStatistics:
@@ -50,6 +53,7 @@ def domain_statistics(prepared: PreparedDomain) -> DomainStatistics:
         mean_length=num_interactions / max(1, num_users),
         tie_share=None if times is None else tie_share(offsets=offsets, times=times),
         leak_rate=None if times is None else leak_rate(offsets=offsets, times=times),
+        published=prepared.published,
     )
 
 
@@ -61,7 +65,7 @@ def tie_share(*, offsets: np.ndarray, times: np.ndarray) -> float:
     follows = np.ones(len(times), dtype=bool)
     follows[offsets[:-1]] = False
     equal = np.diff(times, prepend=times[:1]) == 0
-    return float(np.count_nonzero(equal & follows) / max(1, np.count_nonzero(follows)))
+    return int(np.count_nonzero(equal & follows)) / max(1, int(np.count_nonzero(follows)))
 
 
 def leak_rate(*, offsets: np.ndarray, times: np.ndarray) -> float:
@@ -75,6 +79,7 @@ def leak_rate(*, offsets: np.ndarray, times: np.ndarray) -> float:
     """
     first_users = np.array([0, len(offsets) - 1])
     split = LeaveOneOut()(offsets=offsets, times=times, first_users=first_users)
-    trained = np.sort(times[split.in_training])
-    later = len(trained) - np.searchsorted(trained, times[split.test], side="right")
-    return float(later.mean() / len(trained))
+    trained: np.ndarray = np.sort(times[split.in_training])
+    until = np.searchsorted(trained, times[split.test], side="right")
+    later = len(trained) - float(np.mean(until))
+    return later / len(trained)
