@@ -10,12 +10,20 @@ from typing import Any
 
 CATEGORY = "Toys"
 ITEMS = "abcdefgh"
-REVIEWS = [
-    (f"user{user}", item, 1_500_000_000 + 86_400 * (3 * user + place))
-    for user in range(6)
+DAY_SEC = 86_400
+FULL = [
+    (f"user{user}", item, 1_500_000_000 + DAY_SEC * (3 * user + place))
+    for user in range(8)
     for place, item in enumerate((ITEMS * 2)[user : user + 6])
 ]
-"""Six users take six items each, beginning one item later each."""
+"""Eight users take six of the eight items each, beginning one item later each: a 5-core."""
+
+REVIEWS = [
+    *FULL,
+    *(("casual", item, 1_500_000_000) for item in "abcd"),  # below five
+    *((f"user{user}", "unlisted", 1_600_000_000) for user in range(8)),  # without metadata
+    ("user0", "a", 1_600_000_001),  # again
+]
 
 
 def metadata_2018(item: str) -> dict[str, Any]:

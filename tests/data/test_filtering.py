@@ -72,7 +72,8 @@ def test_ids_texts_and_addresses_go_by_key() -> None:
     assert prepared.user_keys == ["u", "v"]
     assert prepared.item_keys == ["a", "b", "c"]
     assert prepared.item_texts == ["Text of a.", "Text of b.", "Text of c."]
-    assert prepared.image_urls == [["http://a"], ["http://b"], ["http://c"]]
+    assert prepared.image_urls is not None
+    assert prepared.image_urls.to_list() == [["http://a"], ["http://b"], ["http://c"]]
     assert prepared.items.tolist() == [2, 3, 2, 3, 1, 2]
     assert prepared.offsets.tolist() == [0, 3, 6]
     assert (prepared.items.dtype, prepared.offsets.dtype) == (np.int32, np.int64)

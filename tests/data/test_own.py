@@ -98,7 +98,8 @@ def test_catalogue_is_all_products_with_texts_and_addresses(shop: Shop) -> None:
     prepared = shop.read()
     assert prepared.item_keys == ["1", "2", "3", "4"]
     assert prepared.item_texts == ["Pen. blue.", "Ink.", "Pad. A5.", "Unsold."]
-    assert prepared.image_urls == [["http://1"], [], ["http://3a", "http://3b"], []]
+    assert prepared.image_urls is not None
+    assert prepared.image_urls.to_list() == [["http://1"], [], ["http://3a", "http://3b"], []]
 
 
 def rows_of(clicks: str) -> list[dict[str, Any]]:

@@ -39,7 +39,8 @@ class PreparedDomain:
         user_keys: external id of each user, in the order of `offsets`.
         item_keys: external id of item 1..N, in order.
         item_texts: text of item 1..N; empty where there is none.
-        image_urls: where images of item 1..N lie, best first; None where the source names none.
+        image_urls: (N,) lists of strings, where images of item 1..N lie, best first; None where
+            the source names none.
         features: modality -> (N, F) float32 raw features of item 1..N; an all-zero row = not there.
         settings: how all this was made, for the manifests.
         steps: what reading and filtering left, in order.
@@ -53,7 +54,7 @@ class PreparedDomain:
     user_keys: list[str]
     item_keys: list[str]
     item_texts: list[str]
-    image_urls: list[list[str]] | None
+    image_urls: pl.Series | None
     features: dict[str, np.ndarray]
     settings: dict[str, Any]
     steps: Sequence[Step] = ()
@@ -128,12 +129,12 @@ def write_domain(
         folder / USERS
     )
     urls = prepared.image_urls
+    if urls is None:
+        urls = pl.Series([[]], dtype=pl.List(pl.String)).new_from_index(0, len(prepared.item_keys))
     items = {
         "item_key": pl.Series(prepared.item_keys, dtype=pl.String),
         "text": pl.Series(prepared.item_texts, dtype=pl.String),
-        "image_urls": pl.Series(
-            [[]] * len(prepared.item_keys) if urls is None else urls, dtype=pl.List(pl.String)
-        ),
+        "image_urls": urls,
     }
     pl.DataFrame(items).with_row_index("item_id", offset=1).write_parquet(folder / ITEMS)
     written = {
@@ -224,7 +225,7 @@ def read_prepared(folder: Path) -> PreparedDomain:
         user_keys=pl.read_parquet(folder / USERS).sort("user_id")["user_key"].to_list(),
         item_keys=items["item_key"].to_list(),
         item_texts=items["text"].to_list(),
-        image_urls=items["image_urls"].to_list(),
+        image_urls=items["image_urls"],
         features={},
         settings=manifest.get("settings", {}),
     )

@@ -8,7 +8,9 @@ import polars as pl
 
 from missrec.data.text import UNPRINTABLE
 
-EVENTS = {"user_key": pl.String, "item_key": pl.String, "time": pl.Int64}
+EVENTS = {"user_key": pl.Categorical, "item_key": pl.Categorical, "time": pl.Int64}
+"""Categorical: each key is held once, however often it occurs."""
+
 ITEM_ROWS = {"item_key": pl.String, "text": pl.String, "image_urls": pl.List(pl.String)}
 
 _ROWS_A_CHUNK = 2**18

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,12 +12,12 @@ from missrec.data.domain import MIN_INTERACTIONS, PreparedDomain, Step
 
 
 class _Kept(NamedTuple):
-    """Events by codes, the positions of the keys in sorted order.
+    """Events by codes, the places of the keys in sorted order.
 
     Attributes:
-        users: (n,) ascending.
-        items: (n,)
-        times: (n,) int64, ascending within a user.
+        users: (n,) int32.
+        items: (n,) int32; -1 = has no metadata.
+        times: (n,) int64.
     """
 
     users: np.ndarray
@@ -74,7 +74,7 @@ class InteractionFilter:
             "min_item_interactions": min_item_interactions,
             "keep_unseen_items": keep_unseen_items,
         }
-        self._same = ["user", "item", "time"] if keep_repeats else ["user", "item"]
+        self._keep_repeats = keep_repeats
         self._min_user, self._min_item = min_user_interactions, min_item_interactions
         self._keep_unseen = keep_unseen_items
 
@@ -93,7 +93,7 @@ class InteractionFilter:
 
         Args:
             name: of the domain.
-            events: `user_key`, `item_key`, `time`, in the order of the file.
+            events: `user_key`, `item_key` and `time`, see `EVENTS`, in the order of the file.
             items: `item_key`, `text`, `image_urls`; each key once.
             timed: whether `time` is a time, not only an order.
             num_rows: rows that were read for `events`, bad ones too.
@@ -103,13 +103,20 @@ class InteractionFilter:
         Raises:
             ValueError: nothing is left.
         """
-        steps = [Step("rows read", num_rows, None, None), _count("readable", events)]
-        events = events.join(items.select("item_key"), on="item_key", how="semi")
-        steps.append(_count("of items with metadata", events))
-        user_keys = events["user_key"].unique().sort()
-        items = items.sort("item_key")
-        kept = _encode(events, user_keys, items["item_key"], same=self._same)
-        del events  # strings: the largest part of the memory
+        users, known = events["user_key"], items["item_key"].sort()
+        user_keys = users.unique().cast(pl.String).sort()
+        num_users, num_items = len(user_keys), events["item_key"].n_unique()
+        steps = [
+            Step("rows read", num_rows, None, None),
+            Step("readable", len(events), num_users, num_items),
+        ]
+        kept = _Kept(
+            _codes(users, user_keys), _codes(events["item_key"], known), events["time"].to_numpy()
+        )
+        kept = kept.at(kept.items >= 0)
+        steps.append(kept.step("of items with metadata"))
+        kept = kept.at(np.lexsort((kept.times, kept.users)))  # stable: equal times as in the file
+        kept = kept.at(_first_of_each(kept, keep_repeats=self._keep_repeats))
         steps.append(kept.step("without repeats"))
         kept = kept.at(
             k_core(kept.users, kept.items, min_user=self._min_user, min_item=self._min_item)
@@ -118,20 +125,20 @@ class InteractionFilter:
         if not len(kept.users):
             left = ", ".join(f"{step.name}: {step.num_interactions}" for step in steps)
             raise ValueError(f"{name}: no interaction is left ({left})")
-        users, offsets = _renumber_users(kept.users)
+        present, offsets = _renumber_users(kept.users)
         catalogue, item_ids = _renumber_items(
-            kept.items, num_items=len(items), keep_unseen=self._keep_unseen
+            kept.items, num_items=len(known), keep_unseen=self._keep_unseen
         )
-        items = items[catalogue]
+        items = items.sort("item_key")[catalogue]
         return PreparedDomain(
             name=name,
             items=item_ids,
             offsets=offsets,
             times=kept.times if timed else None,
-            user_keys=user_keys[users].to_list(),
+            user_keys=user_keys[present].to_list(),
             item_keys=items["item_key"].to_list(),
             item_texts=items["text"].to_list(),
-            image_urls=items["image_urls"].to_list(),
+            image_urls=items["image_urls"],
             features={},
             settings={**settings, "filter": self.settings},
             steps=steps,
@@ -158,24 +165,33 @@ def k_core(users: np.ndarray, items: np.ndarray, *, min_user: int, min_item: int
         kept = kept[enough]
 
 
-def _count(name: str, events: pl.DataFrame) -> Step:
-    return Step(name, len(events), events["user_key"].n_unique(), events["item_key"].n_unique())
-
-
-def _encode(
-    events: pl.DataFrame, user_keys: pl.Series, item_keys: pl.Series, *, same: Sequence[str]
-) -> _Kept:
-    """Codes instead of keys, by user and time; of rows that agree in `same` the first."""
-    coded = (
-        events.select(
-            user=pl.col("user_key").cast(pl.Enum(user_keys)).to_physical(),
-            item=pl.col("item_key").cast(pl.Enum(item_keys)).to_physical(),
-            time="time",
-        )
-        .sort("user", "time", maintain_order=True)
-        .unique(same, keep="first", maintain_order=True)
+def _codes(column: pl.Series, keys: pl.Series) -> np.ndarray:
+    """(n,) int32, the place in `keys` of each value of a categorical column; -1 = is not there."""
+    distinct = column.unique()
+    places = pl.DataFrame({"key": keys}).with_row_index("place")
+    found = pl.DataFrame({"key": distinct.cast(pl.String)}).join(
+        places, on="key", how="left", maintain_order="left"
     )
-    return _Kept(*(coded[column].to_numpy() for column in ("user", "item", "time")))
+    distinct_ids = distinct.to_physical().to_numpy()
+    place_of_id = np.full(int(distinct_ids.max(initial=0)) + 1, -1, dtype=np.int32)
+    place_of_id[distinct_ids] = found["place"].cast(pl.Int32).fill_null(-1).to_numpy()
+    return np.asarray(place_of_id[column.to_physical().to_numpy()])
+
+
+def _first_of_each(kept: _Kept, *, keep_repeats: bool) -> np.ndarray:
+    """Positions of the first event of each user and item; or of each user, time and item.
+
+    Args:
+        kept: by user and time.
+        keep_repeats: whether another time makes another event.
+    """
+    group = kept.users.astype(np.int64)
+    if keep_repeats:
+        changes = (np.diff(kept.users) != 0) | (np.diff(kept.times) != 0)
+        group[1:] = np.cumsum(changes)
+        group[:1] = 0
+    pairs = group * (int(kept.items.max(initial=0)) + 1) + kept.items
+    return np.sort(np.unique(pairs, return_index=True)[1])
 
 
 def _renumber_users(users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ _Row = TypeVar("_Row")
 def stream_lines(path: Path, *, remedy: str) -> Iterator[tuple[int, str]]:
     """Line number, from 1, and line without its break; a `.gz` is unpacked on the way.
 
-    A byte order mark goes; bytes that are no UTF-8 become U+FFFD. Never more than a line is in memory.
+    A byte order mark goes; bytes that are no UTF-8 become U+FFFD. Only a line is in memory.
 
     Raises:
         ValueError: the packed file is cut or damaged.

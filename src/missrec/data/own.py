@@ -27,7 +27,7 @@ class OwnInteractions:
     def __init__(
         self,
         *,
-        path: str,
+        path: str | None,
         user: str,
         item: str,
         time: str | None,
@@ -48,8 +48,10 @@ class OwnInteractions:
             delimiter: of a CSV file.
 
         Raises:
-            ValueError: both time and order are given.
+            ValueError: no path, or both time and order.
         """
+        if path is None:
+            raise ValueError("name the file of interactions: data.interactions.path=<file>")
         if time is not None and order is not None:
             raise ValueError(f"time ({time!r}) and order ({order!r}) are both given: choose one")
         self.path = Path(path)
@@ -83,7 +85,13 @@ class OwnItems:
     """A file with one item a row."""
 
     def __init__(
-        self, *, path: str, item: str, texts: Sequence[str], images: Sequence[str], delimiter: str
+        self,
+        *,
+        path: str | None,
+        item: str,
+        texts: Sequence[str],
+        images: Sequence[str],
+        delimiter: str,
     ) -> None:
         """Keeps the settings.
 
@@ -93,7 +101,12 @@ class OwnItems:
             texts: columns of its text, in order; each becomes a sentence, see `clean_text`.
             images: columns of addresses of its images, best first; a value may be a list.
             delimiter: of a CSV file.
+
+        Raises:
+            ValueError: no path.
         """
+        if path is None:
+            raise ValueError("name the file of items: data.items.path=<file>")
         self.path = Path(path)
         self._item = item
         self._texts = texts
