@@ -269,6 +269,27 @@ def test_known_set_is_known_again_and_comes_out_as_it_was(
     assert equal == names
 
 
+def test_known_set_with_other_features_is_told_by_what_differs(
+    composed: Composed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "scientific_mm_subset"
+    if not (SHARED_DATA / name).is_dir():
+        pytest.skip(f"the real data set {name} is not in shared/data beside the project")
+    prepare(composed(f"data={name}"))
+    folder = tmp_path / "data" / name
+    shutil.rmtree(folder / FEATURES)
+    write_features(folder, {"text": np.ones((1_585, 3), dtype=np.float32)}, settings={})
+    capsys.readouterr()
+    assert verify(composed(f"verify={folder}")) is None
+    rows = [line.split("│") for line in capsys.readouterr().out.splitlines() if "│" in line]
+    verdicts = {row[1].strip(): row[4].strip() for row in rows}
+    assert [fact for fact, verdict in verdicts.items() if verdict == "differs"] == [
+        "features text",
+        "features image",
+    ]
+    assert verdicts["split leave_one_out"] == "equal"
+
+
 def test_unknown_set_is_told_so(
     composed: Composed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

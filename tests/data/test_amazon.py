@@ -50,6 +50,12 @@ def test_item_of_2018_may_have_small_pictures_alone() -> None:
     assert OLD.item(json.dumps(record)) == ("a", "A.", ["http://x", "http://y"])
 
 
+@pytest.mark.parametrize("image", ["http://x", 7, {"a": 1}, None, [None, 3, ""]])
+def test_pictures_that_are_no_list_of_addresses_are_none(image: Any) -> None:
+    record = {"asin": "a", "title": "A", "image": image}
+    assert OLD.item(json.dumps(record)) == ("a", "A.", [])
+
+
 def test_item_of_2023_has_its_pictures_large_before_small() -> None:
     assert NEW.item(json.dumps(metadata_2023("a"))) == (
         "a",
@@ -84,6 +90,8 @@ def test_title_of_markup_alone_leaves_the_rest_of_the_text() -> None:
         (review_2018("u", "a\x00", 1), "asin holds a control character"),
         ({**review_2018("u", "a", 1), "unixReviewTime": "soon"}, "'soon' is no whole number"),
         ({**review_2018("u", "a", 1), "unixReviewTime": None}, "None is no whole number"),
+        ({**review_2018("u", "a", 1), "unixReviewTime": float("inf")}, "inf is no whole number"),
+        (review_2018("u", "a", 2**63), "unixReviewTime 9223372036854775808 is too large"),
         ({**review_2018("u", "a", 1), "asin": 7}, "asin is missing"),
         ([1], "is no JSON object"),
     ],
@@ -113,6 +121,7 @@ def test_rating_that_says_too_little_is_refused(line: str, said: str) -> None:
     ("line", "said"),
     [
         ('{"asin": "a", "ti', "is no JSON: "),
+        ("[" * 100_000, "is no JSON: "),
         ('{"title": "A"}', "has no asin"),
         ("7", "no JSON object"),
     ],

@@ -205,7 +205,7 @@ def test_bad_rows_are_listed_and_the_rest_is_used(shop: Shop) -> None:
         ("ann,1,later", "when 'later' is neither a number nor an ISO date"),
         ("ann,1,nan", "when 'nan' is neither a number nor an ISO date"),
         ("ann,1,2024-01-01", "when '2024-01-01' is a date, the first one is a number"),
-        ("ann,1,1e30", "when '1e30' is too large"),
+        ("ann,1,1e30", f"when {int(1e30)} is too large"),
         ("a\x07nn,1,4", "who holds a control character"),
     ]
     shop.write("clicks.csv", CLICKS + "".join(f"{line}\n" for line, _ in bad))

@@ -11,7 +11,7 @@ import polars as pl
 
 from missrec.data.domain import PreparedDomain
 from missrec.data.download import Downloader
-from missrec.data.events import EVENTS, ITEM_ROWS, RowBuffer, check_key
+from missrec.data.events import EVENTS, ITEM_ROWS, RowBuffer, check_key, check_time
 from missrec.data.filtering import InteractionFilter
 from missrec.data.lines import Rejects, read_object, stream_lines
 from missrec.data.manifest import sha256
@@ -100,9 +100,10 @@ class AmazonFormat:
         for name, key in zip(self._fields[:2], (user, item), strict=True):
             check_key(name, key if isinstance(key, str) else "")
         try:
-            return user, item, int(time)
-        except (ValueError, TypeError) as error:
+            moment = int(time)
+        except (ValueError, TypeError, OverflowError) as error:
             raise ValueError(f"{self._fields[2]} {time!r} is no whole number") from error
+        return user, item, check_time(self._fields[2], moment)
 
     def _image_urls(self, record: dict[str, Any]) -> list[str]:
         entries = record.get("images") or []
@@ -113,8 +114,9 @@ class AmazonFormat:
                 if isinstance(entry, dict)
             ]
         else:
-            columns = (record.get(field) or [] for field in self._image_fields)
-            pictures = [list(row) for row in zip_longest(*columns)]
+            columns = (record.get(field) for field in self._image_fields)
+            lists = (column if isinstance(column, list) else [] for column in columns)
+            pictures = [list(row) for row in zip_longest(*lists)]
         chosen = chain.from_iterable(pictures[: self._images_per_item])
         return [url for url in chosen if isinstance(url, str) and url]
 
@@ -123,7 +125,8 @@ class AmazonDomain:
     """One category of a dump: what was rated when, and the metadata of the items.
 
     **Source**: the preparation of UniSRec, github.com/RUCAIBox/UniSRec, `process_amazon.py`.
-    **Differs**: an item needs a title; see `clean_text` and `InteractionFilter`.
+    **Differs**: an item needs a title, and counts once per user unless the filter keeps repeats;
+    equal times go by the file, not by chance; see `clean_text` for the text.
     """
 
     def __init__(

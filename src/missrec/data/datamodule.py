@@ -86,7 +86,7 @@ class SequenceDataModule(LightningDataModule):
                 if needed and domain.times is None:
                     raise ValueError(
                         f"{folder} has the order of the interactions but not their times, which "
-                        f"this split needs; choose split=leave_one_out"
+                        "this split needs; choose split=leave_one_out"
                     )
             self._mixed = mix_domains(domains)
 

@@ -13,6 +13,7 @@ EVENTS = {"user_key": pl.Categorical, "item_key": pl.Categorical, "time": pl.Int
 
 ITEM_ROWS = {"item_key": pl.String, "text": pl.String, "image_urls": pl.List(pl.String)}
 
+_LARGEST_TIME = 2**63 - 1
 _ROWS_A_CHUNK = 2**18
 
 
@@ -43,6 +44,17 @@ class RowBuffer:
     def _pack(self) -> None:
         self._chunks.append(pl.DataFrame(self._rows, schema=self._schema, orient="row"))
         self._rows = []
+
+
+def check_time(name: str, time: int) -> int:
+    """The time itself.
+
+    Raises:
+        ValueError: it does not fit in 64 bits.
+    """
+    if abs(time) > _LARGEST_TIME:
+        raise ValueError(f"{name} {time} is too large")
+    return time
 
 
 def check_key(name: str, key: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import logging
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import IO, Any, Self, TypeVar
 
 _SHOWN_CHARS = 200
+_log = logging.getLogger(__name__)
 _Row = TypeVar("_Row")
 
 
@@ -41,7 +43,7 @@ def read_object(line: str) -> dict[str, Any]:
     """
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"is no JSON: {error}") from error
     if not isinstance(record, dict):
         raise ValueError("is no JSON object")
@@ -81,9 +83,10 @@ class Rejects:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Closes the list."""
+        """Closes the list and says where it is."""
         if self._stream is not None:
             self._stream.close()
+            _log.warning("%s rows cannot be used, see %s", self.num_rejected, self.path)
 
     def collect(
         self, file: Path, rows: Iterable[tuple[int, _Row]], parse: Callable[[_Row], None]

@@ -11,14 +11,12 @@ from typing import Any
 import polars as pl
 
 from missrec.data.domain import PreparedDomain
-from missrec.data.events import EVENTS, ITEM_ROWS, RowBuffer, check_key
+from missrec.data.events import EVENTS, ITEM_ROWS, RowBuffer, check_key, check_time
 from missrec.data.filtering import InteractionFilter
 from missrec.data.lines import Rejects
 from missrec.data.manifest import sha256
 from missrec.data.tables import Row, open_table
 from missrec.data.text import item_text
-
-_LARGEST_TIME = 2**63 - 1
 
 
 class OwnInteractions:
@@ -212,18 +210,16 @@ class _Clock:
         if value is None or value == "":
             raise ValueError(f"{column} is missing")
         number = _number(value)
-        moment = _moment(value) if number is None else None
-        if number is None and moment is None:
+        time = _moment(value) if number is None else round(number * self._scale)
+        if time is None:
             raise ValueError(f"{column} {value!r} is neither a number nor an ISO date")
+        is_date = number is None
         if self._has_dates is None:
-            self._has_dates = number is None
-        if self._has_dates != (number is None):
-            kinds = ("a date", "a number") if number is None else ("a number", "a date")
+            self._has_dates = is_date
+        if self._has_dates != is_date:
+            kinds = ("a date", "a number") if is_date else ("a number", "a date")
             raise ValueError(f"{column} {value!r} is {kinds[0]}, the first one is {kinds[1]}")
-        time = moment if number is None else round(number * self._scale)
-        if time is None or abs(time) > _LARGEST_TIME:
-            raise ValueError(f"{column} {value!r} is too large")
-        return time
+        return check_time(column, time)
 
 
 def _number(value: Any) -> int | float | None:
