@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from missrec.data.splits import GlobalTime, LeaveOneOut, Split
+from missrec.data.splits import GlobalTime, LeaveOneOut, Split, seen_in_training
 
 LENGTHS = st.lists(st.integers(min_value=3, max_value=9), min_size=1, max_size=8)
 
@@ -24,7 +24,17 @@ def test_positions_of_three_users() -> None:
     assert split.train.tolist() == [1, 2, 9]
     assert split.val.tolist() == [3, 6, 10]
     assert split.test.tolist() == [4, 7, 11]
-    assert np.flatnonzero(split.in_training).tolist() == [0, 1, 2, 5, 8, 9]
+    assert split.train_ends.tolist() == [3, 6, 10]
+
+
+@given(LENGTHS, st.data())
+def test_training_sees_the_beginning_of_each_user(lengths: list[int], data: st.DataObject) -> None:
+    offsets = offsets_of(lengths)
+    seen = [data.draw(st.integers(0, length)) for length in lengths]
+    expected = [
+        place < own for own, length in zip(seen, lengths, strict=True) for place in range(length)
+    ]
+    assert seen_in_training(offsets, offsets[:-1] + seen).tolist() == expected
 
 
 @given(LENGTHS)
@@ -45,7 +55,7 @@ def test_boundaries_in_time_of_three_users() -> None:
     assert split.train.tolist() == [1, 6, 7]
     assert split.val.tolist() == [2]  # user 1 did nothing there; user 2 has no history
     assert split.test.tolist() == [4, 9]
-    assert np.flatnonzero(split.in_training).tolist() == [0, 1, 5, 6, 7]
+    assert split.train_ends.tolist() == [2, 8, 8]  # all of user 1, nothing of user 2
 
 
 @given(st.data(), LENGTHS, st.integers(min_value=1, max_value=3))
@@ -64,10 +74,11 @@ def test_a_split_by_time_never_leaks(
     )
     owner = np.searchsorted(offsets, np.arange(len(times)), side="right") - 1
     domain = np.searchsorted(first_users, owner, side="right")
-    assert split.in_training[split.train].all()
+    in_training = seen_in_training(offsets, split.train_ends)
+    assert in_training[split.train].all()
     for part, before in (
-        (split.val, [split.in_training]),
-        (split.test, [split.in_training, split.val]),
+        (split.val, [in_training]),
+        (split.test, [in_training, split.val]),
     ):
         assert len(set(owner[part])) == len(part)  # a user once
         assert (part > offsets[owner[part]]).all()  # with a history

@@ -17,7 +17,7 @@ from missrec.data.domain import read_domain
 from missrec.data.loader import ResumableLoader
 from missrec.data.mixing import MixedDomains, mix_domains
 from missrec.data.sequences import SequenceDataset
-from missrec.data.splits import Split, Splitter
+from missrec.data.splits import Split, Splitter, seen_in_training
 from missrec.types import DomainSpan, SequenceBatch
 
 
@@ -116,7 +116,8 @@ class SequenceDataModule(LightningDataModule):
     @property
     def train_counts(self) -> Tensor:
         """(N + 1,) int64, how often each item occurs in the training sequences."""
-        items = self._domains.items[self._split.in_training]
+        mixed = self._domains
+        items = mixed.items[seen_in_training(mixed.offsets, self._split.train_ends)]
         return torch.from_numpy(np.bincount(items, minlength=self.num_items + 1))
 
     def train_dataloader(self) -> DataLoader[SequenceBatch]:

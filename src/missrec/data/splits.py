@@ -17,14 +17,14 @@ class Split(NamedTuple):
             sample.
         val: (V,) int64, ascending, at most one per user.
         test: (T,) int64, ascending, at most one per user.
-        in_training: (number of interactions,) bool, True where training may see the interaction,
-            as a target or in a history.
+        train_ends: (U,) int64; training may see the interactions of user u before this position,
+            as targets or in histories, and no others.
     """
 
     train: np.ndarray
     val: np.ndarray
     test: np.ndarray
-    in_training: np.ndarray
+    train_ends: np.ndarray
 
 
 class Splitter(Protocol):
@@ -60,9 +60,8 @@ class LeaveOneOut:
     ) -> Split:
         """Every user is in validation and test; see `Splitter`."""
         ends = offsets[1:]
-        in_training = np.ones(int(offsets[-1]), dtype=bool)
-        in_training[ends - 1] = in_training[ends - 2] = False
-        return Split(_train_targets(in_training, offsets), ends - 2, ends - 1, in_training)
+        held_out = ends - 2
+        return Split(_train_targets(offsets, held_out), held_out, ends - 1, held_out)
 
 
 class GlobalTime:
@@ -100,6 +99,7 @@ class GlobalTime:
         """Each domain has its own boundaries; see `Splitter`."""
         if times is None:
             raise ValueError("a split by time needs times")
+        starts = offsets[:-1]
         in_training = np.empty(len(times), dtype=bool)
         targets: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         for first, last in zip(offsets[first_users[:-1]], offsets[first_users[1:]], strict=True):
@@ -111,14 +111,25 @@ class GlobalTime:
             for part, inside in zip(targets, (in_val, own >= test_from), strict=True):
                 part.append(np.flatnonzero(inside) + first)
         val, test = (_first_of_users(np.concatenate(part), offsets) for part in targets)
-        return Split(_train_targets(in_training, offsets), val, test, in_training)
+        # Times never fall within a user, so what comes before the boundary is a beginning.
+        train_ends = starts + np.add.reduceat(in_training, starts, dtype=np.int64)
+        return Split(_train_targets(offsets, train_ends), val, test, train_ends)
 
 
-def _train_targets(in_training: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def seen_in_training(offsets: np.ndarray, train_ends: np.ndarray) -> np.ndarray:
+    """(number of interactions,) bool, True where training may see the interaction."""
+    # +1 where a user starts, -1 where its training ends; the sums are 1 in between.
+    changes = np.zeros(int(offsets[-1]) + 1, dtype=np.int8)
+    changes[offsets[:-1]] = 1
+    np.subtract.at(changes, train_ends, np.int8(1))
+    np.cumsum(changes, out=changes)
+    return changes[:-1].view(bool)
+
+
+def _train_targets(offsets: np.ndarray, train_ends: np.ndarray) -> np.ndarray:
     """Positions seen in training but for the first of each user."""
-    starts = offsets[:-1]
-    is_target = in_training.copy()
-    is_target[starts] = False
+    is_target = seen_in_training(offsets, train_ends)
+    is_target[offsets[:-1]] = False
     # Half the memory as long as int32 holds every position.
     fits = len(is_target) <= np.iinfo(np.int32).max
     positions = np.arange(len(is_target), dtype=np.int32 if fits else np.int64)

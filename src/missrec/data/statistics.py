@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from missrec.data.domain import PreparedDomain
-from missrec.data.splits import LeaveOneOut
+from missrec.data.splits import LeaveOneOut, seen_in_training
 
 
 class DomainStatistics(NamedTuple):
@@ -79,7 +79,7 @@ def leak_rate(*, offsets: np.ndarray, times: np.ndarray) -> float:
     """
     first_users = np.array([0, len(offsets) - 1])
     split = LeaveOneOut()(offsets=offsets, times=times, first_users=first_users)
-    trained: np.ndarray = np.sort(times[split.in_training])
+    trained: np.ndarray = np.sort(times[seen_in_training(offsets, split.train_ends)])
     until = np.searchsorted(trained, times[split.test], side="right")
     later = len(trained) - float(np.mean(until))
     return later / len(trained)
