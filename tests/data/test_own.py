@@ -212,8 +212,8 @@ def test_bad_rows_are_listed_and_the_rest_is_used(shop: Shop) -> None:
     prepared = shop.read(max_share=0.9)
     assert sequences(prepared) == BY_TIME
     first = len(CLICKS.splitlines()) + 1
-    assert [row[:3] for row in shop.rejects()] == [
-        ("clicks.csv", first + place, reason) for place, (_, reason) in enumerate(bad)
+    assert shop.rejects() == [
+        ("clicks.csv", first + place, reason, line) for place, (line, reason) in enumerate(bad)
     ]
     assert prepared.settings["rejected_rows"] == len(bad)
     assert prepared.steps[0].num_interactions == 6 + len(bad)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import tenacity
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -94,12 +95,15 @@ class Downloader:
             part = _Part(path)
             url = f"{self._base_url}/{name}"
             path.parent.mkdir(parents=True, exist_ok=True)
+            console = Console(stderr=True)
             with Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 DownloadColumn(),
                 TransferSpeedColumn(),
                 TimeRemainingColumn(),
+                console=console,
+                disable=not console.is_terminal,
                 transient=True,
             ) as progress:
                 self._fetch(url, part, progress)

@@ -120,5 +120,6 @@ class Rejects:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._stream = self.path.open("w", encoding="utf-8", errors="replace", newline="")
             csv.writer(self._stream).writerow(["file", "line", "reason", "start"])
-        csv.writer(self._stream).writerow([file.name, number, reason, str(row)[:_SHOWN_CHARS]])
+        start = (",".join(row) if isinstance(row, list) else str(row))[:_SHOWN_CHARS]
+        csv.writer(self._stream).writerow([file.name, number, reason, start])
         self.num_rejected += 1
