@@ -301,6 +301,12 @@ def test_other_files_are_refused_by_their_suffix(shop: Shop) -> None:
         shop.read("nowhere.csv")
 
 
+@pytest.mark.parametrize("delimiter", ["", ";;"])
+def test_delimiter_of_several_characters_is_refused(shop: Shop, delimiter: str) -> None:
+    with pytest.raises(ValueError, match=rf"delimiter \('{delimiter}'\) must be one character"):
+        shop.read(delimiter=delimiter)
+
+
 def test_text_column_that_no_product_has_is_refused(shop: Shop) -> None:
     with pytest.raises(ValueError, match=r"products.jsonl: no row has 'titel'"):
         shop.read(texts=["titel"])

@@ -32,7 +32,8 @@ def open_table(
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: another suffix, a damaged file, or a CSV or Parquet file without a column.
+        ValueError: another suffix, a damaged file, a CSV or Parquet file without a column, or a
+            delimiter of several characters.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; name the file that holds the data")
@@ -52,6 +53,8 @@ def open_table(
 def _open_csv(
     path: Path, columns: Sequence[str], *, delimiter: str
 ) -> tuple[Iterator[tuple[int, Any]], Callable[[Any], Row]]:
+    if len(delimiter) != 1:
+        raise ValueError(f"{path}: delimiter ({delimiter!r}) must be one character")
     rows = _csv_rows(path, delimiter=delimiter)
     _, header = next(rows, (0, []))
     _check_columns(path, columns, header)
