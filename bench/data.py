@@ -21,6 +21,7 @@ from report import write_report
 
 from missrec.data.datamodule import SequenceDataModule
 from missrec.data.domain import PreparedDomain, write_domain
+from missrec.data.splits import LeaveOneOut
 
 SAMPLES_PER_USER = 10
 MEGABYTE = 1e6
@@ -30,16 +31,19 @@ def write_synthetic(folder: Path, *, num_users: int, num_items: int) -> None:
     """A domain folder of users with 10 training samples each, on average."""
     generator = np.random.default_rng(0)
     lengths = 3 + generator.poisson(SAMPLES_PER_USER, num_users)
-    sequences = [generator.integers(1, num_items + 1, length).tolist() for length in lengths]
+    offsets = np.cumsum(np.concatenate([[0], lengths]))
     keys = [str(item) for item in range(num_items)]
     write_domain(
         folder,
         PreparedDomain(
             name=folder.name,
-            sequences=sequences,
+            items=generator.integers(1, num_items + 1, offsets[-1], dtype=np.int32),
+            offsets=offsets,
+            times=None,
             user_keys=[str(user) for user in range(num_users)],
             item_keys=keys,
             item_texts=keys,
+            image_urls=None,
             features={},
             settings={},
         ),
@@ -76,6 +80,7 @@ def main() -> None:
         start = time.perf_counter()
         datamodule = SequenceDataModule(
             folders=[folder],
+            split=LeaveOneOut(),
             max_seq_len=50,
             mixing_exponent=1.0,
             batch_size=512,

@@ -11,8 +11,13 @@ from missrec.app.door import run_door
 
 
 def run(cfg: DictConfig) -> None:
-    """Reads or generates the domains of `cfg.data` and writes their folders."""
-    from missrec.app.prepare import prepare  # heavy: only once the config is composed
+    """Makes the folders of `cfg.data`; or says what one is, or writes it as released files."""
+    if cfg.verify is not None or cfg.export is not None:
+        from missrec.app.folders import export, verify  # heavy: only once the config is composed
+
+        (export if cfg.export is not None else verify)(cfg)
+        return
+    from missrec.app.prepare import prepare
 
     prepare(cfg)
 

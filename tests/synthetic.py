@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from missrec.data.datamodule import SequenceDataModule
-from missrec.data.domain import PreparedDomain, write_domain
+from missrec.data.domain import PreparedDomain, flatten, write_domain
 from missrec.data.manifest import replace_folder
 from missrec.data.released import HEADER, ReleasedDomain
+from missrec.data.splits import LeaveOneOut
 from missrec.features.store import ModalityFeatures, write_features
 from missrec.features.table import FeatureTable
 from missrec.types import PAD_ID, Catalogue, SequenceBatch
@@ -71,17 +72,27 @@ def prepared_domain(
     name: str = NAME,
     num_items: int = NUM_ITEMS,
     features: Mapping[str, np.ndarray] | None = None,
+    times: Sequence[int] | None = None,
 ) -> PreparedDomain:
-    """A domain in memory, by default with `text_and_image` features."""
+    """A domain in memory, by default with `text_and_image` features and without times."""
+    items, offsets = flatten(sequences)
     return PreparedDomain(
         name=name,
-        sequences=[list(sequence) for sequence in sequences],
+        items=items,
+        offsets=offsets,
+        times=None if times is None else np.asarray(times, dtype=np.int64),
         user_keys=[f"user-{user}" for user in range(len(sequences))],
         item_keys=[f"item-{item}" for item in range(1, num_items + 1)],
         item_texts=[f"text of item {item}" for item in range(1, num_items + 1)],
+        image_urls=None,
         features=dict(text_and_image(num_items=num_items) if features is None else features),
         settings={"source": "synthetic"},
     )
+
+
+def sequences_of(prepared: PreparedDomain) -> list[list[int]]:
+    """Item ids of each user."""
+    return [part.tolist() for part in np.split(prepared.items, prepared.offsets[1:-1])]
 
 
 def write_domain_folder(folder: Path, prepared: PreparedDomain | None = None) -> Path:
@@ -168,7 +179,7 @@ def write_released(folder: Path, prepared: PreparedDomain, *, max_history: int =
     """Writes a domain in the released format: text as feat1CLS, image as feat3CLS."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = prepared.name
-    for split, rows in released_rows(prepared.sequences, max_history=max_history).items():
+    for split, rows in released_rows(sequences_of(prepared), max_history=max_history).items():
         lines = [f"{user}\t{' '.join(map(str, items))}\t{target}" for user, items, target in rows]
         _write_lines(folder / f"{stem}.{split}.inter", [HEADER, *lines])
     for suffix, keys in {
@@ -216,6 +227,7 @@ def sequence_datamodule(
     """The DataModule of one domain folder, trimmed."""
     return SequenceDataModule(
         folders=[str(folder)],
+        split=LeaveOneOut(),
         max_seq_len=max_seq_len,
         mixing_exponent=1.0,
         batch_size=batch_size,

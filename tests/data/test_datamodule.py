@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from missrec.data.datamodule import SequenceDataModule
+from missrec.data.splits import GlobalTime, LeaveOneOut
 from missrec.types import SequenceBatch
 from synthetic import (
     SEQUENCES,
@@ -24,6 +25,7 @@ MANY = random_sequences(num_users=40, num_items=30)
 
 def datamodule(*folders: Path, **changes: Any) -> SequenceDataModule:
     settings: dict[str, Any] = {
+        "split": LeaveOneOut(),
         "max_seq_len": 50,
         "mixing_exponent": 1.0,
         "batch_size": 8,
@@ -194,8 +196,49 @@ def test_training_counts_of_two_domains_follow_each_other(tiny: Path, many: Path
 
 def test_domain_without_training_samples_is_refused(tmp_path: Path) -> None:
     folder = write_domain_folder(tmp_path / "tiny", prepared_domain([[1, 2, 3], [4, 5, 6]]))
-    with pytest.raises(ValueError, match=r"tiny: no user has more than three interactions"):
+    with pytest.raises(ValueError, match=r"tiny: no user has two interactions before"):
         datamodule(folder).train_dataloader()
+
+
+def test_training_stops_at_the_boundary_of_each_domain(tmp_path: Path) -> None:
+    # Boundaries at 60 and 90 of 11 interactions, at 8 and 10 of 12.
+    times = [0, 10, 20, 30, 40, 50, 60, 5, 70, 90, 100]
+    one = prepared_domain([[1, 2, 3, 4], [5, 6, 1], [2, 3, 4, 5]], times=times)
+    two = prepared_domain([[1] * 6, [2] * 6], times=[*range(12)], name="two")
+    folders = [write_domain_folder(tmp_path / part.name, part) for part in (one, two)]
+    module = datamodule(*folders, split=GlobalTime(val_from=0.65, test_from=0.85))
+    assert sorted(rows(module.train_dataloader())) == [
+        (0, (1,), 2),
+        (0, (1, 2), 3),
+        (0, (1, 2, 3), 4),
+        (1, (5,), 6),
+        *((3, (7,) * length, 7) for length in range(1, 6)),
+        (4, (8,), 8),
+    ]
+    assert module.train_counts.tolist() == [0, 1, 2, 1, 1, 1, 1, 6, 2, 0, 0, 0, 0]
+    assert [sorted(rows(loader)) for loader in module.val_dataloader()] == [
+        [(1, (5, 6), 1), (2, (2,), 3)],
+        [(4, (8, 8), 8)],
+    ]
+    assert [sorted(rows(loader)) for loader in module.test_dataloader()] == [
+        [(2, (2, 3), 4)],
+        [(4, (8, 8, 8, 8), 8)],
+    ]
+
+
+def test_split_by_time_of_a_domain_without_times_is_refused(tiny: Path) -> None:
+    with pytest.raises(ValueError, match=r"tiny has the order .* choose split=leave_one_out"):
+        datamodule(tiny, split=GlobalTime(val_from=0.8, test_from=0.9))
+
+
+def test_split_that_leaves_nobody_to_test_is_refused(tmp_path: Path) -> None:
+    prepared = prepared_domain([[1, 2, 3], [4, 5, 6]], times=[1, 1, 1, 1, 1, 1])
+    module = datamodule(
+        write_domain_folder(tmp_path / "tiny", prepared),
+        split=GlobalTime(val_from=0.8, test_from=0.9),
+    )
+    with pytest.raises(ValueError, match=r"tiny: the split leaves no user to validate"):
+        module.val_dataloader()
 
 
 def test_missing_folder_is_refused_with_the_command_that_makes_it(tmp_path: Path) -> None:

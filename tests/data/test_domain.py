@@ -7,8 +7,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from missrec.data.domain import INTERACTIONS, ITEMS, USERS, read_domain, write_domain
-from missrec.data.manifest import MANIFEST
+from missrec.data.domain import (
+    INTERACTIONS,
+    ITEMS,
+    USERS,
+    read_domain,
+    read_prepared,
+    write_domain,
+)
+from missrec.data.manifest import MANIFEST, write_manifest
 from synthetic import NUM_ITEMS, SEQUENCES, prepared_domain, write_domain_folder
 
 
@@ -27,10 +34,40 @@ def test_written_sequences_come_back_in_order(tmp_path: Path) -> None:
     assert (domain.items.dtype, domain.offsets.dtype) == (np.int32, np.int64)
 
 
+TIMES = [5, 6, 7, 7, 9, 1, 2, 3, 1, 1, 1, 2, 4, 5, 6, 7, 8, 9]
+
+
+def test_times_come_back_where_they_are_asked_for(tmp_path: Path) -> None:
+    folder = write_domain_folder(tmp_path / "tiny", prepared_domain(times=TIMES))
+    times = read_domain(folder, with_times=True).times
+    assert times is not None
+    assert times.tolist() == TIMES
+    assert times.dtype == np.int64
+    assert read_domain(folder).times is None  # 8 bytes an interaction that nobody needs
+
+
+def test_times_that_fall_within_a_user_are_refused(tmp_path: Path) -> None:
+    times = [*TIMES[:6], 0, *TIMES[7:]]
+    folder = write_domain_folder(tmp_path / "tiny", prepared_domain(times=times))
+    with pytest.raises(ValueError, match=r"the times fall at interaction 6; .*prepare.py"):
+        read_domain(folder, with_times=True)
+
+
+def test_folder_of_before_times_and_addresses_is_read(tmp_path: Path) -> None:
+    folder = write(tmp_path / "tiny", SEQUENCES)
+    pl.read_parquet(folder / ITEMS).drop("image_urls").write_parquet(folder / ITEMS)
+    counts = json.loads((folder / MANIFEST).read_text())["counts"]
+    write_manifest(folder, {"domain": "tiny", "counts": counts})
+    prepared = read_prepared(folder)
+    assert prepared.times is None
+    assert prepared.image_urls is not None
+    assert prepared.image_urls.to_list() == [[]] * NUM_ITEMS
+
+
 def test_tables_map_ids_to_external_keys_and_texts(tmp_path: Path) -> None:
     folder = write(tmp_path / "tiny", SEQUENCES)
     items, users = pl.read_parquet(folder / ITEMS), pl.read_parquet(folder / USERS)
-    assert items.row(1) == (2, "item-2", "text of item 2")
+    assert items.row(1) == (2, "item-2", "text of item 2", [])
     assert users.row(3) == (3, "user-3")
 
 

@@ -11,12 +11,14 @@ OFFICE = Domain(
     num_items=5,
     items=np.array([1, 2, 3, 4, 3, 1], dtype=np.int32),
     offsets=np.array([0, 3, 6]),
+    times=np.array([5, 6, 7, 1, 1, 9]),
 )
 ARTS = Domain(
     name="arts",
     num_items=3,
     items=np.array([3, 1, 2, 3], dtype=np.int32),
     offsets=np.array([0, 4]),
+    times=None,
 )
 
 
@@ -35,3 +37,9 @@ def test_one_domain_stays_as_it_is() -> None:
     assert mixed.items.tolist() == OFFICE.items.tolist()
     assert mixed.offsets.tolist() == OFFICE.offsets.tolist()
     assert mixed.spans == [DomainSpan("office", 1, 5)]
+    assert mixed.times is not None
+    assert mixed.times.tolist() == [5, 6, 7, 1, 1, 9]
+
+
+def test_times_are_known_only_where_every_domain_has_them() -> None:
+    assert mix_domains([OFFICE, ARTS]).times is None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from missrec.data.released import HEADER
-from synthetic import prepared_domain, released_source, write_released
+from synthetic import prepared_domain, released_source, sequences_of, write_released
 
 # Released ids count from 0, so the last target of each file has two digits: 10, 12 or 11.
 LONG = [[1, 2, 3, 4, 5, 6, 7], [3, 1, 2], [8, 9, 10, 11, 13, 12]]
@@ -31,7 +31,7 @@ def test_sequences_come_back_whole_however_short_the_histories(
     tmp_path: Path, max_history: int
 ) -> None:
     folder = write_released(tmp_path, DOMAIN, max_history=max_history)
-    assert released_source(folder, max_history=max_history).read().sequences == LONG
+    assert sequences_of(released_source(folder, max_history=max_history).read()) == LONG
 
 
 def test_keys_texts_and_features_come_back(folder: Path) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from missrec.data.domain import DomainSource, write_domain
-from missrec.data.manifest import replace_folder
+from missrec.data.domain import ITEMS, DomainSource, PreparedDomain, write_domain
+from missrec.data.fingerprint import Fingerprint, fingerprint
+from missrec.data.manifest import MANIFEST, replace_folder, sha256
+from missrec.data.splits import Splitter
 from missrec.data.statistics import DomainStatistics, domain_statistics
-from missrec.features.store import write_features
-from missrec.reporting.tables import print_statistics
+from missrec.features.store import FEATURES, write_features
+from missrec.reporting.preparation import print_splits, print_statistics, print_steps
 
 
 def prepare(cfg: DictConfig) -> list[DomainStatistics]:
@@ -19,12 +23,29 @@ def prepare(cfg: DictConfig) -> list[DomainStatistics]:
 
     A folder takes its place only when it is whole. An existing one is replaced.
     """
-    statistics = [
-        _prepare_domain(Path(cfg.paths.data_dir) / name, instantiate(source, _convert_="all"))
-        for name, source in cfg.data.sources.items()
-    ]
+    splitters = known_splitters(Path(cfg.paths.root_dir))
+    statistics, fingerprints = [], {}
+    for source_cfg in cfg.data.sources.values():
+        source: DomainSource = instantiate(source_cfg, _convert_="all")
+        prepared = source.read()
+        statistics.append(domain_statistics(prepared))
+        fingerprints[prepared.name] = fingerprint(prepared, splitters)
+        _write(
+            Path(cfg.paths.data_dir) / source_cfg.name,
+            prepared,
+            statistics[-1],
+            fingerprints[prepared.name],
+        )
+        print_steps(prepared.name, prepared.steps)
     print_statistics(statistics)
+    print_splits({name: found.splits for name, found in fingerprints.items()}, list(splitters))
     return statistics
+
+
+def known_splitters(root_dir: Path) -> dict[str, Splitter]:
+    """The splits of `conf/split/`, as they stand there, by name."""
+    files = sorted((root_dir / "conf" / "split").glob("*.yaml"))
+    return {path.stem: instantiate(OmegaConf.load(path)) for path in files}
 
 
 def prepare_missing(cfg: DictConfig) -> None:
@@ -33,21 +54,39 @@ def prepare_missing(cfg: DictConfig) -> None:
     The embedded demo is made on first use; real data is prepared by the user's own command.
     """
     missing = [
-        name for name in cfg.data.sources if not (Path(cfg.paths.data_dir) / str(name)).exists()
+        folder
+        for source in cfg.data.sources.values()
+        if not (folder := Path(cfg.paths.data_dir) / source.name).exists()
     ]
     if not missing:
         return
     if not cfg.data.made_on_first_use:
         raise FileNotFoundError(
-            f"{Path(cfg.paths.data_dir) / str(missing[0])} is missing; make it with "
-            f"`python src/prepare.py data={cfg.data.name}`"
+            f"{missing[0]} is missing; make it with `python src/prepare.py data={cfg.data.choice}`"
         )
     prepare(cfg)
 
 
-def _prepare_domain(folder: Path, source: DomainSource) -> DomainStatistics:
-    prepared = source.read()
+def _write(
+    folder: Path, prepared: PreparedDomain, statistics: DomainStatistics, found: Fingerprint
+) -> None:
+    facts = {
+        "tie_share": statistics.tie_share,
+        "leak_rate": statistics.leak_rate,
+        "fingerprint": found._asdict(),
+    }
     with replace_folder(folder) as draft:
-        write_domain(draft, prepared)
-        write_features(draft, prepared.features, settings=prepared.settings)
-    return domain_statistics(prepared)
+        write_domain(draft, prepared, facts=facts)
+        if not prepared.features and _extracted_for(draft / ITEMS, folder / FEATURES):
+            shutil.copytree(folder / FEATURES, draft / FEATURES)
+        else:
+            write_features(draft, prepared.features, settings=prepared.settings)
+
+
+def _extracted_for(items: Path, features: Path) -> bool:
+    """Whether features that lie there already, made by hours of extraction, are of these items."""
+    try:
+        manifest = json.loads((features / MANIFEST).read_text(encoding="utf-8"))
+        return bool(manifest["items_sha256"] == sha256(items))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -17,12 +17,12 @@ from missrec.data.domain import read_domain
 from missrec.data.loader import ResumableLoader
 from missrec.data.mixing import MixedDomains, mix_domains
 from missrec.data.sequences import SequenceDataset
-from missrec.data.splits import Split, leave_one_out
+from missrec.data.splits import Split, Splitter, seen_in_training
 from missrec.types import DomainSpan, SequenceBatch
 
 
 class SequenceDataModule(LightningDataModule):
-    """Leave-one-out sequences of one or several domains.
+    """Sequences of one or several domains, split for training, validation and test.
 
     Training mixes all domains in each batch; validation and test give one loader per domain, so
     that the items of one domain never rank against another's.
@@ -32,6 +32,7 @@ class SequenceDataModule(LightningDataModule):
         self,
         *,
         folders: Sequence[str],
+        split: Splitter,
         max_seq_len: int,
         mixing_exponent: float,
         batch_size: int,
@@ -46,6 +47,7 @@ class SequenceDataModule(LightningDataModule):
 
         Args:
             folders: prepared domain folders.
+            split: which interactions are trained on, validated on and tested on.
             max_seq_len: longest history, L (MISSRec 4.2.1: 50).
             mixing_exponent: share of the domains in training, see `LengthBucketSampler`.
             batch_size: training samples a batch.
@@ -58,6 +60,7 @@ class SequenceDataModule(LightningDataModule):
         """
         super().__init__()
         self._folders = [Path(folder) for folder in folders]
+        self._splitter = split
         self._max_seq_len = max_seq_len
         self._mixing_exponent = mixing_exponent
         self._batch_size = batch_size
@@ -73,10 +76,19 @@ class SequenceDataModule(LightningDataModule):
         """Reads and checks the domain folders, once.
 
         Raises:
-            FileNotFoundError, ValueError: see `read_domain`.
+            FileNotFoundError, ValueError: see `read_domain`; or the split needs times that a
+                domain does not have.
         """
         if self._mixed is None:
-            self._mixed = mix_domains([read_domain(folder) for folder in self._folders])
+            needed = self._splitter.needs_times
+            domains = [read_domain(folder, with_times=needed) for folder in self._folders]
+            for folder, domain in zip(self._folders, domains, strict=True):
+                if needed and domain.times is None:
+                    raise ValueError(
+                        f"{folder} has the order of the interactions but not their times, which "
+                        "this split needs; choose split=leave_one_out"
+                    )
+            self._mixed = mix_domains(domains)
 
     @property
     def _domains(self) -> MixedDomains:
@@ -86,7 +98,10 @@ class SequenceDataModule(LightningDataModule):
 
     @property
     def _split(self) -> Split:
-        return leave_one_out(self._domains.offsets)
+        mixed = self._domains
+        return self._splitter(
+            offsets=mixed.offsets, times=mixed.times, first_users=mixed.first_users
+        )
 
     @property
     def num_items(self) -> int:
@@ -101,24 +116,22 @@ class SequenceDataModule(LightningDataModule):
     @property
     def train_counts(self) -> Tensor:
         """(N + 1,) int64, how often each item occurs in the training sequences."""
-        # A user's training sequence is everything but the validation and the test item.
-        held_out = np.concatenate([self._split.val, self._split.test])
-        items = np.delete(self._domains.items, held_out)
+        mixed = self._domains
+        items = mixed.items[seen_in_training(mixed.offsets, self._split.train_ends)]
         return torch.from_numpy(np.bincount(items, minlength=self.num_items + 1))
 
     def train_dataloader(self) -> DataLoader[SequenceBatch]:
         """Batches of similar length, all domains mixed."""
         targets = self._split.train
-        first_positions = self._domains.offsets[self._domains.first_users[:-1]]
         dataset = self._dataset(targets, trim_padding=self._trim_padding)
         if len(dataset) == 0:
             raise ValueError(
-                f"{self._folders[0]}: no user has more than three interactions, so there is "
-                "nothing to train on"
+                f"{self._folders[0]}: no user has two interactions before those held out, so there "
+                "is nothing to train on"
             )
         sampler = LengthBucketSampler(
             lengths=dataset.lengths,
-            first_samples=np.searchsorted(targets, first_positions),
+            first_samples=self._bounds(targets)[:-1],
             mixing_exponent=self._mixing_exponent,
             batch_size=self._batch_size,
             pool_batches=self._pool_batches,
@@ -127,18 +140,31 @@ class SequenceDataModule(LightningDataModule):
         return self._loader(dataset, sampler, ResumableLoader)
 
     def val_dataloader(self) -> list[DataLoader[SequenceBatch]]:
-        """One loader per domain, each user once."""
-        return self._evaluation_loaders(self._split.val)
+        """One loader per domain, each user at most once."""
+        return self._evaluation_loaders(self._split.val, "validate")
 
     def test_dataloader(self) -> list[DataLoader[SequenceBatch]]:
-        """One loader per domain, each user once."""
-        return self._evaluation_loaders(self._split.test)
+        """One loader per domain, each user at most once."""
+        return self._evaluation_loaders(self._split.test, "test")
 
-    def _evaluation_loaders(self, targets: np.ndarray) -> list[DataLoader[SequenceBatch]]:
-        bounds = self._domains.first_users
+    def _bounds(self, targets: np.ndarray) -> np.ndarray:
+        """(number of domains + 1,) where each domain starts in ascending positions."""
+        first_positions = self._domains.offsets[self._domains.first_users]
+        return np.asarray(np.searchsorted(targets, first_positions))
+
+    def _evaluation_loaders(
+        self, targets: np.ndarray, purpose: str
+    ) -> list[DataLoader[SequenceBatch]]:
+        bounds = self._bounds(targets)
+        for folder, size in zip(self._folders, np.diff(bounds), strict=True):
+            if not size:
+                raise ValueError(
+                    f"{folder}: the split leaves no user to {purpose}; move its boundaries, or "
+                    "choose split=leave_one_out"
+                )
         datasets = [
             self._dataset(targets[first:last], trim_padding=True)
-            for first, last in pairwise(bounds)
+            for first, last in pairwise(bounds.tolist())
         ]
         return [
             self._loader(

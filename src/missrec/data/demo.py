@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from missrec.data.domain import PreparedDomain
+from missrec.data.domain import PreparedDomain, flatten
 
 TOPICS = (
     "paint brush",
@@ -27,6 +27,8 @@ TOPICS = (
     "soldering",
 )
 """What a text shows of an item."""
+
+DAY_SEC = 24 * 60 * 60
 
 
 class _World(NamedTuple):
@@ -118,18 +120,22 @@ class DemoDomain:
             else self._walk(rng, styles, world.next_style, popularity)
             for user in range(self._num_users)
         ]
+        items, offsets = flatten(sequences)
         text = self._features(rng, world.topic_centers[topics])
         image = self._features(rng, world.style_centers[styles])
         image[rng.random(self._num_items) >= self._image_prob] = 0  # all zeros = no image
         return PreparedDomain(
             name=self._name,
-            sequences=sequences,
+            items=items,
+            offsets=offsets,
+            times=self._times(offsets),
             user_keys=[f"user_{user}" for user in range(self._num_users)],
             item_keys=[f"item_{item}" for item in range(1, self._num_items + 1)],
             item_texts=[
                 f"{TOPICS[topic].capitalize()} set no. {item}. {TOPICS[topic]}."
                 for item, topic in enumerate(topics, start=1)
             ],
+            image_urls=None,
             features={"text": text, "image": image},
             settings={"source": "generated", "seed": self._seed, "world_seed": self._world_seed},
         )
@@ -142,6 +148,15 @@ class DemoDomain:
             next_topic=rng.integers(len(TOPICS), size=(len(TOPICS), 2)),
             next_style=rng.integers(self._num_styles, size=(self._num_styles, 2)),
         )
+
+    def _times(self, offsets: np.ndarray) -> np.ndarray:
+        """(number of interactions,) seconds: users start within a year and act within days."""
+        rng = np.random.default_rng([self._seed, 1])  # its own: the rest stays as it was
+        lengths = np.diff(offsets)
+        starts = rng.integers(365 * DAY_SEC, size=len(lengths))
+        elapsed = np.cumsum(rng.integers(1, 10 * DAY_SEC, size=offsets[-1]))
+        before = np.repeat(elapsed[offsets[:-1]] - starts, lengths)
+        return np.asarray(elapsed - before)
 
     def _features(self, rng: np.random.Generator, centers: np.ndarray) -> np.ndarray:
         """(N, F) float32."""

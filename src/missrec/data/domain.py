@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
 
-from missrec.data.manifest import read_manifest, write_manifest
+from missrec.data.manifest import MANIFEST, read_manifest, write_manifest
 
 INTERACTIONS, ITEMS, USERS = "interactions.parquet", "items.parquet", "users.parquet"
 MIN_INTERACTIONS = 3
 """One each to train on, to validate and to test."""
+
+
+class Step(NamedTuple):
+    """What one step of reading and filtering left; None where it cannot be known."""
+
+    name: str
+    num_interactions: int
+    num_users: int | None
+    num_items: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,21 +33,32 @@ class PreparedDomain:
 
     Attributes:
         name: name of the domain and of its folder.
-        sequences: item ids in 1..N of each user, oldest first.
-        user_keys: external id of each user, in the order of `sequences`.
+        items: (number of interactions,) int32 item ids in 1..N, user after user, oldest first.
+        offsets: (number of users + 1,) int64; user u owns items[offsets[u]:offsets[u + 1]].
+        times: (number of interactions,) int64 in any unit; None where only the order is known.
+        user_keys: external id of each user, in the order of `offsets`.
         item_keys: external id of item 1..N, in order.
         item_texts: text of item 1..N; empty where there is none.
+        image_urls: (N,) lists of strings, where images of item 1..N lie, best first; None where
+            the source names none.
         features: modality -> (N, F) float32 raw features of item 1..N; an all-zero row = not there.
         settings: how all this was made, for the manifests.
+        steps: what reading and filtering left, in order.
+        published: users, items and interactions of the published set that this should be.
     """
 
     name: str
-    sequences: list[list[int]]
+    items: np.ndarray
+    offsets: np.ndarray
+    times: np.ndarray | None
     user_keys: list[str]
     item_keys: list[str]
     item_texts: list[str]
+    image_urls: pl.Series | None
     features: dict[str, np.ndarray]
     settings: dict[str, Any]
+    steps: Sequence[Step] = ()
+    published: Mapping[str, int] = field(default_factory=dict)
 
 
 class DomainSource(Protocol):
@@ -55,12 +77,15 @@ class Domain:
         num_items: N; items are 1..N.
         items: (number of interactions,) int32 item ids, user after user, oldest first.
         offsets: (number of users + 1,) int64; user u owns items[offsets[u]:offsets[u + 1]].
+        times: (number of interactions,) int64, never falling within a user; None where they were
+            not asked for, or the folder has only the order.
     """
 
     name: str
     num_items: int
     items: np.ndarray
     offsets: np.ndarray
+    times: np.ndarray | None
 
     @property
     def num_users(self) -> int:
@@ -68,8 +93,22 @@ class Domain:
         return len(self.offsets) - 1
 
 
-def write_domain(folder: Path, prepared: PreparedDomain) -> None:
+def flatten(sequences: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """`items` and `offsets` of a `PreparedDomain` from one list of item ids a user."""
+    offsets = np.cumsum([0, *map(len, sequences)], dtype=np.int64)
+    items = np.fromiter((item for own in sequences for item in own), np.int32, int(offsets[-1]))
+    return items, offsets
+
+
+def write_domain(
+    folder: Path, prepared: PreparedDomain, *, facts: Mapping[str, Any] | None = None
+) -> None:
     """Writes the Parquet tables and the manifest of a domain into an existing folder.
+
+    Args:
+        folder: without other files.
+        prepared: what to write.
+        facts: more to keep in the manifest.
 
     Raises:
         ValueError: the features of a modality do not have one row per item.
@@ -80,50 +119,55 @@ def write_domain(folder: Path, prepared: PreparedDomain) -> None:
                 f"{prepared.name}: the {modality} features have {len(values)} rows, expected "
                 f"{len(prepared.item_keys)}, one per item"
             )
-    lengths = [len(sequence) for sequence in prepared.sequences]
-    interactions = pl.DataFrame(
-        {
-            "user_id": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
-            "item_id": np.concatenate(
-                [np.zeros(0, dtype=np.int32), *map(_int32, prepared.sequences)]
-            ),
-        }
-    )
+    num_users = len(prepared.user_keys)
+    users = np.repeat(np.arange(num_users, dtype=np.int32), np.diff(prepared.offsets))
+    interactions = pl.DataFrame({"user_id": users, "item_id": prepared.items})
+    if prepared.times is not None:
+        interactions.insert_column(2, pl.Series("time", prepared.times))
     interactions.write_parquet(folder / INTERACTIONS)
     pl.DataFrame({"user_key": prepared.user_keys}).with_row_index("user_id").write_parquet(
         folder / USERS
     )
-    pl.DataFrame({"item_key": prepared.item_keys, "text": prepared.item_texts}).with_row_index(
-        "item_id", offset=1
-    ).write_parquet(folder / ITEMS)
-    facts = {
+    urls = prepared.image_urls
+    if urls is None:
+        urls = pl.Series([[]], dtype=pl.List(pl.String)).new_from_index(0, len(prepared.item_keys))
+    items = {
+        "item_key": pl.Series(prepared.item_keys, dtype=pl.String),
+        "text": pl.Series(prepared.item_texts, dtype=pl.String),
+        "image_urls": urls,
+    }
+    pl.DataFrame(items).with_row_index("item_id", offset=1).write_parquet(folder / ITEMS)
+    written = {
         "domain": prepared.name,
         "counts": {
-            "users": len(lengths),
+            "users": num_users,
             "items": len(prepared.item_keys),
-            "interactions": sum(lengths),
+            "interactions": len(prepared.items),
         },
         "settings": prepared.settings,
+        "steps": [step._asdict() for step in prepared.steps],
     }
-    write_manifest(folder, facts)
-
-
-def _int32(sequence: list[int]) -> np.ndarray:
-    return np.asarray(sequence, dtype=np.int32)
+    write_manifest(folder, {**written, **(facts or {})})
 
 
 def prepare_remedy(name: str) -> str:
     """What to do about a bad or missing domain folder."""
-    return f"make the folder again with `python src/prepare.py data={name}`"
+    return (
+        f"make the folder again with `python src/prepare.py data={name}`, or the data= that made it"
+    )
 
 
-def read_domain(folder: Path) -> Domain:
+def read_domain(folder: Path, *, with_times: bool = False) -> Domain:
     """The interactions of a domain folder, checked.
+
+    Args:
+        folder: written by `write_domain`.
+        with_times: whether to read the times too, 8 bytes an interaction.
 
     Raises:
         FileNotFoundError: the folder or a file of it is missing.
-        ValueError: the folder does not match its manifest, an item id is outside 1..N, or a user
-            has fewer than three interactions.
+        ValueError: the folder does not match its manifest, an item id is outside 1..N, a user
+            has fewer than three interactions, or times fall.
     """
     remedy = prepare_remedy(folder.name)
     manifest = read_manifest(
@@ -140,30 +184,59 @@ def read_domain(folder: Path) -> Domain:
     offsets = np.searchsorted(users, np.arange(counts["users"] + 1, dtype=users.dtype))
     del users
     items = pl.read_parquet(path, columns=["item_id"])["item_id"].to_numpy()
+    times = None
+    if with_times and "time" in pl.read_parquet_schema(path):
+        times = pl.read_parquet(path, columns=["time"])["time"].to_numpy()
     domain = Domain(
         name=manifest["domain"],
         num_items=counts["items"],
         items=items.astype(np.int32, copy=False),
         offsets=offsets,
+        times=times,
     )
     check_domain(domain, source=path, remedy=remedy)
     return domain
 
 
 def read_items(folder: Path) -> pl.DataFrame:
-    """`item_id`, `item_key` and `text` of item 1..N, in order.
+    """`item_id`, `item_key`, `text` and `image_urls` of item 1..N, in order.
+
+    Folders written before images had addresses, or from a source without, have empty lists.
 
     Raises:
         FileNotFoundError: the table is missing.
     """
-    return pl.read_parquet(folder / ITEMS).sort("item_id")
+    items = pl.read_parquet(folder / ITEMS).sort("item_id")
+    if "image_urls" not in items.columns:
+        items = items.with_columns(image_urls=pl.lit([], dtype=pl.List(pl.String)))
+    return items
+
+
+def read_prepared(folder: Path) -> PreparedDomain:
+    """All of a domain folder but its features, checked as in `read_domain`."""
+    domain = read_domain(folder, with_times=True)
+    items = read_items(folder)
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return PreparedDomain(
+        name=domain.name,
+        items=domain.items,
+        offsets=domain.offsets,
+        times=domain.times,
+        user_keys=pl.read_parquet(folder / USERS).sort("user_id")["user_key"].to_list(),
+        item_keys=items["item_key"].to_list(),
+        item_texts=items["text"].to_list(),
+        image_urls=items["image_urls"],
+        features={},
+        settings=manifest.get("settings", {}),
+    )
 
 
 def check_domain(domain: Domain, *, source: Path, remedy: str) -> None:
     """Refuses interactions that cannot be trained on.
 
     Raises:
-        ValueError: no interactions, an item id outside 1..N, or a user with fewer than three.
+        ValueError: no interactions, an item id outside 1..N, a user with fewer than three, or
+            times that fall within a user.
     """
     if domain.num_users == 0 or len(domain.items) == 0:
         raise ValueError(f"{source} has no interactions; {remedy}")
@@ -180,3 +253,8 @@ def check_domain(domain: Domain, *, source: Path, remedy: str) -> None:
             f"{source}: user {shortest} has {lengths[shortest]} interactions, expected at least "
             f"{MIN_INTERACTIONS} (to train, validate and test); {remedy}"
         )
+    if domain.times is not None:
+        falls = np.flatnonzero(np.diff(domain.times) < 0) + 1
+        falls = falls[~np.isin(falls, domain.offsets)]  # the next user may start earlier
+        if len(falls):
+            raise ValueError(f"{source}: the times fall at interaction {falls[0]}; {remedy}")

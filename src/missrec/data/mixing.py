@@ -18,6 +18,7 @@ class MixedDomains(NamedTuple):
         num_items: N, over all domains.
         items: (number of interactions,) int32 item ids in 1..N.
         offsets: (number of users + 1,) int64.
+        times: (number of interactions,) int64, each domain in its own unit; None if any lacks it.
         spans: the item ids of each domain.
         first_users: (number of domains + 1,) the first user of each domain, then their number.
     """
@@ -25,6 +26,7 @@ class MixedDomains(NamedTuple):
     num_items: int
     items: np.ndarray
     offsets: np.ndarray
+    times: np.ndarray | None
     spans: list[DomainSpan]
     first_users: np.ndarray
 
@@ -37,6 +39,7 @@ def mix_domains(domains: Sequence[Domain]) -> MixedDomains:
     for domain, first_item, first in zip(domains, first_items, first_positions, strict=False):
         own = slice(first, first + len(domain.items))
         np.add(domain.items, np.int32(first_item), out=items[own])
+    times = [domain.times for domain in domains if domain.times is not None]
     return MixedDomains(
         num_items=int(first_items[-1]),
         items=items,
@@ -47,6 +50,7 @@ def mix_domains(domains: Sequence[Domain]) -> MixedDomains:
             ]
             + [first_positions[-1:]]
         ),
+        times=np.concatenate(times) if len(times) == len(domains) else None,
         spans=[
             DomainSpan(domain.name, int(first) + 1, int(first) + domain.num_items)
             for domain, first in zip(domains, first_items, strict=False)

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from missrec.data.domain import MIN_INTERACTIONS, PreparedDomain
+from missrec.data.domain import MIN_INTERACTIONS, PreparedDomain, flatten
 from missrec.data.vocabulary import COPY_AGAIN, read_index_file, read_lines
 
 HEADER = "user_id:token\titem_id_list:token_seq\titem_id:token"
+TEXT_HEADER = "item_id:token\ttext:token_seq"
 
 
 class _Row(NamedTuple):
@@ -73,13 +74,18 @@ class ReleasedDomain:
             )
         item_keys = read_index_file(self._path("item2index"))
         user_keys = read_index_file(self._path("user2index"))
-        sequences = self._sequences(num_users=len(user_keys), num_items=len(item_keys))
+        items, offsets = flatten(
+            self._sequences(num_users=len(user_keys), num_items=len(item_keys))
+        )
         prepared = PreparedDomain(
             name=self.name,
-            sequences=sequences,
+            items=items,
+            offsets=offsets,
+            times=None,
             user_keys=user_keys,
             item_keys=item_keys,
             item_texts=self._texts(item_keys),
+            image_urls=None,
             features={
                 modality: self._features(modality, num_items=len(item_keys))
                 for modality in self.feature_files
@@ -210,9 +216,9 @@ class ReleasedDomain:
 
     def _check_counts(self, prepared: PreparedDomain) -> None:
         counts = {
-            "users": len(prepared.sequences),
+            "users": len(prepared.user_keys),
             "items": len(prepared.item_keys),
-            "interactions": sum(map(len, prepared.sequences)),
+            "interactions": len(prepared.items),
         }
         for name, expected in self.expected_counts.items():
             if counts[name] != expected:

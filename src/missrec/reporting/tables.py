@@ -11,34 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:  # torch, behind the metrics, takes seconds to import
-    from missrec.data.statistics import DomainStatistics
     from missrec.metrics.buckets import Bucket
-
-
-def print_statistics(statistics: Sequence[DomainStatistics]) -> None:
-    """The columns of the paper's Table 1, with the coverage of every modality."""
-    modalities = list(statistics[0].num_with)
-    table = Table(title="Statistics, in the columns of the paper's Table 1")
-    table.add_column("Dataset", no_wrap=True)
-    table.add_column("#Users", justify="right")
-    table.add_column("#Items", justify="right")
-    for modality in modalities:
-        table.add_column(f"#{modality.capitalize()} (%)", justify="right")
-    table.add_column("#Inters.", justify="right")
-    table.add_column("Avg. SL.", justify="right")
-    for row in statistics:
-        table.add_row(
-            row.name,
-            f"{row.num_users:,}",
-            f"{row.num_items:,}",
-            *(
-                f"{row.num_with[modality]:,} ({100 * row.num_with[modality] / row.num_items:.2f})"
-                for modality in modalities
-            ),
-            f"{row.num_interactions:,}",
-            f"{row.mean_length:.2f}",
-        )
-    _print(table)
 
 
 def print_metrics(title: str, rows: Mapping[str, Mapping[str, float]], keys: Sequence[str]) -> None:
@@ -49,7 +22,7 @@ def print_metrics(title: str, rows: Mapping[str, Mapping[str, float]], keys: Seq
         table.add_column(key, justify="right", no_wrap=True)
     for name, metrics in rows.items():
         table.add_row(name, *(f"{metrics[key]:.4f}" if key in metrics else "-" for key in keys))
-    _print(table)
+    print_table(table)
 
 
 def print_buckets(domain: str, buckets: Sequence[Bucket], keys: Sequence[str]) -> None:
@@ -63,7 +36,7 @@ def print_buckets(domain: str, buckets: Sequence[Bucket], keys: Sequence[str]) -
             f"{bucket.num_users:,}",
             *(f"{bucket.metrics[key]:.4f}" if key in bucket.metrics else "-" for key in keys),
         )
-    _print(table)
+    print_table(table)
 
 
 def print_transfer(
@@ -86,7 +59,7 @@ def print_transfer(
     num_trainable, num_all = trainable
     share = 100 * num_trainable / max(1, num_all)
     table.caption = f"{num_trainable:,} of {num_all:,} parameters train ({share:.1f} %)"
-    _print(table)
+    print_table(table)
 
 
 def print_comparison(title: str, figures: Mapping[str, Mapping[str, Any]]) -> None:
@@ -113,7 +86,7 @@ def print_comparison(title: str, figures: Mapping[str, Mapping[str, Any]]) -> No
             f"{row['users']:+.1f}" if metric.startswith("recall") else "",
         )
     table.caption = "mean ± deviation over seeds; paired bootstrap over users, seeds averaged"
-    _print(table)
+    print_table(table)
 
 
 def _mean_and_deviation(seeds: Sequence[float]) -> str:
@@ -121,6 +94,7 @@ def _mean_and_deviation(seeds: Sequence[float]) -> str:
     return f"{mean(seeds):.4f}{deviation}"
 
 
-def _print(table: Table) -> None:
+def print_table(table: Table) -> None:
+    """Prints any table as wide as the terminal."""
     # A pipe or a file has no width of its own; rich would assume 80 columns.
     Console(width=None if sys.stdout.isatty() else 120).print(table)

@@ -1,0 +1,316 @@
+"""Raw files and own files through `prepare`, a server that misbehaves in between."""
+
+from __future__ import annotations
+
+import filecmp
+import gzip
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from conftest import ROOT
+from hydra import compose, initialize_config_dir
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from file_server import Fault, FileServer, file_server
+from missrec.app.folders import export, verify
+from missrec.app.prepare import prepare
+from missrec.data.domain import INTERACTIONS, ITEMS, USERS
+from missrec.features.store import FEATURES, write_features
+from raw_amazon import CATEGORY, FULL, REVIEWS, raw_files, write_raw
+from synthetic import SHARED_DATA, write_domain_folder
+
+Composed = Callable[..., DictConfig]
+FAULTS = [Fault(status=429, retry_after="0"), Fault(drop_after=100), Fault(length_error=50)]
+QUICK = [
+    f"data.sources.category.downloader.{setting}"
+    for setting in ("first_wait_sec=0.001", "timeout_sec=5")
+]
+
+
+@pytest.fixture
+def composed(tmp_path: Path) -> Composed:
+    def compose_prepare(*overrides: str) -> DictConfig:
+        places = [f"paths.data_dir={tmp_path / 'data'}", f"paths.log_dir={tmp_path / 'logs'}"]
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            return compose("prepare", overrides=[*places, *overrides])
+
+    return compose_prepare
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with file_server() as running:
+        yield running
+
+
+def amazon(composed: Composed, tmp_path: Path, year: int, *overrides: str) -> DictConfig:
+    rejects = f"data.sources.category.rejects.path={tmp_path / 'rejects.csv'}"
+    return composed(
+        f"data=amazon{year}/category", f"data.category={CATEGORY}", rejects, *QUICK, *overrides
+    )
+
+
+def tables(folder: Path) -> list[pl.DataFrame]:
+    return [pl.read_parquet(folder / name) for name in (INTERACTIONS, ITEMS, USERS)]
+
+
+CHOICES = sorted(
+    f"{path.parent.name}/{path.stem}"
+    for path in (ROOT / "conf" / "data").glob("amazon20*/*.yaml")
+    if path.stem not in {"domain", "source", "category"}
+)
+
+
+def test_there_are_the_ten_domains_of_the_paper_and_their_sources() -> None:
+    assert sum(choice.startswith("amazon2018/") for choice in CHOICES) == 10 + 1
+    assert "amazon2023/arts" in CHOICES
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_builds_its_sources_and_says_how_to_make_it(
+    composed: Composed, tmp_path: Path, choice: str
+) -> None:
+    cfg = composed(f"data={choice}")
+    assert cfg.data.choice == choice
+    names = [source.name for source in cfg.data.sources.values()]
+    assert list(cfg.data.folders) == [str(tmp_path / "data" / name) for name in names]
+    for source in cfg.data.sources.values():
+        source.rejects.path = str(tmp_path / "rejects.csv")  # Hydra knows it only in a run
+        assert callable(instantiate(source, _convert_="all").read)
+
+
+def test_published_counts_are_those_of_table_1(composed: Composed) -> None:
+    path = SHARED_DATA.parent / "reference" / "paper_tables.json"
+    if not path.is_file():
+        pytest.skip("the paper's tables are not in shared/ beside the project")
+    rows = {
+        row["dataset"].lower(): row for row in json.loads(path.read_text())["table1_statistics"]
+    }
+    found = {
+        choice.partition("/")[2]: next(iter(composed(f"data={choice}").data.sources.values()))
+        for choice in CHOICES
+        if choice.startswith("amazon2018/") and not choice.endswith("sources")
+    }
+    assert len(found) == 10
+    for name, source in found.items():
+        assert source.published == {
+            key: rows[name][key] for key in ("users", "items", "interactions")
+        }
+
+
+@pytest.mark.parametrize("year", [2018, 2023])
+@pytest.mark.parametrize("interactions", ["ratings", "other"])
+def test_a_category_comes_through_a_server_that_misbehaves(
+    composed: Composed, server: FileServer, tmp_path: Path, year: int, interactions: str
+) -> None:
+    server.files = raw_files(year)
+    server.faults = {path: list(FAULTS) for path in server.files}
+    kind = {2018: "five_core", 2023: "reviews"}[year] if interactions == "other" else interactions
+    cfg = amazon(
+        composed, tmp_path, year, f"data.base_url={server.url}", f"data.interactions={kind}"
+    )
+    (row,) = prepare(cfg)
+    assert (row.num_users, row.num_items, row.num_interactions) == (8, 8, len(FULL))
+    folder = tmp_path / "data" / f"amazon{year}_{CATEGORY}"
+    _, items, users = tables(folder)
+    assert items["text"][0] == "Toy a & box. Toys Games. ACME."
+    assert users["user_key"].to_list() == [f"user{user}" for user in range(8)]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    left = [step["num_interactions"] for step in manifest["steps"][1:]]
+    assert left == [len(REVIEWS), len(REVIEWS) - 8, len(REVIEWS) - 9, len(FULL)]
+    assert set(manifest["fingerprint"]["splits"]) == {"leave_one_out", "global_time"}
+    assert len(manifest["settings"]["files"]) == 2
+
+
+def test_the_file_of_ratings_and_that_of_reviews_make_the_same_tables(
+    composed: Composed, tmp_path: Path
+) -> None:
+    raw = write_raw(tmp_path / "raw", raw_files(2018))
+    made = []
+    for kind in ("ratings", "five_core"):
+        prepare(
+            amazon(composed, tmp_path, 2018, f"data.raw_dir={raw}", f"data.interactions={kind}")
+        )
+        made.append(tables(tmp_path / "data" / f"amazon2018_{CATEGORY}"))
+    assert all(first.equals(second) for first, second in zip(*made, strict=True))
+
+
+def test_cut_download_is_refused_with_the_file_to_delete(
+    composed: Composed, tmp_path: Path
+) -> None:
+    raw = write_raw(tmp_path / "raw", raw_files(2018))
+    path = raw / f"meta_{CATEGORY}.json.gz"
+    path.write_bytes(path.read_bytes()[:-10])
+    cfg = amazon(composed, tmp_path, 2018, f"data.raw_dir={raw}")
+    with pytest.raises(ValueError, match=r"meta_Toys.json.gz is damaged .*; delete it, so that"):
+        prepare(cfg)
+    assert not (tmp_path / "data" / f"amazon2018_{CATEGORY}").exists()
+
+
+def test_garbage_in_a_dump_is_refused_with_the_list(composed: Composed, tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", raw_files(2018))
+    (raw / f"{CATEGORY}.csv").write_text("<html>\n" * 5)
+    with pytest.raises(ValueError, match=r"Toys.csv: 5 of 5 rows .*rejects.csv lists them"):
+        prepare(amazon(composed, tmp_path, 2018, f"data.raw_dir={raw}"))
+    assert len(pl.read_csv(tmp_path / "rejects.csv")) == 5
+
+
+def test_unknown_kind_of_file_is_refused_with_the_known_ones(
+    composed: Composed, tmp_path: Path
+) -> None:
+    with pytest.raises(InstantiationException, match=r"must be one of ratings, five_core, reviews"):
+        prepare(amazon(composed, tmp_path, 2018, "data.interactions=all"))
+
+
+def test_preparing_again_keeps_features_extracted_since(composed: Composed, tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", raw_files(2018))
+    cfg = amazon(composed, tmp_path, 2018, f"data.raw_dir={raw}")
+    prepare(cfg)
+    folder = tmp_path / "data" / f"amazon2018_{CATEGORY}"
+    num_items = len(pl.read_parquet(folder / ITEMS))
+    shutil.rmtree(folder / FEATURES)
+    write_features(folder, {"text": np.ones((num_items, 3), dtype=np.float32)}, settings={})
+    prepare(cfg)
+    assert (folder / FEATURES / "text.npy").is_file()
+    # Other items: the features are not theirs.
+    path = raw / f"meta_{CATEGORY}.json.gz"
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()).replace(b"ACME", b"EMCA")))
+    prepare(cfg)
+    assert not (folder / FEATURES / "text.npy").exists()
+
+
+@pytest.mark.parametrize(
+    ("category", "counts"),
+    [
+        ("Gift_Cards", (2_972, 453, 147, 2_941)),
+        ("Magazine_Subscriptions", (2_375, 274, 124, 1_883)),
+    ],
+)
+def test_real_dumps_come_through_a_server_that_misbehaves(
+    composed: Composed, server: FileServer, tmp_path: Path, category: str, counts: tuple[int, ...]
+) -> None:
+    raw = SHARED_DATA / "amazon2018_raw"
+    if not raw.is_dir():
+        pytest.skip("the raw Amazon files are not in shared/data beside the project")
+    server.files = {
+        f"/categoryFilesSmall/{category}_5.json.gz": (raw / f"{category}_5.json.gz").read_bytes(),
+        f"/metaFiles2/meta_{category}.json.gz": (raw / f"meta_{category}.json.gz").read_bytes(),
+    }
+    server.faults = {path: [*FAULTS, Fault(drop_after=5_000)] for path in server.files}
+    cfg = amazon(
+        composed,
+        tmp_path,
+        2018,
+        f"data.category={category}",
+        f"data.base_url={server.url}",
+        "data.interactions=five_core",
+    )
+    (row,) = prepare(cfg)
+    manifest = json.loads(
+        (tmp_path / "data" / f"amazon2018_{category}" / "manifest.json").read_text()
+    )
+    num_rows = manifest["steps"][0]["num_interactions"]
+    assert (num_rows, row.num_users, row.num_items, row.num_interactions) == counts
+    downloaded = tmp_path / "data" / "raw" / "amazon2018"
+    assert all(path.suffix == ".gz" for path in downloaded.iterdir())
+    assert {path.name: path.read_bytes() for path in downloaded.iterdir()} == {
+        Path(path).name: content for path, content in server.files.items()
+    }
+
+
+def test_real_shop_loads_with_its_own_column_names(composed: Composed, tmp_path: Path) -> None:
+    shop = SHARED_DATA / "own_csv_office"
+    if not shop.is_dir():
+        pytest.skip("the shop's files are not in shared/data beside the project")
+    cfg = composed(
+        "data=own",
+        "data.name=office",
+        f"data.interactions.path={shop / 'clicks.csv'}",
+        "data.interactions.user=customer",
+        "data.interactions.item=product",
+        "data.interactions.order=position",
+        f"data.items.path={shop / 'products.jsonl'}",
+        "data.items.item=product",
+        "data.items.texts=[title,brand,description]",
+        f"data.sources.own.rejects.path={tmp_path / 'rejects.csv'}",
+    )
+    (row,) = prepare(cfg)
+    assert (row.num_users, row.num_items, row.num_interactions) == (3_231, 3_459, 21_802)
+    interactions, items, users = tables(tmp_path / "data" / "office")
+    clicks = pl.read_csv(shop / "clicks.csv", infer_schema_length=0)
+    first = users["user_key"][0]
+    expected = clicks.filter(pl.col("customer") == first).sort(pl.col("position").cast(pl.Int64))
+    own = interactions.filter(pl.col("user_id") == 0).join(
+        items, on="item_id", maintain_order="left"
+    )
+    assert own["item_key"].to_list() == expected["product"].to_list()
+
+
+@pytest.mark.parametrize("name", ["scientific", "scientific_mm_subset"])
+def test_known_set_is_known_again_and_comes_out_as_it_was(
+    composed: Composed, tmp_path: Path, name: str
+) -> None:
+    if not (SHARED_DATA / name).is_dir():
+        pytest.skip(f"the real data set {name} is not in shared/data beside the project")
+    prepare(composed(f"data={name}"))
+    folder = tmp_path / "data" / name
+    assert verify(composed(f"verify={folder}")) == name
+    export(composed(f"export={folder}", f"to={tmp_path / 'released'}"))
+    names = [path.name for path in (tmp_path / "released").iterdir() if path.suffix != ".text"]
+    assert len(names) == 7
+    equal, *_ = filecmp.cmpfiles(SHARED_DATA / name, tmp_path / "released", names, shallow=False)
+    assert equal == names
+
+
+def test_known_set_with_other_features_is_told_by_what_differs(
+    composed: Composed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "scientific_mm_subset"
+    if not (SHARED_DATA / name).is_dir():
+        pytest.skip(f"the real data set {name} is not in shared/data beside the project")
+    prepare(composed(f"data={name}"))
+    folder = tmp_path / "data" / name
+    shutil.rmtree(folder / FEATURES)
+    write_features(folder, {"text": np.ones((1_585, 3), dtype=np.float32)}, settings={})
+    capsys.readouterr()
+    assert verify(composed(f"verify={folder}")) is None
+    rows = [line.split("│") for line in capsys.readouterr().out.splitlines() if "│" in line]
+    verdicts = {row[1].strip(): row[4].strip() for row in rows}
+    assert [fact for fact, verdict in verdicts.items() if verdict == "differs"] == [
+        "features text",
+        "features image",
+    ]
+    assert verdicts["split leave_one_out"] == "equal"
+
+
+def test_unknown_set_is_told_so(
+    composed: Composed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_domain_folder(tmp_path / "tiny")
+    assert verify(composed(f"verify={folder}")) is None
+    assert "nothing in common with a known set" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("broken", [INTERACTIONS, f"{FEATURES}/text.npy"])
+def test_broken_folder_is_told_by_its_file(composed: Composed, tmp_path: Path, broken: str) -> None:
+    folder = write_domain_folder(tmp_path / "tiny")
+    path = folder / broken
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ValueError, match=rf"{broken} does not match the sha256"):
+        verify(composed(f"verify={folder}"))
+
+
+def test_export_never_replaces_a_folder(composed: Composed, tmp_path: Path) -> None:
+    folder = write_domain_folder(tmp_path / "tiny")
+    (tmp_path / "mine").mkdir()
+    for to in ([], [f"to={tmp_path / 'mine'}"]):
+        with pytest.raises(ValueError, match=r"must name a new folder"):
+            export(composed(f"export={folder}", *to))
