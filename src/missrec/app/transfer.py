@@ -26,7 +26,16 @@ from missrec.training.transfer import (
 
 _log = logging.getLogger(__name__)
 
-_FORWARDED = ("model", "inputs", "ablation", "seed", "logger", "paths", "trainer.accelerator")
+_FORWARDED = (
+    "model",
+    "inputs",
+    "ablation",
+    "split",
+    "seed",
+    "logger",
+    "paths",
+    "trainer.accelerator",
+)
 """Of the overrides of a command, those that its pre-training takes over."""
 
 
