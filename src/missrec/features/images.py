@@ -98,7 +98,7 @@ class ImagesFromFolder:
         """
         if folder is None or not Path(folder).is_dir():
             raise FileNotFoundError(
-                f"images.folder ({folder}) is not a folder; name the one that holds the images with "
+                f"images.folder ({folder}) is not a folder; name the one with the images: "
                 "images.folder=<folder>"
             )
         self._folder = Path(folder)
