@@ -99,6 +99,7 @@ def image_fetcher(**changes: Any) -> ImageFetcher:
         "attempts": 2,
         "first_wait_sec": 0.001,
         "max_wait_sec": 2.0,
+        "max_failures_of_host": 50,
         "max_bytes": MAX_BYTES,
         "max_pixels": 10_000,
         "allow_private_addresses": True,

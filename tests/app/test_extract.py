@@ -21,6 +21,7 @@ from missrec.app.extract import build_trainer, extract
 from missrec.app.train import train
 from missrec.data.domain import ITEMS, PreparedDomain, write_domain
 from missrec.data.manifest import MANIFEST, replace_folder, write_manifest
+from missrec.features.image_urls import ImagesFromUrls
 from missrec.features.store import read_features
 from synthetic import SHARED_DATA
 from tiny_clip import write_tiny_clip
@@ -186,9 +187,9 @@ def test_missing_domain_names_the_command_that_makes_it(compose_extract: Compose
         extract(compose_extract("data=scientific"))
 
 
-@pytest.mark.parametrize("images", ["urls", "none"])
-def test_images_of_the_config_are_built(compose_extract: Compose, images: str) -> None:
-    assert build(compose_extract(f"images={images}"), "images")
+def test_images_come_from_urls_unless_they_are_left_out(compose_extract: Compose) -> None:
+    assert isinstance(build(compose_extract(), "images"), ImagesFromUrls)
+    assert not compose_extract("images=none").images
 
 
 def test_every_encoder_composes(compose_extract: Compose) -> None:

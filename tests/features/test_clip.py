@@ -155,6 +155,17 @@ def test_wrong_choice_of_weights_is_refused(
         clip_encoder(model=model, pretrained=pretrained)
 
 
+def test_tokenizer_without_its_package_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(model: str) -> None:
+        raise ModuleNotFoundError("No module named 'transformers'")
+
+    monkeypatch.setattr(open_clip, "get_tokenizer", missing)
+    with pytest.raises(ValueError, match=r"'transformers'.*uv pip install transformers"):
+        clip_encoder(model=f"local-dir:{folder}")
+
+
 def test_without_network_the_message_says_how_to_get_the_weights(no_network: None) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         clip_encoder(model=NAME, pretrained="openai")
@@ -177,13 +188,15 @@ def test_file_without_the_weights_is_refused(
 ) -> None:
     path = tmp_path / "other.bin"
     path.touch() if content is None else torch.save(content, path)
-    with pytest.raises(ValueError, match=rf"other.bin does not give the weights of {NAME}"):
+    with pytest.raises(
+        ValueError, match=rf"weights of {NAME} cannot be loaded from .*other.bin \("
+    ):
         clip_encoder(model=NAME, checkpoint=str(path))
 
 
 def test_folder_without_weights_is_refused(tmp_path: Path) -> None:
     (write_tiny_clip(tmp_path / "tiny") / WEIGHTS).unlink()
-    with pytest.raises(ValueError, match=r"the folder does not give the weights of local-dir"):
+    with pytest.raises(ValueError, match=r"the weights of local-dir:.* cannot be loaded \("):
         clip_encoder(model=f"local-dir:{tmp_path / 'tiny'}")
 
 

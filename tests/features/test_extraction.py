@@ -81,7 +81,7 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
     assert rest.loaded == ["dddd", "eeeee"]
     assert done.num_encoded == 2
     assert read(tmp_path) == FEATURES
-    assert list((tmp_path / ".extract").iterdir()) == []
+    assert not (tmp_path / ".extract").exists()
 
 
 def test_half_a_shard_is_encoded_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

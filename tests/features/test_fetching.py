@@ -145,6 +145,28 @@ def test_nobody_listening_is_a_connection_error(tmp_path: Path) -> None:
     assert outcome(gone, tmp_path) == "connection_error"
 
 
+def test_dead_host_is_given_up_and_no_other(server: ImageServer, tmp_path: Path) -> None:
+    with ImageServer().running() as gone:
+        pass
+    server.answers["/4"] = answer(PNG)
+    urls = [f"{host}/{number}" for number in range(5) for host in (gone.url, server.url)]
+    limits = {"max_failures_of_host": 2, "max_connections_per_host": 1, "attempts": 1}
+    found = fetch(urls, tmp_path, **limits)
+    outcomes = [found[url].outcome for url in urls]
+    assert outcomes[::2] == ["connection_error"] * 2 + ["host_given_up"] * 3
+    assert outcomes[1::2] == ["not_found"] * 4 + ["ok"]
+
+
+def test_host_that_answers_now_and_then_is_not_given_up(
+    server: ImageServer, tmp_path: Path
+) -> None:
+    server.answers = {f"/{number}": dropped(PNG) for number in (0, 2, 4)}
+    urls = [f"{server.url}/{number}" for number in range(6)]
+    limits = {"max_failures_of_host": 2, "max_connections_per_host": 1, "attempts": 1}
+    outcomes = [fetched.outcome for fetched in fetch(urls, tmp_path, **limits).values()]
+    assert outcomes == ["connection_error", "not_found"] * 3
+
+
 def test_retry_after_is_waited_for(server: ImageServer, tmp_path: Path) -> None:
     server.answers["/a"] = in_turn(answer(status=429, headers={"Retry-After": "1"}), answer(PNG))
     assert outcome(server, tmp_path) == "ok"

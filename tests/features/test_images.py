@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from image_server import huge_png, image_bytes
 from missrec.features.images import (
     ImageRefusedError,
     ImagesFromFolder,
-    NoImages,
     decode_image,
     mark_placeholders,
 )
@@ -60,6 +62,20 @@ def test_changed_byte_of_a_png_is_noticed() -> None:
     content[content.index(b"IDAT") + 6] ^= 1
     with pytest.raises(ImageRefusedError, match="not_an_image"):
         decode_image(bytes(content), max_pixels=PIXELS)
+
+
+@given(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP"]), st.data())
+def test_damaged_image_is_decoded_or_refused_and_nothing_else(
+    kind: str, data: st.DataObject
+) -> None:
+    content = bytearray(image_bytes(kind))
+    places = st.lists(st.integers(0, len(content) - 1), max_size=4)
+    for place in data.draw(places):
+        content[place] = data.draw(st.integers(0, 255))
+    end = data.draw(st.integers(0, len(content)))
+    with contextlib.suppress(ImageRefusedError):
+        image = decode_image(bytes(content[:end]), max_pixels=10_000)
+        assert image.width * image.height <= 10_000
 
 
 @pytest.mark.parametrize(
@@ -126,7 +142,3 @@ def test_folder_has_placeholders_too(tmp_path: Path) -> None:
 def test_missing_folder_is_refused(tmp_path: Path, name: str | None) -> None:
     with pytest.raises(FileNotFoundError, match=r"images.folder \(.*\) is not a folder; name the"):
         folder_source(name and tmp_path / name)
-
-
-def test_images_can_be_left_out() -> None:
-    assert NoImages().find("tiny", items("a", "b"))["outcome"].to_list() == ["no_image"] * 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +31,9 @@ def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
     quiet_lightning()
     prepare_missing(cfg)
     build_trainer(cfg, [])  # so that a mistake in it shows before hours of fetching
-    sources: dict[str, InputSource] = {"text": ItemTexts(), "image": build(cfg, "images")}
+    sources: dict[str, InputSource] = {"text": ItemTexts()}
+    if cfg.images:
+        sources["image"] = build(cfg, "images")
     encoder: Encoder = build(cfg, "encoder")
     extractor = Extractor(
         encoder=encoder,
@@ -43,25 +44,18 @@ def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
         num_workers=cfg.num_workers,
         show_progress=cfg.show_progress,
     )
-    done = {
-        folder.name: _extract_domain(folder, encoder.modalities, sources, extractor)
-        for folder in map(Path, cfg.data.folders)
-    }
+    modalities = [modality for modality in sources if modality in encoder.modalities]
+    done: dict[str, dict[str, Extraction]] = {}
+    for folder in map(Path, cfg.data.folders):
+        items = read_items(folder)
+        done[folder.name] = {
+            modality: extractor.extract(
+                folder, modality, sources[modality].find(folder.name, items)
+            )
+            for modality in modalities
+        }
     print_extraction(done)
     return done
-
-
-def _extract_domain(
-    folder: Path,
-    modalities: Sequence[str],
-    sources: Mapping[str, InputSource],
-    extractor: Extractor,
-) -> dict[str, Extraction]:
-    items = read_items(folder)
-    return {
-        modality: extractor.extract(folder, modality, sources[modality].find(folder.name, items))
-        for modality in modalities
-    }
 
 
 def build_trainer(cfg: DictConfig, callbacks: list[Callback]) -> Trainer:

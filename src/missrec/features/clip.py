@@ -67,7 +67,7 @@ class ClipEncoder(nn.Module):
         self._max_pixels = max_pixels
         with _quiet():
             self._clip = _load_model(model, pretrained, checkpoint)
-            self._tokenize = open_clip.get_tokenizer(model)
+            self._tokenize = _tokenizer(model)
         self._preprocessing: dict[str, Any] = self._clip.visual.preprocess_cfg
         self._preprocess = image_transform_v2(PreprocessCfg(**self._preprocessing), is_train=False)
         # The last token of a longer context tells where a text went on.
@@ -169,8 +169,17 @@ def _load_model(model: str, pretrained: str | None, checkpoint: str | None) -> A
         ) from error
     except Exception as error:  # whatever a file that holds no such weights leads to
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        source = f" from {weights}" if weights else ""
+        raise ValueError(f"the weights of {model} cannot be loaded{source} ({reason})") from error
+
+
+def _tokenizer(model: str) -> Any:
+    try:
+        return open_clip.get_tokenizer(model)
+    except ImportError as error:
         raise ValueError(
-            f"{weights or 'the folder'} does not give the weights of {model} ({reason})"
+            f"the tokenizer of {model} needs a package that is not here ({error}); install it: "
+            "uv pip install transformers sentencepiece"
         ) from error
 
 

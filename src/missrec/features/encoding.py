@@ -136,6 +136,7 @@ class EncodingProgress(Callback):
         """Keeps what to write beside the bar and where it ends."""
         self._description = description
         self._num_items = num_items
+        self._num_done = 0
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the bar; only here, as it cannot travel to another process."""
@@ -152,8 +153,9 @@ class EncodingProgress(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Moves the bar."""
-        self._progress.advance(self._task, len(batch.digests) * trainer.world_size)
+        """Moves the bar; another rank's last batch may be smaller, or missing."""
+        self._num_done += len(batch.digests) * trainer.world_size
+        self._progress.update(self._task, completed=min(self._num_done, self._num_items))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leaves the bar as it stands."""

@@ -8,6 +8,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -132,6 +133,8 @@ class Extractor:
                 settings={**description, "fingerprint": fingerprint},
             )
         shutil.rmtree(work, ignore_errors=True)
+        with suppress(OSError):  # it is not there, or another modality's work is in it
+            work.parent.rmdir()
         left_out = inputs.filter(pl.col("outcome") != OK)["outcome"]
         outcomes = _count(pl.concat([table["outcome"], left_out]))
         return Extraction(len(inputs), int(encoded.sum()), len(missing), seconds, outcomes)

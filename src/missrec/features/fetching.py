@@ -27,6 +27,7 @@ from missrec.features.inputs import OK
 
 NOT_FOUND, HTTP_ERROR, TIMEOUT = "not_found", "http_error", "timeout"
 CONNECTION_ERROR, TOO_LARGE, ADDRESS_REFUSED = "connection_error", "too_large", "address_refused"
+HOST_GIVEN_UP = "host_given_up"
 _GONE = {404, 410}
 _WORTH_ANOTHER_TRY = {408, 425, 429, 500, 502, 503, 504}
 _MAX_REDIRECTS = 5
@@ -83,6 +84,7 @@ class ImageFetcher:
         attempts: int,
         first_wait_sec: float,
         max_wait_sec: float,
+        max_failures_of_host: int,
         max_bytes: int,
         max_pixels: int,
         allow_private_addresses: bool,
@@ -99,6 +101,8 @@ class ImageFetcher:
             first_wait_sec: mean pause before the second attempt; it grows exponentially.
             max_wait_sec: longest pause. A server that asks for a longer one (Retry-After) is not
                 asked again.
+            max_failures_of_host: URLs in a row that time out or get no connection, after which a
+                host is asked for no other.
             max_bytes: of an image.
             max_pixels: of an image.
             allow_private_addresses: also fetch from private, loopback and such addresses.
@@ -111,6 +115,7 @@ class ImageFetcher:
             "max_connections": max_connections,
             "max_connections_per_host": max_connections_per_host,
             "attempts": attempts,
+            "max_failures_of_host": max_failures_of_host,
             "max_bytes": max_bytes,
             "max_pixels": max_pixels,
         }
@@ -129,6 +134,7 @@ class ImageFetcher:
         self._total_timeout_sec = total_timeout_sec
         self._attempts = attempts
         self._max_wait_sec = max_wait_sec
+        self._max_failures_of_host = max_failures_of_host
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
         self._allow_private_addresses = allow_private_addresses
@@ -145,17 +151,24 @@ class ImageFetcher:
         urls_of_host: dict[str, list[str]] = {}
         for url in urls:
             urls_of_host.setdefault(_host(url), []).append(url)
+        failures = dict.fromkeys(urls_of_host, 0)
         open_slots = asyncio.Semaphore(self._max_connections)
 
-        async def work(client: httpx.AsyncClient, queue: Iterator[str]) -> None:
+        async def work(client: httpx.AsyncClient, host: str, queue: Iterator[str]) -> None:
             for url in queue:
-                done(await self._fetch_one(client, url, folder, open_slots))
+                if failures[host] >= self._max_failures_of_host:
+                    done(Fetched(url, HOST_GIVEN_UP))
+                    continue
+                fetched = await self._fetch_one(client, url, folder, open_slots)
+                failed = fetched.outcome in {TIMEOUT, CONNECTION_ERROR}
+                failures[host] = failures[host] + 1 if failed else 0
+                done(fetched)
 
         async with self._client() as client, asyncio.TaskGroup() as workers:
-            for queue in urls_of_host.values():
+            for host, queue in urls_of_host.items():
                 shared = iter(queue)
                 for _ in range(min(self._max_connections_per_host, len(queue))):
-                    workers.create_task(work(client, shared))
+                    workers.create_task(work(client, host, shared))
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[httpx.AsyncClient]:
@@ -170,7 +183,11 @@ class ImageFetcher:
             timeout=self._read_timeout_sec,
             follow_redirects=True,
             max_redirects=_MAX_REDIRECTS,
-            headers={"User-Agent": self._user_agent, "Accept": "image/*"},
+            headers={
+                "User-Agent": self._user_agent,
+                "Accept": "image/*",
+                "Accept-Encoding": "identity",
+            },
         ) as client:
             yield client
 

@@ -72,14 +72,6 @@ def mark_placeholders(
     return found.with_columns(outcome=outcome.otherwise("outcome"))
 
 
-class NoImages:
-    """Leaves images out."""
-
-    def find(self, domain: str, items: pl.DataFrame) -> pl.DataFrame:
-        """No item has an image."""
-        return _found([(item_id, NO_IMAGE, None, None) for item_id in items["item_id"]])
-
-
 class ImagesFromFolder:
     """Files that are named by the item's key, with any image suffix."""
 

@@ -73,11 +73,8 @@ def replace_modality(
     counts: dict[str, Any] = {}
     made_with: dict[str, Any] = {}
     with replace_folder(domain_folder / FEATURES) as draft:
-        try:
-            kept = features_manifest(domain_folder)
-        except (FileNotFoundError, ValueError) as error:
-            _log.info("%s: nothing to keep beside the %s features", error, modality)
-        else:
+        kept = _manifest_to_keep(domain_folder)
+        if kept is not None:
             counts, made_with = kept["counts"], kept["settings"]
             for name in kept["files"]:
                 if not name.startswith(f"{modality}."):
@@ -137,6 +134,16 @@ def read_features(
             remedy=_remedy(domain_folder.name),
         )
     return features
+
+
+def _manifest_to_keep(domain_folder: Path) -> dict[str, Any] | None:
+    if not (domain_folder / FEATURES).is_dir():
+        return None
+    try:
+        return features_manifest(domain_folder)
+    except (FileNotFoundError, ValueError) as error:
+        _log.warning("no features that were there are kept: %s", error)
+        return None
 
 
 def _remedy(name: str) -> str:
