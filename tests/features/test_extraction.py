@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Sequence
@@ -170,6 +171,17 @@ def test_a_feature_too_large_for_half_precision_is_refused(tmp_path: Path) -> No
     with pytest.raises(ValueError, match=r"sha256 \w+ are not finite as float16.*dtype=float32"):
         extract(tmp_path, ToyEncoder(factor=1e5), dtype="float16")
     assert not (tmp_path / "features").exists()
+
+
+@pytest.mark.parametrize("fail_at", [None, "dddd"])
+def test_the_bar_shows_how_far_it_came(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fail_at: str | None
+) -> None:
+    with contextlib.suppress(ValueError):
+        extract(tmp_path, ToyEncoder(fail_at=fail_at), show_progress=True)
+    shown = capsys.readouterr().err
+    assert f"{tmp_path.name}: texts"[:20] in shown
+    assert ("6/6" if fail_at is None else "4/6") in shown
 
 
 def test_unknown_dtype_is_refused() -> None:

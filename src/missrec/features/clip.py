@@ -78,14 +78,14 @@ class ClipEncoder(nn.Module):
 
     def description(self, modality: str) -> dict[str, Any]:
         """Model, weights, preprocessing and versions."""
-        preprocessing = (
-            {name: _plain(value) for name, value in sorted(self._preprocessing.items())}
-            if modality == "image"
-            else {
+        if modality == "text":
+            preprocessing = {
                 "tokenizer": type(self._tokenize).__name__,
                 "context_length": self._context_length,
             }
-        )
+        else:
+            preprocessing = {name: _plain(value) for name, value in self._preprocessing.items()}
+            preprocessing["max_pixels"] = self._max_pixels
         return {
             "encoder": "clip",
             "model": self._name,
@@ -114,11 +114,11 @@ class ClipEncoder(nn.Module):
     def _load_images(self, paths: Sequence[str]) -> Loaded:
         pixels, outcomes = [], []
         for path in paths:
+            content = Path(path).read_bytes()
             try:
-                image = decode_image(Path(path).read_bytes(), max_pixels=self._max_pixels)
-                pixels.append(self._preprocess(image))
+                pixels.append(self._preprocess(decode_image(content, max_pixels=self._max_pixels)))
                 outcomes.append(OK)
-            except (ImageRefusedError, OSError):
+            except ImageRefusedError:
                 pixels.append(self._blank)
                 outcomes.append(UNREADABLE)
         return Loaded(torch.stack(pixels), outcomes)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
@@ -137,11 +138,12 @@ class EncodingProgress(Callback):
         self._description = description
         self._num_items = num_items
         self._num_done = 0
+        self._progress: Progress | None = None
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the bar; only here, as it cannot travel to another process."""
         self._progress = items_progress(shown=trainer.is_global_zero)
-        self._task = self._progress.add_task(self._description, total=self._num_items)
+        self._progress.add_task(self._description, total=self._num_items)
         self._progress.start()
 
     def on_predict_batch_end(  # noqa: PLR0917 - Lightning's signature
@@ -155,14 +157,20 @@ class EncodingProgress(Callback):
     ) -> None:
         """Moves the bar; another rank's last batch may be smaller, or missing."""
         self._num_done += len(batch.digests) * trainer.world_size
-        self._progress.update(self._task, completed=min(self._num_done, self._num_items))
+        if self._progress is not None:
+            (task,) = self._progress.task_ids
+            self._progress.update(task, completed=min(self._num_done, self._num_items))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leaves the bar as it stands."""
-        self._progress.stop()
+        self._stop()
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Gives the terminal back."""
-        self._progress.stop()
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()

@@ -15,7 +15,6 @@ from missrec.data.domain import ITEMS, prepare_remedy
 from missrec.data.manifest import read_manifest, replace_folder, sha256, write_manifest
 
 FEATURES = "features"
-_EXTRACT = "`python src/extract.py data="
 _log = logging.getLogger(__name__)
 
 
@@ -124,7 +123,7 @@ def read_features(
             known = ", ".join(manifest["counts"]) or "none"
             raise ValueError(
                 f"{folder} has no features of modality {modality!r}, it has: {known}; "
-                f"choose other inputs=... or make them with {_EXTRACT}{domain_folder.name}`"
+                f"choose other inputs=... or {_extract_remedy(domain_folder.name)}"
             )
         features[modality] = _read_modality(
             folder,
@@ -146,8 +145,12 @@ def _manifest_to_keep(domain_folder: Path) -> dict[str, Any] | None:
         return None
 
 
+def _extract_remedy(name: str) -> str:
+    return f"make the features with `python src/extract.py data={name}`"
+
+
 def _remedy(name: str) -> str:
-    return f"make the features with {_EXTRACT}{name}`, or {prepare_remedy(name)}"
+    return f"{_extract_remedy(name)}, or {prepare_remedy(name)}"
 
 
 def _save_modality(folder: Path, modality: str, features: ModalityFeatures) -> dict[str, int]:
