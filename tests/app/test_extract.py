@@ -15,7 +15,7 @@ from conftest import ROOT, Compose
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from image_server import ImageServer, answer
+from image_server import ImageServer, answer, dropped, in_turn, unmeasured
 from missrec.app.build import build
 from missrec.app.extract import build_trainer, extract
 from missrec.app.train import train
@@ -129,10 +129,19 @@ def add_image_urls(folder: Path, url: str) -> None:
 
 @pytest.fixture
 def server() -> Iterator[ImageServer]:
+    """Serves the images of the Gift Cards, three of four after a failure or in an odd way."""
+    busy = answer(status=429, headers={"Retry-After": "0"})
     with ImageServer().running() as running:
-        running.answers = {
-            f"/{path.name}": answer(path.read_bytes()) for path in IMAGES.glob("*.jpg")
-        }
+        for number, path in enumerate(sorted(IMAGES.glob("*.jpg"))):
+            content = path.read_bytes()
+            plain = answer(content)
+            ways = (
+                plain,
+                in_turn(dropped(content), plain),
+                in_turn(busy, plain),
+                unmeasured(content),
+            )
+            running.answers[f"/{path.name}"] = ways[number % 4]
         yield running
 
 
@@ -153,17 +162,19 @@ def test_gift_cards_from_folder_and_from_urls_to_a_trained_model(
     from_folder = read_features(gift_cards, ["text", "image"], num_items=148)
 
     add_image_urls(gift_cards, server.url)
-    urls = [*tiny, "images.fetcher.allow_private_addresses=true"]
+    fetcher = ("allow_private_addresses=true", "first_wait_sec=0.01")
+    urls = [*tiny, *(f"images.fetcher.{setting}" for setting in fetcher)]
     done = extract(compose_extract(*urls))
     assert done["gift_cards"]["image"].outcomes == {"not_found": 33, "ok": 115}
     from_urls = read_features(gift_cards, ["text", "image"], num_items=148)
     for modality in ("text", "image"):
         np.testing.assert_array_equal(from_urls[modality].values, from_folder[modality].values)
     assert from_urls["image"].values.dtype == np.float16
-    assert len(server.requests) == 2 * 148
+    num_requests = 148 + 33 + 115 + 29 + 29  # dead links, missing, there, dropped, busy
+    assert len(server.requests) == num_requests
 
     done = extract(compose_extract(*urls))
-    assert len(server.requests) == 2 * 148
+    assert len(server.requests) == num_requests
     assert [row.num_encoded for row in done["gift_cards"].values()] == [0, 0]
 
     metrics = train(compose_tiny(*one_epoch(gift_cards), base=("experiment=scratch",)))
