@@ -76,7 +76,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in result.stderr
 
 
-@pytest.mark.parametrize("name", ["train", "prepare", "evaluate"])
+@pytest.mark.parametrize("name", ["train", "prepare", "extract", "evaluate"])
 def test_help_shows_an_example(name: str) -> None:
     result = door(name, "--help")
     assert result.returncode == 0

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from missrec.data.domain import ITEMS
 from missrec.data.manifest import MANIFEST, write_manifest
-from missrec.features.store import ModalityFeatures, read_features
+from missrec.features.store import ModalityFeatures, read_features, replace_modality
 from synthetic import prepared_domain, text_and_image, write_domain_folder
 
 RAW = text_and_image()  # 6 items; 2 and 5 have no image
@@ -70,11 +72,12 @@ def test_manifest_says_how_many_items_have_what(folder: Path) -> None:
         "text": {"items": 6, "width": 4},
         "image": {"items": 4, "width": 3},
     }
-    assert manifest["settings"] == {"source": "synthetic"}
+    assert manifest["settings"] == {key: {"source": "synthetic"} for key in RAW}
 
 
-def test_missing_folder_names_the_command_that_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"features.*is missing; .*prepare.py data=tiny"):
+@pytest.mark.parametrize("door", ["extract", "prepare"])
+def test_missing_folder_names_the_commands_that_make_it(tmp_path: Path, door: str) -> None:
+    with pytest.raises(FileNotFoundError, match=rf"features.*is missing; .*{door}.py data=tiny"):
         read(tmp_path / "tiny", "text")
 
 
@@ -111,7 +114,8 @@ def test_features_of_other_items_are_refused(folder: Path, tmp_path: Path) -> No
 
 
 def test_unknown_modality_is_refused_with_the_known_ones(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"no features of modality 'sound', it has: text, image"):
+    said = r"no features of modality 'sound', it has: text, image; .*extract.py data=tiny"
+    with pytest.raises(ValueError, match=said):
         read(folder, "sound")
 
 
@@ -150,3 +154,45 @@ def test_features_of_another_number_of_items_are_refused(tmp_path: Path, num_row
     with pytest.raises(ValueError, match=rf"text.*{num_rows}.*6"):
         write_domain_folder(tmp_path / "tiny", prepared_domain(features=features))
     assert list(tmp_path.iterdir()) == []
+
+
+NEW_IMAGE = ModalityFeatures(np.array([2]), np.array([[1, 2]], dtype=np.float16))
+INPUTS = pl.DataFrame({"item_id": [2], "sha256": ["x"], "outcome": ["ok"]})
+
+
+def replace_image(folder: Path) -> None:
+    replace_modality(folder, "image", NEW_IMAGE, inputs=INPUTS, settings={"encoder": "new"})
+
+
+def test_replaced_modality_leaves_the_others_as_they_were(folder: Path) -> None:
+    before = read(folder, "text")["text"]
+    replace_image(folder)
+    features = read(folder, "text", "image")
+    np.testing.assert_array_equal(features["text"].values, before.values)
+    assert features["image"].item_ids.tolist() == [2]
+    assert features["image"].values.tolist() == [[1, 2]]
+    manifest = json.loads((folder / "features" / MANIFEST).read_text())
+    assert manifest["counts"]["image"] == {"items": 1, "width": 2}
+    assert manifest["settings"] == {"text": {"source": "synthetic"}, "image": {"encoder": "new"}}
+    assert pl.read_parquet(folder / "features" / "image.inputs.parquet").equals(INPUTS)
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "of other items"])
+def test_others_that_cannot_be_trusted_do_not_stay(folder: Path, damage: str) -> None:
+    text = folder / "features" / "text.npy"
+    if damage == "changed":
+        text.write_bytes(text.read_bytes()[:-1] + b"x")
+    elif damage == "missing":
+        text.unlink()
+    else:
+        pl.read_parquet(folder / ITEMS).head(5).write_parquet(folder / ITEMS)
+    replace_image(folder)
+    with pytest.raises(ValueError, match=r"no features of modality 'text', it has: image"):
+        read(folder, "text")
+    assert read(folder, "image")["image"].item_ids.tolist() == [2]
+
+
+def test_modality_can_be_the_first(folder: Path) -> None:
+    shutil.rmtree(folder / "features")
+    replace_image(folder)
+    assert read(folder, "image")["image"].values.tolist() == [[1, 2]]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from missrec.data.domain import ITEMS, prepare_remedy
-from missrec.data.manifest import read_manifest, sha256, write_manifest
+from missrec.data.manifest import read_manifest, replace_folder, sha256, write_manifest
 
 FEATURES = "features"
 _ROWS_AT_ONCE = 65_536
+_log = logging.getLogger(__name__)
 
 
 class ModalityFeatures(NamedTuple):
@@ -42,11 +46,64 @@ def write_features(
     counts = {}
     for modality, values in features.items():
         present = values.any(axis=1)
-        np.save(folder / f"{modality}.npy", values[present])
-        np.save(folder / f"{modality}.item_ids.npy", np.flatnonzero(present) + 1)
-        counts[modality] = {"items": int(present.sum()), "width": values.shape[1]}
-    facts = {"counts": counts, "settings": settings, "items_sha256": sha256(domain_folder / ITEMS)}
-    write_manifest(folder, facts)
+        rows = ModalityFeatures(np.flatnonzero(present) + 1, values[present])
+        counts[modality] = _save_modality(folder, modality, rows)
+    _write_manifest(domain_folder, folder, counts, dict.fromkeys(features, settings))
+
+
+def replace_modality(
+    domain_folder: Path,
+    modality: str,
+    features: ModalityFeatures,
+    *,
+    inputs: pl.DataFrame,
+    settings: dict[str, Any],
+) -> None:
+    """Puts the features of one modality in place of those there are; the others stay.
+
+    Others that do not match their manifest, or belong to other items, do not stay.
+
+    Args:
+        domain_folder: folder with the domain's tables.
+        modality: name of the modality.
+        features: its rows.
+        inputs: what was encoded, kept beside the rows as `<modality>.inputs.parquet`.
+        settings: how the features were made, for the manifest.
+    """
+    counts: dict[str, Any] = {}
+    made_with: dict[str, Any] = {}
+    with replace_folder(domain_folder / FEATURES) as draft:
+        kept = _manifest_to_keep(domain_folder)
+        if kept is not None:
+            counts, made_with = kept["counts"], kept["settings"]
+            for name in kept["files"]:
+                if not name.startswith(f"{modality}."):
+                    shutil.copy2(domain_folder / FEATURES / name, draft)
+        inputs.write_parquet(draft / inputs_file(modality))
+        counts = counts | {modality: _save_modality(draft, modality, features)}
+        _write_manifest(domain_folder, draft, counts, made_with | {modality: settings})
+
+
+def inputs_file(modality: str) -> str:
+    """Name of the file in `features/` that says what was encoded."""
+    return f"{modality}.inputs.parquet"
+
+
+def features_manifest(domain_folder: Path) -> dict[str, Any]:
+    """The manifest of `features/`, checked against its files and the domain's items.
+
+    Raises:
+        FileNotFoundError: the folder or a file of it is missing.
+        ValueError: the folder does not match its manifest, or was made for other items.
+    """
+    folder = domain_folder / FEATURES
+    remedy = _remedy(domain_folder.name)
+    manifest = read_manifest(
+        folder, facts=["counts", "settings", "items_sha256"], files=[], remedy=remedy
+    )
+    if manifest["items_sha256"] != sha256(domain_folder / ITEMS):
+        raise ValueError(f"{folder} was made for another {ITEMS} than the one beside it; {remedy}")
+    return manifest
 
 
 def read_features(
@@ -60,26 +117,55 @@ def read_features(
             there, or a file has a wrong shape, an id out of range, NaN or Inf.
     """
     folder = domain_folder / FEATURES
-    remedy = prepare_remedy(domain_folder.name)
-    manifest = read_manifest(folder, facts=["counts", "items_sha256"], files=[], remedy=remedy)
-    if manifest["items_sha256"] != sha256(domain_folder / ITEMS):
-        raise ValueError(f"{folder} was made for another {ITEMS} than the one beside it; {remedy}")
+    manifest = features_manifest(domain_folder)
     features = {}
     for modality in modalities:
         if modality not in manifest["counts"]:
             known = ", ".join(manifest["counts"]) or "none"
             raise ValueError(
                 f"{folder} has no features of modality {modality!r}, it has: {known}; "
-                "choose other inputs=... or prepare the domain with this modality"
+                f"choose other inputs=... or {_extract_remedy(domain_folder.name)}"
             )
         features[modality] = _read_modality(
             folder,
             modality,
             num_items=num_items,
             width=manifest["counts"][modality]["width"],
-            remedy=remedy,
+            remedy=_remedy(domain_folder.name),
         )
     return features
+
+
+def _manifest_to_keep(domain_folder: Path) -> dict[str, Any] | None:
+    if not (domain_folder / FEATURES).is_dir():
+        return None
+    try:
+        return features_manifest(domain_folder)
+    except (FileNotFoundError, ValueError) as error:
+        _log.warning("no features that were there are kept: %s", error)
+        return None
+
+
+def _extract_remedy(name: str) -> str:
+    return f"make the features with `python src/extract.py data={name}`"
+
+
+def _remedy(name: str) -> str:
+    return f"{_extract_remedy(name)}, or {prepare_remedy(name)}"
+
+
+def _save_modality(folder: Path, modality: str, features: ModalityFeatures) -> dict[str, int]:
+    """Writes the rows; returns what the manifest counts of them."""
+    np.save(folder / f"{modality}.npy", features.values)
+    np.save(folder / f"{modality}.item_ids.npy", features.item_ids)
+    return {"items": len(features.item_ids), "width": features.values.shape[1]}
+
+
+def _write_manifest(
+    domain_folder: Path, folder: Path, counts: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    facts = {"counts": counts, "settings": settings, "items_sha256": sha256(domain_folder / ITEMS)}
+    write_manifest(folder, facts)
 
 
 def _read_modality(

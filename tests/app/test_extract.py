@@ -1,0 +1,216 @@
+"""From texts and images of a domain folder to features, and on to a trained model."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from conftest import ROOT, Compose
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from image_server import ImageServer, answer, dropped, in_turn, unmeasured
+from missrec.app.build import build
+from missrec.app.extract import build_trainer, extract
+from missrec.app.train import train
+from missrec.data.domain import ITEMS, PreparedDomain, write_domain
+from missrec.data.manifest import MANIFEST, replace_folder, write_manifest
+from missrec.features.image_urls import ImagesFromUrls
+from missrec.features.store import read_features
+from synthetic import SHARED_DATA
+from tiny_clip import write_tiny_clip
+
+RAW = SHARED_DATA / "amazon2018_raw"
+IMAGES = RAW / "images_Gift_Cards"
+ENCODERS = sorted(path.stem for path in (ROOT / "conf" / "encoder").glob("*.yaml"))
+
+GIFT_CARDS = """
+name: gift_cards
+folders: ["${paths.data_dir}/gift_cards"]
+made_on_first_use: false
+sources: {}
+"""
+
+needs_gift_cards = pytest.mark.skipif(
+    not IMAGES.is_dir(), reason=f"the raw Gift Cards and their images are not in {RAW}"
+)
+
+
+@pytest.fixture
+def compose_extract(tmp_path: Path) -> Compose:
+    """The door's own config, for `data=gift_cards` in `tmp_path/data`."""
+    (tmp_path / "conf" / "data").mkdir(parents=True)
+    (tmp_path / "conf" / "data" / "gift_cards.yaml").write_text(GIFT_CARDS)
+
+    def composed(*overrides: str) -> DictConfig:
+        always = [
+            "show_progress=false",
+            "trainer.accelerator=cpu",
+            "num_workers=0",
+            "batch_size=32",
+        ]
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            return compose("extract", overrides=[*always, *places(tmp_path), *overrides])
+
+    return composed
+
+
+def places(tmp_path: Path) -> list[str]:
+    return [
+        f"hydra.searchpath=[{tmp_path / 'conf'}]",
+        f"paths.data_dir={tmp_path / 'data'}",
+        "data=gift_cards",
+    ]
+
+
+def one_epoch(gift_cards: Path) -> list[str]:
+    return [*places(gift_cards.parents[1]), "model.embed_dim=8", "trainer.max_epochs=1"]
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> list[str]:
+    """Overrides that take a small CLIP."""
+    folder = write_tiny_clip(tmp_path / "clip")
+    return [f"encoder.model=local-dir:{folder}", "encoder.pretrained=null"]
+
+
+@pytest.fixture
+def gift_cards(tmp_path: Path) -> Path:
+    """The domain folder of the raw Gift Cards: who reviewed what in which order, and titles."""
+    reviews = pl.DataFrame(
+        read_lines(RAW / "Gift_Cards_5.json.gz", "reviewerID", "asin", "unixReviewTime")
+    )
+    titles = {
+        item["asin"]: item["title"]
+        for item in read_lines(RAW / "meta_Gift_Cards.json.gz", "asin", "title")
+    }
+    keys = reviews["asin"].unique().sort().to_list()
+    id_of_key = {key: item_id for item_id, key in enumerate(keys, start=1)}
+    by_user = (
+        reviews.sort("unixReviewTime", maintain_order=True)
+        .group_by("reviewerID", maintain_order=True)
+        .agg("asin")
+    )
+    prepared = PreparedDomain(
+        name="gift_cards",
+        sequences=[[id_of_key[key] for key in keys] for keys in by_user["asin"]],
+        user_keys=by_user["reviewerID"].to_list(),
+        item_keys=keys,
+        item_texts=[titles[key] for key in keys],
+        features={},
+        settings={},
+    )
+    folder = tmp_path / "data" / "gift_cards"
+    with replace_folder(folder) as draft:
+        write_domain(draft, prepared)
+    return folder
+
+
+def read_lines(path: Path, *fields: str) -> list[dict[str, Any]]:
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        return [{field: row[field] for field in fields} for row in map(json.loads, lines)]
+
+
+def add_image_urls(folder: Path, url: str) -> None:
+    """Gives every item a dead link first, then its image."""
+    items = pl.read_parquet(folder / ITEMS)
+    path = pl.format("{}/{}.jpg", pl.lit(url), "item_key")
+    urls = pl.concat_list(pl.format("{}.dead", path), path)
+    items.with_columns(image_urls=urls).write_parquet(folder / ITEMS)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    write_manifest(folder, {key: manifest[key] for key in ("domain", "counts", "settings")})
+
+
+@pytest.fixture
+def server() -> Iterator[ImageServer]:
+    """Serves the images of the Gift Cards, three of four after a failure or in an odd way."""
+    busy = answer(status=429, headers={"Retry-After": "0"})
+    with ImageServer().running() as running:
+        for number, path in enumerate(sorted(IMAGES.glob("*.jpg"))):
+            content = path.read_bytes()
+            plain = answer(content)
+            ways = (
+                plain,
+                in_turn(dropped(content), plain),
+                in_turn(busy, plain),
+                unmeasured(content),
+            )
+            running.answers[f"/{path.name}"] = ways[number % 4]
+        yield running
+
+
+@pytest.mark.slow
+@needs_gift_cards
+def test_gift_cards_from_folder_and_from_urls_to_a_trained_model(
+    compose_extract: Compose,
+    compose_tiny: Compose,
+    tiny: list[str],
+    gift_cards: Path,
+    server: ImageServer,
+) -> None:
+    done = extract(compose_extract(*tiny, "images=folder", f"images.folder={IMAGES}"))
+    image, text = done["gift_cards"]["image"], done["gift_cards"]["text"]
+    assert (image.num_items, image.num_with, text.num_with) == (148, 115, 148)
+    assert image.outcomes == {"no_image": 33, "ok": 115}
+    assert 0 < text.outcomes["truncated"] < 148
+    from_folder = read_features(gift_cards, ["text", "image"], num_items=148)
+
+    add_image_urls(gift_cards, server.url)
+    fetcher = ("allow_private_addresses=true", "first_wait_sec=0.01")
+    urls = [*tiny, *(f"images.fetcher.{setting}" for setting in fetcher)]
+    done = extract(compose_extract(*urls))
+    assert done["gift_cards"]["image"].outcomes == {"not_found": 33, "ok": 115}
+    from_urls = read_features(gift_cards, ["text", "image"], num_items=148)
+    for modality in ("text", "image"):
+        np.testing.assert_array_equal(from_urls[modality].values, from_folder[modality].values)
+    assert from_urls["image"].values.dtype == np.float16
+    num_requests = 148 + 33 + 115 + 29 + 29  # dead links, missing, there, dropped, busy
+    assert len(server.requests) == num_requests
+
+    done = extract(compose_extract(*urls))
+    assert len(server.requests) == num_requests
+    assert [row.num_encoded for row in done["gift_cards"].values()] == [0, 0]
+
+    metrics = train(compose_tiny(*one_epoch(gift_cards), base=("experiment=scratch",)))
+    assert 0 < metrics["test/recall@50"] <= 1
+
+
+@pytest.mark.slow
+@needs_gift_cards
+def test_lsa_features_train_a_model_on_text_alone(
+    compose_extract: Compose, compose_tiny: Compose, gift_cards: Path
+) -> None:
+    done = extract(compose_extract("encoder=lsa", "encoder.dim=32"))
+    assert done["gift_cards"]["text"].outcomes == {"no_known_word": 1, "ok": 147}
+    overrides = [*one_epoch(gift_cards), "inputs=text"]
+    metrics = train(compose_tiny(*overrides, base=("experiment=scratch",)))
+    assert 0 < metrics["test/recall@50"] <= 1
+
+
+def test_missing_domain_names_the_command_that_makes_it(compose_extract: Compose) -> None:
+    with pytest.raises(FileNotFoundError, match=r"scientific is missing; .*prepare.py data=scien"):
+        extract(compose_extract("data=scientific"))
+
+
+def test_images_come_from_urls_unless_they_are_left_out(compose_extract: Compose) -> None:
+    assert isinstance(build(compose_extract(), "images"), ImagesFromUrls)
+    assert not compose_extract("images=none").images
+
+
+def test_every_encoder_composes(compose_extract: Compose) -> None:
+    assert {"clip", "lsa"} <= set(ENCODERS)
+    for encoder in ENCODERS:
+        assert compose_extract(f"encoder={encoder}").encoder._target_
+
+
+def test_several_devices_need_a_strategy_that_shares_the_work(compose_extract: Compose) -> None:
+    with pytest.raises(ValueError, match=r"trainer.strategy \(auto\).*trainer.strategy=ddp_spawn"):
+        build_trainer(compose_extract("trainer.devices=2"), [])
+    spawned = build_trainer(compose_extract("trainer.devices=2", "trainer.strategy=ddp_spawn"), [])
+    assert spawned.world_size == 2

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from missrec.features.extraction import Extraction
+from missrec.features.inputs import ItemTexts
+from missrec.features.store import read_features
+from toy_encoder import ToyEncoder, extractor, write_items
+
+TEXTS = ["a", "bb", " ", "bb", "ccc", "?", "dddd", "eeeee"]  # 3 blank, 4 as 2, 6 has no features
+FEATURES = {1: [1, 10], 2: [2, 20], 4: [2, 20], 5: [3, 30], 7: [4, 40], 8: [5, 50]}
+
+
+def extract(
+    folder: Path, encoder: ToyEncoder, texts: Sequence[str] = TEXTS, **changes: Any
+) -> Extraction:
+    inputs = ItemTexts().find("tiny", write_items(folder, texts))
+    return extractor(encoder, **changes).extract(folder, "text", inputs)
+
+
+def read(folder: Path, num_items: int = len(TEXTS)) -> dict[int, list[float]]:
+    text = read_features(folder, ["text"], num_items=num_items)["text"]
+    return dict(zip(text.item_ids.tolist(), text.values.tolist(), strict=True))
+
+
+def manifest(folder: Path) -> Any:
+    return json.loads((folder / "features" / "manifest.json").read_text())
+
+
+def test_each_item_gets_the_features_of_its_own_text(tmp_path: Path) -> None:
+    done = extract(tmp_path, ToyEncoder())
+    assert read(tmp_path) == FEATURES
+    assert (done.num_items, done.num_with, done.num_encoded) == (8, 6, 6)
+    assert done.outcomes == {"no_known_word": 1, "no_text": 1, "ok": 6}
+
+
+def test_a_text_that_two_items_share_is_encoded_once(tmp_path: Path) -> None:
+    encoder = ToyEncoder()
+    extract(tmp_path, encoder)
+    assert sorted(encoder.loaded) == ["?", "a", "bb", "ccc", "dddd", "eeeee"]
+
+
+def test_the_manifest_names_what_made_the_features(tmp_path: Path) -> None:
+    extract(tmp_path, ToyEncoder(), dtype="float16")
+    made_with = manifest(tmp_path)["settings"]["text"]
+    assert len(made_with.pop("fingerprint")) == 64
+    assert made_with == {
+        "encoder": "toy",
+        "factor": 10,
+        "computed_in": "32-true",
+        "stored_as": "float16",
+    }
+    assert np.load(tmp_path / "features" / "text.npy").dtype == np.float16
+
+
+def test_a_second_run_does_nothing(tmp_path: Path) -> None:
+    extract(tmp_path, ToyEncoder())
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
+    again = ToyEncoder()
+    done = extract(tmp_path, again)
+    assert again.loaded == []
+    assert (done.num_with, done.num_encoded) == (6, 0)
+    assert done.outcomes == {"no_known_word": 1, "no_text": 1, "ok": 6}
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")} == before
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot go on at dddd"):
+        extract(tmp_path, ToyEncoder(fail_at="dddd"))
+    assert not (tmp_path / "features").exists()
+    rest = ToyEncoder()
+    done = extract(tmp_path, rest)
+    assert rest.loaded == ["dddd", "eeeee"]
+    assert done.num_encoded == 2
+    assert read(tmp_path) == FEATURES
+    assert not (tmp_path / ".extract").exists()
+
+
+def test_half_a_shard_is_encoded_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ValueError, match="cannot go on"):
+        extract(tmp_path, ToyEncoder(fail_at="dddd"))
+    shards = sorted(tmp_path.rglob("*.npz"))
+    shards[0].write_bytes(shards[0].read_bytes()[:-30])
+    shards[1].with_suffix(".npz.part").write_bytes(b"PK")
+    rest = ToyEncoder()
+    extract(tmp_path, rest)
+    assert len(rest.loaded) == 2 + 2
+    assert f"{shards[0].name} cannot be read" in caplog.text
+    assert read(tmp_path) == FEATURES
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_another_encoder_starts_anew_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, finished: bool
+) -> None:
+    if finished:
+        extract(tmp_path, ToyEncoder())
+    else:
+        with pytest.raises(ValueError, match="cannot go on"):
+            extract(tmp_path, ToyEncoder(fail_at="dddd"))
+    other = ToyEncoder(factor=100)
+    with caplog.at_level(logging.INFO):
+        extract(tmp_path, other)
+    assert len(other.loaded) == 6
+    assert read(tmp_path)[8] == [5, 500]
+    assert "another encoder or other settings" in caplog.text or "is dropped" in caplog.text
+
+
+@pytest.mark.parametrize("changes", [{"dtype": "float16"}, {"precision": "bf16-mixed"}])
+def test_another_precision_starts_anew(tmp_path: Path, changes: dict[str, str]) -> None:
+    extract(tmp_path, ToyEncoder())
+    again = ToyEncoder()
+    extract(tmp_path, again, **changes)
+    assert len(again.loaded) == 6
+
+
+def test_only_what_changed_of_the_items_is_encoded_if_the_folder_keeps_its_features(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ValueError, match="cannot go on"):
+        extract(tmp_path, ToyEncoder(fail_at="dddd"))
+    rest = ToyEncoder()
+    extract(tmp_path, rest, ["new text", "ccc", "a", ""])  # other items, other order
+    assert rest.loaded == ["new text"]
+    assert read(tmp_path, num_items=4) == {1: [8, 80], 2: [3, 30], 3: [1, 10]}
+
+
+def test_other_modalities_stay(tmp_path: Path) -> None:
+    extract(tmp_path, ToyEncoder())
+    images = pl.DataFrame(
+        {"item_id": [1, 2], "outcome": ["timeout", "ok"], "input": [None, "12"], "sha256": "x"},
+        schema_overrides={"item_id": pl.UInt32},
+    )
+    done = extractor(ToyEncoder()).extract(tmp_path, "image", images)
+    assert done.outcomes == {"ok": 1, "timeout": 1}
+    features = read_features(tmp_path, ["text", "image"], num_items=len(TEXTS))
+    assert read(tmp_path) == FEATURES
+    assert features["image"].item_ids.tolist() == [2]
+    assert set(manifest(tmp_path)["settings"]) == {"text", "image"}
+    extract(tmp_path, ToyEncoder(factor=100))
+    image = read_features(tmp_path, ["image"], num_items=len(TEXTS))["image"]
+    assert image.values.tolist() == features["image"].values.tolist()
+
+
+def test_features_that_are_there_stay_where_no_item_has_the_modality(tmp_path: Path) -> None:
+    extract(tmp_path, ToyEncoder())
+    done = extractor(ToyEncoder(factor=100)).extract(
+        tmp_path, "text", ItemTexts().find("tiny", write_items(tmp_path, TEXTS)).clear()
+    )
+    assert done == Extraction(0, 0, 0, 0.0, {})
+    assert read(tmp_path) == FEATURES
+
+
+def test_texts_without_any_features_are_read_as_no_rows(tmp_path: Path) -> None:
+    done = extract(tmp_path, ToyEncoder(), ["?", "??"])
+    assert (done.num_with, done.num_encoded) == (0, 2)
+    assert read(tmp_path, num_items=2) == {}
+    assert extract(tmp_path, ToyEncoder(), ["?", "??"]).num_encoded == 0
+
+
+def test_a_feature_too_large_for_half_precision_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"sha256 \w+ are not finite as float16.*dtype=float32"):
+        extract(tmp_path, ToyEncoder(factor=1e5), dtype="float16")
+    assert not (tmp_path / "features").exists()
+
+
+@pytest.mark.parametrize("fail_at", [None, "dddd"])
+def test_the_bar_shows_how_far_it_came(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fail_at: str | None
+) -> None:
+    with contextlib.suppress(ValueError):
+        extract(tmp_path, ToyEncoder(fail_at=fail_at), show_progress=True)
+    shown = capsys.readouterr().err
+    assert f"{tmp_path.name}: texts"[:20] in shown
+    assert ("6/6" if fail_at is None else "4/6") in shown
+
+
+def test_unknown_dtype_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"dtype \(float8\) must be float16 or float32"):
+        extractor(ToyEncoder(), dtype="float8")
+
+
+def test_batches_of_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"batch_size \(0\) must be at least 1"):
+        extract(tmp_path, ToyEncoder(), batch_size=0)
+
+
+@pytest.mark.slow
+def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
+    extract(tmp_path / "one", ToyEncoder())
+    done = extract(tmp_path / "two", ToyEncoder(), devices=2)
+    assert done.num_encoded == 6
+    assert read(tmp_path / "two") == FEATURES
+    one, two = (manifest(tmp_path / name)["files"] for name in ("one", "two"))
+    assert one == two
