@@ -12,7 +12,6 @@ from rich.table import Table
 
 if TYPE_CHECKING:  # torch, behind the metrics, takes seconds to import
     from missrec.data.statistics import DomainStatistics
-    from missrec.features.extraction import Extraction
     from missrec.metrics.buckets import Bucket
 
 
@@ -39,7 +38,7 @@ def print_statistics(statistics: Sequence[DomainStatistics]) -> None:
             f"{row.num_interactions:,}",
             f"{row.mean_length:.2f}",
         )
-    _print(table)
+    print_table(table)
 
 
 def print_metrics(title: str, rows: Mapping[str, Mapping[str, float]], keys: Sequence[str]) -> None:
@@ -50,7 +49,7 @@ def print_metrics(title: str, rows: Mapping[str, Mapping[str, float]], keys: Seq
         table.add_column(key, justify="right", no_wrap=True)
     for name, metrics in rows.items():
         table.add_row(name, *(f"{metrics[key]:.4f}" if key in metrics else "-" for key in keys))
-    _print(table)
+    print_table(table)
 
 
 def print_buckets(domain: str, buckets: Sequence[Bucket], keys: Sequence[str]) -> None:
@@ -64,7 +63,7 @@ def print_buckets(domain: str, buckets: Sequence[Bucket], keys: Sequence[str]) -
             f"{bucket.num_users:,}",
             *(f"{bucket.metrics[key]:.4f}" if key in bucket.metrics else "-" for key in keys),
         )
-    _print(table)
+    print_table(table)
 
 
 def print_transfer(
@@ -87,7 +86,7 @@ def print_transfer(
     num_trainable, num_all = trainable
     share = 100 * num_trainable / max(1, num_all)
     table.caption = f"{num_trainable:,} of {num_all:,} parameters train ({share:.1f} %)"
-    _print(table)
+    print_table(table)
 
 
 def print_comparison(title: str, figures: Mapping[str, Mapping[str, Any]]) -> None:
@@ -114,28 +113,7 @@ def print_comparison(title: str, figures: Mapping[str, Mapping[str, Any]]) -> No
             f"{row['users']:+.1f}" if metric.startswith("recall") else "",
         )
     table.caption = "mean ± deviation over seeds; paired bootstrap over users, seeds averaged"
-    _print(table)
-
-
-def print_extraction(done: Mapping[str, Mapping[str, Extraction]]) -> None:
-    """What an extraction did: domain -> modality -> its figures; one line each."""
-    table = Table("Dataset", "Modality", title="Features")
-    for column in ("#Items", "with (%)", "encoded now", "items/s"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("#Items by outcome")
-    for domain, modalities in done.items():
-        for modality, row in modalities.items():
-            speed = f"{row.num_encoded / row.seconds:,.1f}" if row.num_encoded else "-"
-            table.add_row(
-                domain,
-                modality,
-                f"{row.num_items:,}",
-                f"{row.num_with:,} ({100 * row.num_with / max(1, row.num_items):.2f})",
-                f"{row.num_encoded:,}",
-                speed,
-                ", ".join(f"{outcome} {count:,}" for outcome, count in row.outcomes.items()),
-            )
-    _print(table)
+    print_table(table)
 
 
 def _mean_and_deviation(seeds: Sequence[float]) -> str:
@@ -143,6 +121,7 @@ def _mean_and_deviation(seeds: Sequence[float]) -> str:
     return f"{mean(seeds):.4f}{deviation}"
 
 
-def _print(table: Table) -> None:
+def print_table(table: Table) -> None:
+    """Prints any table as wide as the terminal."""
     # A pipe or a file has no width of its own; rich would assume 80 columns.
     Console(width=None if sys.stdout.isatty() else 120).print(table)
