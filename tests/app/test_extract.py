@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ from image_server import ImageServer, answer, dropped, in_turn, unmeasured
 from missrec.app.build import build
 from missrec.app.extract import build_trainer, extract
 from missrec.app.train import train
-from missrec.data.domain import ITEMS, PreparedDomain, write_domain
+from missrec.data.domain import ITEMS, write_domain
 from missrec.data.manifest import MANIFEST, replace_folder, write_manifest
 from missrec.features.image_urls import ImagesFromUrls
 from missrec.features.store import read_features
-from synthetic import SHARED_DATA
+from synthetic import SHARED_DATA, prepared_domain
 from tiny_clip import write_tiny_clip
 
 RAW = SHARED_DATA / "amazon2018_raw"
@@ -97,14 +98,15 @@ def gift_cards(tmp_path: Path) -> Path:
         .group_by("reviewerID", maintain_order=True)
         .agg("asin")
     )
-    prepared = PreparedDomain(
-        name="gift_cards",
-        sequences=[[id_of_key[key] for key in keys] for keys in by_user["asin"]],
-        user_keys=by_user["reviewerID"].to_list(),
+    prepared = replace(
+        prepared_domain(
+            [[id_of_key[key] for key in keys] for keys in by_user["asin"]],
+            name="gift_cards",
+            num_items=len(keys),
+            features={},
+        ),
         item_keys=keys,
         item_texts=[titles[key] for key in keys],
-        features={},
-        settings={},
     )
     folder = tmp_path / "data" / "gift_cards"
     with replace_folder(folder) as draft:

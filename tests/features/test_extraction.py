@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from missrec.features.extraction import Extraction
-from missrec.features.inputs import ItemTexts
+from missrec.features.inputs import INPUT_SCHEMA, ItemTexts
 from missrec.features.store import read_features
 from toy_encoder import ToyEncoder, extractor, write_items
 
@@ -134,13 +134,30 @@ def test_only_what_changed_of_the_items_is_encoded_if_the_folder_keeps_its_featu
     assert read(tmp_path, num_items=4) == {1: [8, 80], 2: [3, 30], 3: [1, 10]}
 
 
+def images(*inputs: str | None) -> pl.DataFrame:
+    """Items 1, 2, ... with these images, or none; the toy encoder takes their names for them."""
+    rows = [
+        (item, "timeout", None, None) if name is None else (item, "ok", name, f"digest of {name}")
+        for item, name in enumerate(inputs, start=1)
+    ]
+    return pl.DataFrame(rows, schema=INPUT_SCHEMA, orient="row")
+
+
+def test_images_that_came_later_are_encoded_alone(tmp_path: Path) -> None:
+    write_items(tmp_path, TEXTS)
+    extractor(ToyEncoder()).extract(tmp_path, "image", images("1", None, "?", None))
+    later = ToyEncoder()
+    done = extractor(later).extract(tmp_path, "image", images("1", "22", "?", "4444"))
+    assert later.loaded == ["22", "4444"]
+    assert done.outcomes == {"no_known_word": 1, "ok": 3}
+    image = read_features(tmp_path, ["image"], num_items=len(TEXTS))["image"]
+    assert image.item_ids.tolist() == [1, 2, 4]
+    assert image.values.tolist() == [[1, 10], [2, 20], [4, 40]]
+
+
 def test_other_modalities_stay(tmp_path: Path) -> None:
     extract(tmp_path, ToyEncoder())
-    images = pl.DataFrame(
-        {"item_id": [1, 2], "outcome": ["timeout", "ok"], "input": [None, "12"], "sha256": "x"},
-        schema_overrides={"item_id": pl.UInt32},
-    )
-    done = extractor(ToyEncoder()).extract(tmp_path, "image", images)
+    done = extractor(ToyEncoder()).extract(tmp_path, "image", images(None, "12"))
     assert done.outcomes == {"ok": 1, "timeout": 1}
     features = read_features(tmp_path, ["text", "image"], num_items=len(TEXTS))
     assert read(tmp_path) == FEATURES
@@ -175,13 +192,20 @@ def test_a_feature_too_large_for_half_precision_is_refused(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("fail_at", [None, "dddd"])
 def test_the_bar_shows_how_far_it_came(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], fail_at: str | None
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    fail_at: str | None,
 ) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes stderr for a terminal
     with contextlib.suppress(ValueError):
         extract(tmp_path, ToyEncoder(fail_at=fail_at), show_progress=True)
-    shown = capsys.readouterr().err
-    assert f"{tmp_path.name}: texts"[:20] in shown
-    assert ("6/6" if fail_at is None else "4/6") in shown
+    assert ("6/6" if fail_at is None else "4/6") in capsys.readouterr().err
+
+
+def test_there_is_no_bar_in_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    extract(tmp_path, ToyEncoder(), show_progress=True)
+    assert "6/6" not in capsys.readouterr().err
 
 
 def test_unknown_dtype_is_refused() -> None:

@@ -16,7 +16,7 @@ from missrec.data.domain import read_items
 from missrec.features.encoders import Encoder
 from missrec.features.extraction import Extraction, Extractor
 from missrec.features.inputs import InputSource, ItemTexts
-from missrec.reporting.tables import print_extraction
+from missrec.reporting.extraction import print_extraction
 
 
 def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:

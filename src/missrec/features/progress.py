@@ -28,14 +28,15 @@ def items_progress(*, shown: bool) -> Progress:
     """A bar with the number of items, their speed and the time left, on stderr.
 
     Args:
-        shown: False keeps silent.
+        shown: False keeps silent; so does a stderr that is no terminal.
     """
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         ItemsPerSecond(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not shown,
+        console=console,
+        disable=not (shown and console.is_terminal),
     )

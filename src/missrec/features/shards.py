@@ -63,11 +63,8 @@ def read_finished(
     """
     try:
         manifest = features_manifest(domain_folder)
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        _log.info("%s: the features there are made anew: %s", domain_folder.name, error)
-        return None
+    except (FileNotFoundError, ValueError):
+        return None  # what is wrong is told when the features are replaced
     settings: dict[str, Any] = manifest["settings"].get(modality, {})
     if settings.get("fingerprint") != fingerprint:
         if modality in manifest["counts"]:
