@@ -11,7 +11,6 @@ import os
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from numpy.lib.format import open_memmap
 from omegaconf import DictConfig
-from report import print_table, write_report
+from report import PeakMemory, print_table, write_report
 
 from missrec.app.build import build
 from missrec.features.store import ModalityFeatures
@@ -72,35 +71,6 @@ def composed(*overrides: str) -> DictConfig:
         return compose("train", overrides=[*overrides])
 
 
-class PeakMemory:
-    """Largest anonymous memory of this process meanwhile; mapped files are not counted.
-
-    Pages of a mapped file are the system's to take back at any time.
-    """
-
-    def __enter__(self) -> PeakMemory:
-        """Starts to look, a hundred times a second."""
-        self.before = self.gigabytes = _anonymous()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Stops."""
-        self._done.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._done.wait(0.01):
-            self.gigabytes = max(self.gigabytes, _anonymous())
-
-
-def _anonymous() -> float:
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(status.partition("RssAnon:")[2].split()[0]) * 1024 / GIGABYTE
-
-
 def measure(num_items: int, num_users: int, repeats: int, folder: Path) -> dict[str, Any]:
     """Ranks the users in a process of its own, whose peak memory is its own too."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -118,6 +88,7 @@ def measure(num_items: int, num_users: int, repeats: int, folder: Path) -> dict[
         for _ in range(repeats):
             start = time.perf_counter()
             ranked = rank(model, users, num_items, settings, device)
+            synchronize(device)
             seconds.append(time.perf_counter() - start)
             ratios.append(seconds[-1] / bare_products(num_items, num_users, settings, device))
     assert ranked == num_users
@@ -146,6 +117,12 @@ def rank(
     return sum(len(part.ranks) for part in ranking.finish())
 
 
+def synchronize(device: torch.device) -> None:
+    """Waits for a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
 def bare_products(
     num_items: int, num_users: int, settings: DictConfig, device: torch.device
 ) -> float:
@@ -161,6 +138,7 @@ def bare_products(
         for one in range(0, num_users, settings.users_per_tile):
             for _ in range(3):
                 user[: num_users - one] @ tokens.T
+    synchronize(device)
     return time.perf_counter() - start
 
 

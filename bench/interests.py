@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import statistics
 import sys
 import time
@@ -21,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 import torch
-from report import print_table, write_report
+from report import PeakMemory, print_table, write_report
 
 from missrec.interests.dpc_knn import DensityPeaks, density_peaks, planned_bytes
 from missrec.interests.neighbors import (
@@ -129,10 +128,12 @@ def measure(case: str, num_tokens: int, num_probes: int, repeats: int) -> dict[s
     num_neighbors = round(SHARE * num_tokens) if case == "exact, k = 0.1 N" else 5
     run = partial(naive if case == "naive" else cluster, search=search, num_neighbors=num_neighbors)
     run(tokens[:1_000], num_neighbors=5)  # warm, and what libraries take for themselves
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds, found = timed(lambda: run(tokens))
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    figures = {"seconds": seconds, "peak_gigabytes": (after - before) * 1024 / GIGABYTE}
+    with PeakMemory() as memory:
+        seconds, found = timed(lambda: run(tokens))
+    peak = memory.gigabytes - memory.before
+    if DEVICE.type == "cuda":
+        peak = (torch.cuda.max_memory_allocated() - tokens.nbytes) / GIGABYTE
+    figures = {"seconds": seconds, "peak_gigabytes": peak}
     if case != "naive":
         planned = planned_bytes(
             num_tokens=num_tokens,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,35 @@ from rich.table import Table
 from missrec.app.tracking import write_json
 
 FOLDER = Path(__file__).resolve().parents[1] / "logs" / "bench"
+
+
+class PeakMemory:
+    """Largest anonymous memory of this process meanwhile; mapped files are not counted.
+
+    Pages of a mapped file are the system's to take back at any time.
+    """
+
+    def __enter__(self) -> PeakMemory:
+        """Starts to look, a hundred times a second."""
+        self.before = self.gigabytes = _anonymous()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Stops."""
+        self._done.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._done.wait(0.01):
+            self.gigabytes = max(self.gigabytes, _anonymous())
+
+
+def _anonymous() -> float:
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.partition("RssAnon:")[2].split()[0]) * 1024 / 1e9
 
 
 def write_report(name: str, report: dict[str, Any], *, show: bool = True) -> None:

@@ -19,6 +19,7 @@ def losses_and_gradients(compose_tiny: Compose, compiled: list[str]) -> list[Ten
     names = list(model.state_dict())
     compile_modules(model, compiled, backend="aot_eager")
     assert list(model.state_dict()) == names
+    assert (model.network._compiled_call_impl is not None) == ("network" in compiled)
     model.refresh_interests()  # type: ignore[operator]
     found = []
     batches = list(experiment.datamodule.train_dataloader())[:3]

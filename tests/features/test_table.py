@@ -102,3 +102,14 @@ def test_different_widths_are_refused() -> None:
     wide = {"text": ModalityFeatures(np.array([1]), np.ones((1, 5), dtype=np.float32))}
     with pytest.raises(ValueError, match=r"text features of the domains have widths \[2, 5\]"):
         FeatureTable([{"text": OFFICE["text"]}, wide], num_items=[3, 1], resident_bytes=0)
+
+
+def test_the_budget_counts_the_joined_precision() -> None:
+    half = {"text": ModalityFeatures(np.array([1]), np.ones((1, 2), dtype=np.float16))}
+    domains = [half, {"text": ARTS["text"]}]
+    stored_apart, joined = 2 * 2 + 2 * 4, 2 * 4 + 2 * 4
+    table = FeatureTable(domains, num_items=[1, 2], resident_bytes=stored_apart)
+    assert not table.is_resident
+    table = FeatureTable(domains, num_items=[1, 2], resident_bytes=joined)
+    assert table.is_resident
+    assert table.get_buffer("values_text").nbytes == joined

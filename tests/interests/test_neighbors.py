@@ -87,8 +87,11 @@ def test_clusters_of_exhaustive_approximate_neighbours_are_the_exact_ones() -> N
 
 
 @pytest.mark.parametrize("block_bytes", [1, 1 << 20])
-def test_a_token_whose_cells_hold_too_few_others_is_searched_exactly(block_bytes: int) -> None:
-    tokens = scattered()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_token_whose_cells_hold_too_few_others_is_searched_exactly(
+    block_bytes: int, dtype: torch.dtype
+) -> None:
+    tokens = scattered().to(dtype)
     _, exact = found_by(ExactNeighbors(), tokens, count=200)
     _, found = found_by(
         FaissNeighbors(num_probes=1), tokens, count=200, block_bytes=block_bytes

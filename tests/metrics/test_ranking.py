@@ -182,3 +182,8 @@ def test_reset_forgets_the_users_of_the_last_epoch() -> None:
 def test_cutoffs_below_one_are_refused(cutoffs: list[int]) -> None:
     with pytest.raises(ValueError, match=r"cutoffs \(.*\) must name at least one k, each >= 1"):
         FullRanking(cutoffs=cutoffs)
+
+
+def test_more_items_than_float32_counts_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"16777216 items at a time; at most 16777215 count"):
+        count_ranks(torch.zeros(1, 1).expand(1, 2**24), torch.zeros(1))

@@ -79,3 +79,12 @@ def test_the_loss_is_small_for_equal_views_of_different_sequences_and_large_for_
 def test_temperature_out_of_range_is_refused(temperature: float) -> None:
     with pytest.raises(ValueError, match=rf"temperature \({temperature}\) must be above 0"):
         SequenceContrast(temperature=temperature, include_self=False)
+
+
+def test_mixed_precision_rounds_no_product() -> None:
+    sequences, others = (view.detach().float() for view in views(7))
+    loss = SequenceContrast(temperature=TEMPERATURE, include_self=False)
+    plain = loss(sequences, others)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(loss(sequences, others), plain)
+        assert loss(sequences.bfloat16(), others.bfloat16()).dtype == torch.float32

@@ -146,8 +146,10 @@ def test_mixed_precision_rounds_no_score() -> None:
     class Crowded(WholeScores):
         """Scores that bfloat16 cannot tell apart."""
 
+        encoded_dtype = torch.float32
+
         def encode(self, batch: SequenceBatch) -> Tensor:
-            return 1 + super().encode(batch) / 1000
+            return (1 + super().encode(batch) / 1000).to(self.encoded_dtype)
 
         def candidates(self, item_ids: Tensor) -> Tensor:
             return 1 + super().candidates(item_ids) / 1000

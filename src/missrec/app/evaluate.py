@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
@@ -38,9 +39,11 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     run_dir = Path(cfg.run)
     run_cfg = read_run_config(run_dir, data_dir=Path(cfg.paths.data_dir))
     experiment = build_experiment(run_cfg)
+    torch.set_float32_matmul_precision(run_cfg.matmul_precision)
     trainer = Trainer(
         accelerator=cfg.accelerator,
         devices=1,
+        precision=run_cfg.trainer.precision,
         logger=False,
         deterministic=True,
         enable_checkpointing=False,

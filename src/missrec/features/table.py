@@ -47,8 +47,7 @@ class FeatureTable(nn.Module):
             modality: [domain[modality].values for domain in domains]
             for modality in self.modalities
         }
-        stored = sum(part.nbytes for parts in self._maps.values() for part in parts)
-        self.is_resident = stored <= resident_bytes
+        self.is_resident = sum(map(_joined_bytes, self._maps.values())) <= resident_bytes
         first_items = np.cumsum([0, *num_items])
         for modality, parts in self._maps.items():
             dims = {part.shape[1] for part in parts}
@@ -93,6 +92,11 @@ class FeatureTable(nn.Module):
         if rows.device.type == "cuda":
             values = values.pin_memory()
         return values.to(rows.device, non_blocking=True).float()
+
+
+def _joined_bytes(parts: Sequence[np.ndarray]) -> int:
+    """Memory of several arrays joined in the widest of their precisions."""
+    return sum(part.size for part in parts) * np.result_type(*parts).itemsize
 
 
 def _read_rows(parts: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:

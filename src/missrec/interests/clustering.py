@@ -96,6 +96,8 @@ class DPCKNN:
             search=self._search,
             block_bytes=block_bytes,
         )
+        if self._scale_distances:
+            planned += tokens.nbytes
         if planned > _WORTH_SAYING:
             _log.info("DPC-KNN of %s tokens takes up to %.1f GB", f"{len(tokens):,}", planned / 1e9)
         result = density_peaks(

@@ -97,12 +97,12 @@ def planned_bytes(
 ) -> int:
     """What `density_peaks` takes of memory beside the tokens, in float32."""
     copy = 4 * num_tokens * embed_dim
-    # The centred tokens all the time; beside them what the search keeps, then the tokens in the
+    # The centred tokens; what the search keeps, whose memory may not come back; the tokens in the
     # order of their density.
     index = search.index_bytes(num_tokens=num_tokens, embed_dim=embed_dim)
     neighbors = 8 * num_tokens * min(_KEPT_NEIGHBORS, num_tokens - 1)
     # Distances, and what is selected from them; the neighbours by rank, and their masks.
-    return copy + max(copy, index) + 3 * neighbors + 3 * min(block_bytes, 4 * num_tokens**2)
+    return 2 * copy + index + 3 * neighbors + 3 * min(block_bytes, 4 * num_tokens**2)
 
 
 def _nearest(

@@ -12,6 +12,7 @@ from torch import Tensor
 _CELLS_PER_ROOT = 4
 """Cells of the approximate search, as a multiple of the root of the number of tokens."""
 _TRAINING_TOKENS_PER_CELL = 64
+_SQUARED_ROWS = 4096
 _MIB = 1 << 20
 _CPU_BLOCK_BYTES = 128 * _MIB
 _GPU_MEMORY_SHARE = 8
@@ -92,6 +93,7 @@ class FaissNeighbors:
         """See `NeighborSearch`."""
         import faiss
 
+        halves = half_squared(tokens)
         faiss.omp_set_num_threads(torch.get_num_threads())
         vectors = tokens.detach().float().cpu().contiguous().numpy()
         num_cells = max(1, round(_CELLS_PER_ROOT * math.sqrt(len(vectors))))
@@ -102,7 +104,6 @@ class FaissNeighbors:
         index.nprobe = self._num_probes
         index.train(vectors)
         index.add(vectors)
-        halves = half_squared(tokens)
         exact_rows = max(1, block_bytes // (tokens.element_size() * len(tokens)))
         # As many rows as their neighbours' vectors fit a block.
         row_bytes = count * vectors[0].nbytes
@@ -118,14 +119,14 @@ class FaissNeighbors:
             for part in torch.split(few, exact_rows):
                 searched = own[part, 0].to(tokens.device)
                 exact = _nearest_of(searched, tokens, halves, count=count)
-                squared[part], indices[part] = (found.to(squared.device) for found in exact)
+                squared[part], indices[part] = exact[0].to(squared), exact[1].to(indices)
             yield NearestBlock(
                 rows, squared.to(tokens.device, tokens.dtype), indices.to(tokens.device)
             )
 
     def index_bytes(self, *, num_tokens: int, embed_dim: int) -> int:
-        """The vectors again, and their numbers."""
-        return num_tokens * (4 * embed_dim + 8)
+        """The vectors again and their numbers, in lists that grow by doubling."""
+        return 2 * num_tokens * (4 * embed_dim + 8)
 
 
 def default_block_bytes(device: torch.device) -> int:
@@ -154,8 +155,8 @@ def row_blocks(num_rows: int, *, row_bytes: int, block_bytes: int) -> Iterator[s
 
 
 def half_squared(tokens: Tensor) -> Tensor:
-    """(T,) |b|^2 / 2."""
-    return tokens.square().sum(dim=1) / 2
+    """(T,) |b|^2 / 2, without a copy of the tokens."""
+    return torch.cat([rows.square().sum(dim=1) for rows in torch.split(tokens, _SQUARED_ROWS)]) / 2
 
 
 def shifted_distances(rows: Tensor, columns: Tensor, halves: Tensor) -> Tensor:

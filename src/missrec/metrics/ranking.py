@@ -11,7 +11,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 _EXACT_FLOAT32 = 2**24
-"""Up to here float32 counts exactly."""
+"""Below this float32 counts exactly."""
 
 
 class TargetRanks(NamedTuple):
@@ -50,7 +50,7 @@ def count_ranks(scores: Tensor, target_scores: Tensor) -> tuple[Tensor, Tensor]:
         Two (B,) int64 tensors.
 
     Raises:
-        ValueError: a score is NaN.
+        ValueError: a score is NaN, or there are 2^24 items or more.
     """
     if scores.shape[1] >= _EXACT_FLOAT32:
         raise ValueError(f"{scores.shape[1]} items at a time; at most {_EXACT_FLOAT32 - 1} count")

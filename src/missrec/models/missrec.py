@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from missrec.interests.index import InterestIndex
 from missrec.nn.dropout import Dropout
 from missrec.nn.fusion import DynamicFusion, FixedFusion
-from missrec.nn.precision import single
+from missrec.nn.precision import full_precision, single
 from missrec.nn.sequence_networks import EncodedSequence, ItemTokens
 from missrec.objectives.ranking import RankingObjective
 from missrec.types import Catalogue, InterestReport, SequenceBatch, TrainingLoss
@@ -199,7 +199,7 @@ class MISSRec(nn.Module):
             candidates: from `candidates`.
         """
         # In bfloat16, 1 / temperature would blow the rounding of a score up to a twentieth.
-        with torch.autocast(encoded.device.type, enabled=False):
+        with full_precision(encoded.device.type):
             encoded, tokens = single(encoded), single(candidates.tokens)
             by_modality = torch.stack([encoded @ part.T for part in tokens])  # (M, B, C)
             scores: Tensor = self.fusion(by_modality, candidates.present, candidates.item_ids)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -9,3 +12,15 @@ from torch import Tensor
 def single(tensor: Tensor) -> Tensor:
     """The tensor in float32 if it is narrower, otherwise as it is."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+@contextmanager
+def full_precision(device_type: str) -> Iterator[None]:
+    """Matrix products of float32 tensors are float32 inside: no autocast, no TF32."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device_type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from missrec.nn.precision import single
+from missrec.nn.precision import full_precision, single
 
 
 class SequenceContrast:
@@ -38,7 +38,7 @@ class SequenceContrast:
             sequences: (B, D) u at unit length.
             views: (B, D) u' at unit length, the second view of the same sequences.
         """
-        with torch.autocast(sequences.device.type, enabled=False):  # as the scores of the items
+        with full_precision(sequences.device.type):  # as the scores of the items
             sequences, views = single(sequences), single(views)
             logits = sequences @ torch.cat([views, sequences]).T / self._temperature  # (B, 2B)
         rows = torch.arange(len(sequences), device=sequences.device)

@@ -8,6 +8,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from missrec.nn.precision import full_precision
 from missrec.types import DiscoversInterests, SequenceBatch
 
 
@@ -39,7 +40,8 @@ class RefreshInterests(Callback):
         ):
             return
         start = time.perf_counter()
-        report = model.refresh_interests()
+        with full_precision(pl_module.device.type):
+            report = model.refresh_interests()
         elapsed = time.perf_counter() - start
         pl_module.log_dict(
             {

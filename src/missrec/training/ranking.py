@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from missrec.metrics.ranking import TargetRanks, count_ranks
-from missrec.nn.precision import single
+from missrec.nn.precision import full_precision, single
 from missrec.types import DomainSpan, Recommender, SequenceBatch
 
 _USERS_AT_ONCE = 16384
@@ -53,7 +53,10 @@ class DomainRanking:
         self._filter_seen = filter_seen
         items = torch.arange(span.first_item, span.last_item + 1, device=device)
         self._blocks = _split(items, items_per_tile)
-        self._whole = model.candidates(items) if len(self._blocks) == 1 else None
+        self._whole: Any = None
+        if len(self._blocks) == 1:
+            with full_precision(device.type):
+                self._whole = model.candidates(items)
         self._encoded: list[Tensor] = []
         self._batches: list[SequenceBatch] = []
         self._ranked: list[TargetRanks] = []
@@ -77,7 +80,7 @@ class DomainRanking:
 
     def _rank(self) -> None:
         # A trainer of mixed precision would round the scores, and make ties of what is none.
-        with torch.autocast(self._device_type, enabled=False):
+        with full_precision(self._device_type):
             self._rank_in_full_precision()
 
     def _rank_in_full_precision(self) -> None:
