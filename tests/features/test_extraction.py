@@ -123,7 +123,7 @@ def test_another_precision_starts_anew(tmp_path: Path, changes: dict[str, str]) 
     assert len(again.loaded) == 6
 
 
-def test_only_what_changed_of_the_items_is_encoded_if_the_folder_keeps_its_features(
+def test_what_an_interrupted_run_encoded_serves_other_items(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(ValueError, match="cannot go on"):
