@@ -22,7 +22,8 @@ from rich.progress import (
 
 from missrec.data.manifest import sha256
 
-_TRY_LATER = {408, 425, 429, 500, 502, 503, 504}
+TRY_LATER = {408, 425, 429, 500, 502, 503, 504}
+"""Statuses after which another try may go better."""
 
 _log = logging.getLogger(__name__)
 
@@ -185,12 +186,12 @@ class Downloader:
         if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.remove()
             raise _Broken("the part that is here is not the beginning of the server's file")
-        if status not in _TRY_LATER:
+        if status not in TRY_LATER:
             raise OSError(
                 f"{url} answers {status} {response.reason_phrase}; set {self._setting} to a server "
                 f"that has the file, or put the file at {part.path.with_suffix('')} yourself"
             )
-        asked = _retry_after(response)
+        asked = retry_after_sec(response)
         if asked > self._longest_wait_sec:
             raise OSError(
                 f"{url} answers {status} and asks to wait {asked:.0f} s, more than "
@@ -268,9 +269,9 @@ def _expected_size(response: httpx.Response, *, at: int) -> int | None:
     return int(length) if length.isdecimal() else None
 
 
-def _retry_after(response: httpx.Response) -> float:
+def retry_after_sec(response: httpx.Response) -> float:
     """Seconds that the server asks to wait, 0 where it does not; given as such or as a date."""
-    value = response.headers.get("Retry-After", "")
+    value = response.headers.get("Retry-After", "").strip()
     if value.isdecimal():
         return float(value)
     date = email.utils.parsedate_tz(value)

@@ -6,8 +6,6 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -21,6 +19,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from missrec.data.download import TRY_LATER, retry_after_sec
 from missrec.features.addresses import AddressRefusedError, PublicTransport
 from missrec.features.images import SUFFIX_OF_FORMAT, ImageRefusedError, decode_image
 from missrec.features.inputs import OK
@@ -29,7 +28,6 @@ NOT_FOUND, HTTP_ERROR, TIMEOUT = "not_found", "http_error", "timeout"
 CONNECTION_ERROR, TOO_LARGE, ADDRESS_REFUSED = "connection_error", "too_large", "address_refused"
 HOST_GIVEN_UP = "host_given_up"
 _GONE = {404, 410}
-_WORTH_ANOTHER_TRY = {408, 425, 429, 500, 502, 503, 504}
 _MAX_REDIRECTS = 5
 
 
@@ -248,8 +246,8 @@ class ImageFetcher:
         if response.status_code in _GONE:
             raise _FetchError(NOT_FOUND)
         if not response.is_success:
-            wait_sec = _retry_after_sec(response.headers.get("Retry-After", ""))
-            retry = response.status_code in _WORTH_ANOTHER_TRY and wait_sec <= self._max_wait_sec
+            wait_sec = retry_after_sec(response)
+            retry = response.status_code in TRY_LATER and wait_sec <= self._max_wait_sec
             raise _FetchError(HTTP_ERROR, retry=retry, wait_sec=wait_sec)
 
     def _store(self, url: str, content: bytes, folder: Path) -> Fetched:
@@ -268,13 +266,3 @@ def _host(url: str) -> str:
         return urlsplit(url).netloc
     except ValueError:  # no URL at all; fetching it will say so
         return ""
-
-
-def _retry_after_sec(header: str) -> float:
-    """Seconds from now; 0 where the header is absent or malformed."""
-    if header.strip().isdecimal():
-        return float(header)
-    try:
-        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return 0.0
