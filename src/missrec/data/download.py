@@ -275,4 +275,7 @@ def retry_after_sec(response: httpx.Response) -> float:
     if value.isdecimal():
         return float(value)
     date = email.utils.parsedate_tz(value)
-    return 0 if date is None else max(0, email.utils.mktime_tz(date) - time.time())
+    try:
+        return 0 if date is None else max(0, email.utils.mktime_tz(date) - time.time())
+    except (ValueError, OverflowError):  # a date that no calendar has
+        return 0
