@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import logging
-import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -274,8 +274,9 @@ def retry_after_sec(response: httpx.Response) -> float:
     value = response.headers.get("Retry-After", "").strip()
     if value.isdecimal():
         return float(value)
-    date = email.utils.parsedate_tz(value)
     try:
-        return 0 if date is None else max(0, email.utils.mktime_tz(date) - time.time())
-    except (ValueError, OverflowError):  # a date that no calendar has
+        date = email.utils.parsedate_to_datetime(value)
+    except (ValueError, TypeError):  # absent, or no date of any calendar
         return 0
+    zoned = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return max(0, (zoned - datetime.now(UTC)).total_seconds())
