@@ -115,11 +115,14 @@ def modality_features(features: Mapping[str, np.ndarray]) -> dict[str, ModalityF
 
 
 def feature_table(
-    features: Mapping[str, np.ndarray] | None = None, *, resident_bytes: int = 1 << 30
+    features: Mapping[str, np.ndarray] | None = None,
+    *,
+    num_items: int | None = None,
+    resident_bytes: int = 1 << 30,
 ) -> FeatureTable:
     """The table of one domain, by default of `text_and_image`."""
     features = text_and_image() if features is None else features
-    num_items = len(next(iter(features.values())))
+    num_items = num_items or len(next(iter(features.values())))
     return FeatureTable(
         [modality_features(features)], num_items=[num_items], resident_bytes=resident_bytes
     )
@@ -138,10 +141,11 @@ def catalogue(
     sequences: Sequence[Sequence[int]] = SEQUENCES,
     *,
     features: Mapping[str, np.ndarray] | None = None,
+    num_items: int | None = None,
     resident_bytes: int = 1 << 30,
 ) -> Catalogue:
-    """What a model is told of the items of one domain."""
-    table = feature_table(features, resident_bytes=resident_bytes)
+    """What a model is told of the items of one domain; without features, say how many."""
+    table = feature_table(features, num_items=num_items, resident_bytes=resident_bytes)
     return Catalogue(
         num_items=table.num_items,
         train_counts=training_counts(sequences, num_items=table.num_items),
@@ -223,11 +227,13 @@ def sequence_datamodule(
     pool_batches: int = 2,
     num_workers: int = 0,
     seed: int = 1,
+    prefixes: bool = True,
 ) -> SequenceDataModule:
     """The DataModule of one domain folder, trimmed."""
     return SequenceDataModule(
         folders=[str(folder)],
         split=LeaveOneOut(),
+        prefixes=prefixes,
         max_seq_len=max_seq_len,
         mixing_exponent=1.0,
         batch_size=batch_size,

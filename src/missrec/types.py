@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ class SequenceBatch(NamedTuple):
     def valid_mask(self) -> Tensor:
         """(B, L) bool, True = real item."""
         return self.item_ids != PAD_ID
+
+    @property
+    def next_ids(self) -> Tensor:
+        """(B, L) int64, the item that came after each; after the last one the target."""
+        following = torch.cat([self.item_ids[:, 1:], torch.zeros_like(self.item_ids[:, :1])], dim=1)
+        last = self.valid_mask.sum(dim=1, keepdim=True) - 1
+        return following.scatter(1, last.clamp_min(0), self.target_ids[:, None])
 
 
 class DomainSpan(NamedTuple):

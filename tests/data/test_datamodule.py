@@ -26,6 +26,7 @@ MANY = random_sequences(num_users=40, num_items=30)
 def datamodule(*folders: Path, **changes: Any) -> SequenceDataModule:
     settings: dict[str, Any] = {
         "split": LeaveOneOut(),
+        "prefixes": True,
         "max_seq_len": 50,
         "mixing_exponent": 1.0,
         "batch_size": 8,
@@ -76,6 +77,16 @@ def test_training_samples_are_all_prefixes_before_the_held_out_items(tiny: Path)
         (3, (2, 5), 3),
         (3, (2, 5, 3), 1),
     ]
+
+
+def test_without_prefixes_a_sample_is_the_whole_training_sequence(tiny: Path) -> None:
+    module = datamodule(tiny, prefixes=False)
+    assert sorted(rows(module.train_dataloader())) == [
+        (0, (1, 2), 3),
+        (2, (5,), 4),
+        (3, (2, 5, 3), 1),
+    ]
+    assert module.train_counts.equal(datamodule(tiny).train_counts)
 
 
 def test_validation_and_test_have_each_user_once_and_test_sees_the_validation_item(

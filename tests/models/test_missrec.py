@@ -51,7 +51,11 @@ def missrec(raw: dict[str, np.ndarray] | None = None, **changes: Any) -> MISSRec
         "network": partial(
             EncoderDecoder,
             block=BlockSettings(
-                num_heads=2, feedforward_dim=12, dropout_prob=0.0, layer_norm_eps=1e-5
+                num_heads=2,
+                feedforward_dim=12,
+                dropout_prob=0.0,
+                activation_dropout_prob=0.0,
+                layer_norm_eps=1e-5,
             ),
             num_encoder_blocks=1,
             num_decoder_blocks=1,

@@ -142,6 +142,22 @@ def test_a_sequence_without_any_valid_key_has_a_finite_gradient(
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
 
 
+@PATHS
+def test_a_causal_query_attends_to_the_valid_keys_up_to_its_own(
+    make: Callable[[], MultiHeadAttention],
+) -> None:
+    module = make()
+    _, keys, valid_mask = queries_and_keys()
+    attended = module(keys, keys, valid_mask=valid_mask, causal=True)
+    for row, length in enumerate(LENGTHS):
+        for last in range(length):
+            seen = keys[row, : last + 1]
+            torch.testing.assert_close(
+                attended[row, last], naive_attention(module, seen[-1:], seen)[0]
+            )
+    assert attended.isfinite().all()
+
+
 def test_attention_weights_are_dropped_in_training_only() -> None:
     module = attention(dropout_prob=0.5)
     queries, keys, valid_mask = queries_and_keys()

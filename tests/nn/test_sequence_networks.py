@@ -34,6 +34,7 @@ def block_settings(*, dropout_prob: float = 0.0) -> BlockSettings:
         num_heads=NUM_HEADS,
         feedforward_dim=FEEDFORWARD_DIM,
         dropout_prob=dropout_prob,
+        activation_dropout_prob=dropout_prob,
         layer_norm_eps=LAYER_NORM_EPS,
     )
 

@@ -19,6 +19,7 @@ def block_settings(
         num_heads=NUM_HEADS,
         feedforward_dim=feedforward_dim,
         dropout_prob=dropout_prob,
+        activation_dropout_prob=dropout_prob,
         layer_norm_eps=LAYER_NORM_EPS,
     )
 

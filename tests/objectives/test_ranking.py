@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from missrec.objectives.ranking import FullSoftmax, InBatchSoftmax, RankingObjective
+from missrec.objectives.ranking import (
+    FullSoftmax,
+    GeneralizedBCE,
+    InBatchSoftmax,
+    RankingObjective,
+)
 
 NUM_ITEMS = 9
 SPREADS = [1.0, 13.0]
@@ -104,3 +109,50 @@ def test_logits_that_overflow_exp_give_a_finite_loss(objective: RankingObjective
     logits = torch.tensor([[1000.0, -1000.0], [1000.0, -1000.0]])
     loss = objective(logits, torch.tensor([0, 1]))
     assert loss.item() == pytest.approx((0 + (1000 + 1000)) / 2)
+
+
+@pytest.mark.parametrize("calibration", [0.0, 0.75, 1.0])
+def test_generalized_bce_is_gsasrecs_loss_over_the_drawn_negatives(calibration: float) -> None:
+    objective = GeneralizedBCE(num_negatives=4, calibration=calibration)
+    target_ids = torch.tensor([3, 9, 1])
+    logits = random_logits(3, spread=3.0)
+    torch.manual_seed(5)
+    loss, _ = loss_and_gradient(objective, logits, target_ids)
+    torch.manual_seed(5)
+    drawn = torch.randint(NUM_ITEMS - 1, (3, 4))
+    alpha = 4 / (NUM_ITEMS - 1)
+    beta = alpha * (calibration * (1 - 1 / alpha) + 1 / alpha)
+    total = torch.zeros((), dtype=torch.float64)
+    for row, target in enumerate(target_ids.tolist()):
+        others = [item for item in range(1, NUM_ITEMS + 1) if item != target]
+        total = total - (logits[row, target].sigmoid() ** beta).log()
+        for number in drawn[row].tolist():
+            total = total - (1 - logits[row, others[number]].sigmoid()).log()
+    torch.testing.assert_close(loss, total / (3 * 5))
+
+
+def test_without_calibration_generalized_bce_is_binary_cross_entropy() -> None:
+    objective, target_ids = GeneralizedBCE(num_negatives=50, calibration=0.0), torch.tensor([2])
+    logits = torch.full((1, NUM_ITEMS + 1), -1.5, dtype=torch.float64, requires_grad=True)
+    loss, gradient = loss_and_gradient(objective, logits, target_ids)
+    labels = torch.tensor([1.0, *[0.0] * 50], dtype=torch.float64)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        torch.full_like(labels, -1.5), labels
+    )
+    torch.testing.assert_close(loss, expected)
+    assert (gradient[0, 1:] != 0).all()  # every other item is drawn, and the target pulls
+    assert gradient[0, 2] < 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_negatives": 0, "calibration": 0.5}, r"num_negatives \(0\) must be at least 1"),
+        ({"num_negatives": 1, "calibration": 1.5}, r"calibration \(1.5\) must be in \[0, 1\]"),
+    ],
+)
+def test_generalized_bce_refuses_settings_outside_their_range(
+    settings: dict[str, float], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        GeneralizedBCE(**settings)  # type: ignore[arg-type]

@@ -101,7 +101,11 @@ def missrec(*, dropout_prob: float) -> MISSRec:
         network=partial(
             EncoderDecoder,
             block=BlockSettings(
-                num_heads=2, feedforward_dim=8, dropout_prob=dropout_prob, layer_norm_eps=1e-5
+                num_heads=2,
+                feedforward_dim=8,
+                dropout_prob=dropout_prob,
+                activation_dropout_prob=dropout_prob,
+                layer_norm_eps=1e-5,
             ),
             num_encoder_blocks=1,
             num_decoder_blocks=1,

@@ -33,6 +33,7 @@ class SequenceDataModule(LightningDataModule):
         *,
         folders: Sequence[str],
         split: Splitter,
+        prefixes: bool,
         max_seq_len: int,
         mixing_exponent: float,
         batch_size: int,
@@ -48,6 +49,8 @@ class SequenceDataModule(LightningDataModule):
         Args:
             folders: prepared domain folders.
             split: which interactions are trained on, validated on and tested on.
+            prefixes: every prefix of a training sequence is a sample, as the paper; otherwise the
+                whole sequence alone, for models that learn from each of its positions.
             max_seq_len: longest history, L (MISSRec 4.2.1: 50).
             mixing_exponent: share of the domains in training, see `LengthBucketSampler`.
             batch_size: training samples a batch.
@@ -61,6 +64,7 @@ class SequenceDataModule(LightningDataModule):
         super().__init__()
         self._folders = [Path(folder) for folder in folders]
         self._splitter = split
+        self._prefixes = prefixes
         self._max_seq_len = max_seq_len
         self._mixing_exponent = mixing_exponent
         self._batch_size = batch_size
@@ -122,7 +126,8 @@ class SequenceDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[SequenceBatch]:
         """Batches of similar length, all domains mixed."""
-        targets = self._split.train
+        split = self._split
+        targets = split.train if self._prefixes else self._ends(split.train_ends)
         dataset = self._dataset(targets, trim_padding=self._trim_padding)
         if len(dataset) == 0:
             raise ValueError(
@@ -146,6 +151,11 @@ class SequenceDataModule(LightningDataModule):
     def test_dataloader(self) -> list[DataLoader[SequenceBatch]]:
         """One loader per domain, each user at most once."""
         return self._evaluation_loaders(self._split.test, "test")
+
+    def _ends(self, train_ends: np.ndarray) -> np.ndarray:
+        """Positions of the last training targets of the users who have any."""
+        ends: np.ndarray = train_ends[train_ends - self._domains.offsets[:-1] >= 2] - 1
+        return ends
 
     def _bounds(self, targets: np.ndarray) -> np.ndarray:
         """(number of domains + 1,) where each domain starts in ascending positions."""

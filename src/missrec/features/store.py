@@ -109,16 +109,18 @@ def features_manifest(domain_folder: Path) -> dict[str, Any]:
 def read_features(
     domain_folder: Path, modalities: list[str], *, num_items: int
 ) -> dict[str, ModalityFeatures]:
-    """The features of the modalities asked for, checked.
+    """The features of the modalities asked for, checked; of none, nothing is read.
 
     Raises:
         FileNotFoundError: the folder or a file of it is missing.
         ValueError: the folder does not match its manifest or its domain, a modality is not
             there, or a file has a wrong shape, an id out of range, NaN or Inf.
     """
+    features: dict[str, ModalityFeatures] = {}
+    if not modalities:
+        return features
     folder = domain_folder / FEATURES
     manifest = features_manifest(domain_folder)
-    features = {}
     for modality in modalities:
         if modality not in manifest["counts"]:
             known = ", ".join(manifest["counts"]) or "none"

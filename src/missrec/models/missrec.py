@@ -105,9 +105,11 @@ class MISSRec(nn.Module):
                 the released code, rather than no token.
 
         Raises:
-            ValueError: temperature is not above 0.
+            ValueError: temperature is not above 0, or no modality is in use.
         """
         super().__init__()
+        if not catalogue.features.modalities:
+            raise ValueError("MISSRec reads features; choose inputs=text, image or text_image")
         if not temperature > 0:
             raise ValueError(f"temperature ({temperature}) must be above 0")
         self._temperature = temperature

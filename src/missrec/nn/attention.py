@@ -40,16 +40,21 @@ class MultiHeadAttention(nn.Module):
         self.value = nn.Linear(embed_dim, embed_dim)
         self.output = nn.Linear(embed_dim, embed_dim)
 
-    def forward(self, queries: Tensor, keys: Tensor, *, valid_mask: Tensor) -> Tensor:
+    def forward(
+        self, queries: Tensor, keys: Tensor, *, valid_mask: Tensor, causal: bool = False
+    ) -> Tensor:
         """(B, Q, D) from every query to the valid keys.
 
         Args:
             queries: (B, Q, D).
             keys: (B, S, D), also the values.
             valid_mask: (B, S) bool, True = a query may attend to this key.
+            causal: a query attends to no later key; for right-padded self-attention.
         """
         # True = takes part, as in torch's attn_mask. A row without any would give NaN.
-        attend = valid_mask | ~valid_mask.any(dim=1, keepdim=True)
+        attend = (valid_mask | ~valid_mask.any(dim=1, keepdim=True))[:, None]  # (B, 1, S)
+        if causal:
+            attend = attend & attend.new_ones(attend.shape[-1], attend.shape[-1]).tril()
         if queries is keys:
             query, key, value = _linear(queries, self.query, self.key, self.value)
         else:
@@ -61,19 +66,19 @@ class MultiHeadAttention(nn.Module):
         return self.output(mix(query, key, value, attend))  # type: ignore[no-any-return]
 
     def _mix_fused(self, query: Tensor, key: Tensor, value: Tensor, attend: Tensor) -> Tensor:
-        """(B, Q, D) by torch's kernel."""
+        """(B, Q, D) by torch's kernel; attend is (B, 1 or Q, S)."""
         mixed = F.scaled_dot_product_attention(
             self._split(query),
             self._split(key),
             self._split(value),
-            attn_mask=attend[:, None, None, :],
+            attn_mask=attend[:, None],
             dropout_p=self._dropout_prob if self.training else 0.0,
         )  # (B, H, Q, D / H)
         return mixed.transpose(1, 2).flatten(2)
 
     def _mix_by_head(self, query: Tensor, key: Tensor, value: Tensor, attend: Tensor) -> Tensor:
         """The same head by head, on views of the projections."""
-        bias = query.new_zeros(attend.shape).masked_fill(~attend, -math.inf)[:, None]
+        bias = query.new_zeros(attend.shape).masked_fill(~attend, -math.inf)
         scale = 1 / math.sqrt(query.shape[-1] // self._num_heads)
         heads = []
         for q, k, v in zip(

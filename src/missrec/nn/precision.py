@@ -14,6 +14,15 @@ def single(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
+def inner_products(queries: Tensor, keys: Tensor) -> Tensor:
+    """(B, C) float32 <q, k> of queries (B, D) and keys (C, D), whatever the trainer's precision.
+
+    Rounded to bfloat16, scores of thousands of items would tie.
+    """
+    with full_precision(queries.device.type):
+        return single(queries) @ single(keys).T
+
+
 @contextmanager
 def full_precision(device_type: str) -> Iterator[None]:
     """Matrix products of float32 tensors are float32 inside: no autocast, no TF32."""

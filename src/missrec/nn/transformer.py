@@ -17,49 +17,56 @@ class BlockSettings(NamedTuple):
     Attributes:
         num_heads: H.
         feedforward_dim: hidden width of the feed-forward part.
-        dropout_prob: of attention weights, hidden units and residuals.
+        dropout_prob: of attention weights and residuals.
+        activation_dropout_prob: of the hidden units of the feed-forward part.
         layer_norm_eps: of every LayerNorm.
     """
 
     num_heads: int
     feedforward_dim: int
     dropout_prob: float
+    activation_dropout_prob: float
     layer_norm_eps: float
 
 
 class FeedForward(nn.Sequential):
     """Two linear layers with GELU between them."""
 
-    def __init__(self, *, embed_dim: int, feedforward_dim: int, dropout_prob: float) -> None:
+    def __init__(self, embed_dim: int, settings: BlockSettings) -> None:
         """D -> feedforward_dim -> D."""
         super().__init__(
-            nn.Linear(embed_dim, feedforward_dim),
+            nn.Linear(embed_dim, settings.feedforward_dim),
             nn.GELU(),
-            Dropout(dropout_prob),
-            nn.Linear(feedforward_dim, embed_dim),
+            Dropout(settings.activation_dropout_prob),
+            nn.Linear(settings.feedforward_dim, embed_dim),
         )
 
 
 class EncoderBlock(nn.Module):
-    """Bidirectional self-attention and feed-forward, each with residual, then LayerNorm."""
+    """Self-attention and feed-forward, each with residual, then LayerNorm."""
 
     def __init__(self, embed_dim: int, settings: BlockSettings) -> None:
         """One block of width D."""
         super().__init__()
-        num_heads, feedforward_dim, dropout_prob, layer_norm_eps = settings
         self.attention = MultiHeadAttention(
-            embed_dim=embed_dim, num_heads=num_heads, dropout_prob=dropout_prob
+            embed_dim=embed_dim,
+            num_heads=settings.num_heads,
+            dropout_prob=settings.dropout_prob,
         )
-        self.attention_norm = nn.LayerNorm(embed_dim, eps=layer_norm_eps)
-        self.feedforward = FeedForward(
-            embed_dim=embed_dim, feedforward_dim=feedforward_dim, dropout_prob=dropout_prob
-        )
-        self.feedforward_norm = nn.LayerNorm(embed_dim, eps=layer_norm_eps)
-        self.dropout = Dropout(dropout_prob)
+        self.attention_norm = nn.LayerNorm(embed_dim, eps=settings.layer_norm_eps)
+        self.feedforward = FeedForward(embed_dim, settings)
+        self.feedforward_norm = nn.LayerNorm(embed_dim, eps=settings.layer_norm_eps)
+        self.dropout = Dropout(settings.dropout_prob)
 
-    def forward(self, tokens: Tensor, *, valid_mask: Tensor) -> Tensor:
-        """(B, S, D) from tokens (B, S, D) and valid_mask (B, S), True = real token."""
-        attended = self.attention(tokens, tokens, valid_mask=valid_mask)
+    def forward(self, tokens: Tensor, *, valid_mask: Tensor, causal: bool = False) -> Tensor:
+        """(B, S, D) from tokens.
+
+        Args:
+            tokens: (B, S, D).
+            valid_mask: (B, S) bool, True = real token.
+            causal: a token sees itself and the earlier ones only.
+        """
+        attended = self.attention(tokens, tokens, valid_mask=valid_mask, causal=causal)
         tokens = self.attention_norm(tokens + self.dropout(attended))
         return self.feedforward_norm(  # type: ignore[no-any-return]
             tokens + self.dropout(self.feedforward(tokens))
@@ -76,19 +83,17 @@ class DecoderBlock(nn.Module):
     def __init__(self, embed_dim: int, settings: BlockSettings) -> None:
         """One block of width D."""
         super().__init__()
-        num_heads, feedforward_dim, dropout_prob, layer_norm_eps = settings
+        num_heads, dropout_prob = settings.num_heads, settings.dropout_prob
         self.self_attention = MultiHeadAttention(
             embed_dim=embed_dim, num_heads=num_heads, dropout_prob=dropout_prob
         )
-        self.self_norm = nn.LayerNorm(embed_dim, eps=layer_norm_eps)
+        self.self_norm = nn.LayerNorm(embed_dim, eps=settings.layer_norm_eps)
         self.cross_attention = MultiHeadAttention(
             embed_dim=embed_dim, num_heads=num_heads, dropout_prob=dropout_prob
         )
-        self.cross_norm = nn.LayerNorm(embed_dim, eps=layer_norm_eps)
-        self.feedforward = FeedForward(
-            embed_dim=embed_dim, feedforward_dim=feedforward_dim, dropout_prob=dropout_prob
-        )
-        self.feedforward_norm = nn.LayerNorm(embed_dim, eps=layer_norm_eps)
+        self.cross_norm = nn.LayerNorm(embed_dim, eps=settings.layer_norm_eps)
+        self.feedforward = FeedForward(embed_dim, settings)
+        self.feedforward_norm = nn.LayerNorm(embed_dim, eps=settings.layer_norm_eps)
         self.dropout = Dropout(dropout_prob)
 
     def forward(
@@ -120,13 +125,24 @@ def initialize_blocks(network: nn.Module, *, std: float | None) -> None:
     """
     if std is None:
         return
-    for module in network.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=std)
-            nn.init.zeros_(module.bias)
+    initialize_linear(network, std=std)
     for module in network.modules():
         if isinstance(module, MultiHeadAttention):
             for projection in (module.query, module.key, module.value):
                 # Xavier's bound of the one (3 D, D) matrix that torch's own attention keeps.
                 bound = math.sqrt(6 / (4 * projection.in_features))
                 nn.init.uniform_(projection.weight, -bound, bound)
+
+
+def initialize_linear(network: nn.Module, *, std: float) -> None:
+    """Draws the linear maps of a network anew, all alike, as BERT does.
+
+    Args:
+        network: its `nn.Linear` layers are changed in place.
+        std: standard deviation of the weights; biases become 0.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

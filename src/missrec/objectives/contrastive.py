@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from missrec.nn.precision import full_precision, single
+from missrec.nn.precision import inner_products
 
 
 class SequenceContrast:
@@ -38,9 +38,7 @@ class SequenceContrast:
             sequences: (B, D) u at unit length.
             views: (B, D) u' at unit length, the second view of the same sequences.
         """
-        with full_precision(sequences.device.type):  # as the scores of the items
-            sequences, views = single(sequences), single(views)
-            logits = sequences @ torch.cat([views, sequences]).T / self._temperature  # (B, 2B)
+        logits = inner_products(sequences, torch.cat([views, sequences])) / self._temperature
         rows = torch.arange(len(sequences), device=sequences.device)
         if not self._include_self:
             own = torch.zeros_like(logits, dtype=torch.bool)

@@ -61,3 +61,48 @@ class FullSoftmax:
     def __call__(self, logits: Tensor, target_index: Tensor) -> Tensor:
         """() mean over the batch."""
         return F.cross_entropy(logits, target_index)
+
+
+class GeneralizedBCE:
+    """Binary cross-entropy with sampled negatives, calibrated against overconfidence.
+
+    **Source**: gSASRec (Petrov and Macdonald, RecSys 2023), equations 10-12: the probability of
+    the positive is taken to the power beta, which makes up for the negatives that are not sampled.
+    **Differs**: the negatives of a sequence, uniform over the other items, are drawn from the
+    scores of the whole catalogue; the loss is that of the paper, its saving of memory is not.
+    """
+
+    def __init__(self, *, num_negatives: int, calibration: float) -> None:
+        """Loss with `num_negatives` negatives a target.
+
+        Args:
+            num_negatives: k, at least 1.
+            calibration: t in [0, 1]; 0 is plain BCE, 1 makes sigmoid(score) a probability.
+
+        Raises:
+            ValueError: num_negatives or calibration is outside its range.
+        """
+        if num_negatives < 1:
+            raise ValueError(f"num_negatives ({num_negatives}) must be at least 1")
+        if not 0 <= calibration <= 1:
+            raise ValueError(f"calibration ({calibration}) must be in [0, 1]")
+        self._num_negatives = num_negatives
+        self._calibration = calibration
+
+    def candidate_ids(self, target_ids: Tensor, *, num_items: int) -> Tensor:
+        """All items."""
+        return torch.arange(1, num_items + 1, device=target_ids.device)
+
+    def __call__(self, logits: Tensor, target_index: Tensor) -> Tensor:
+        """() mean over the batch and over positive and negatives."""
+        num_others = logits.shape[1] - 1
+        sampled = torch.randint(
+            num_others, (len(logits), self._num_negatives), device=logits.device
+        )
+        sampled = sampled + (sampled >= target_index[:, None]).long()  # leaves the target out
+        positive = logits.gather(1, target_index[:, None])
+        negative = logits.gather(1, sampled)
+        rate = self._num_negatives / num_others  # alpha
+        beta = rate * (self._calibration * (1 - 1 / rate) + 1 / rate)
+        losses = -torch.cat([beta * F.logsigmoid(positive), F.logsigmoid(-negative)], dim=1)
+        return losses.mean()

@@ -1,0 +1,84 @@
+"""SASRec: self-attentive sequential recommendation (Kang and McAuley, ICDM 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from missrec.nn.pooling import last_valid
+from missrec.nn.precision import inner_products
+from missrec.nn.sequence_encoder import SequenceEncoder
+from missrec.objectives.ranking import RankingObjective
+from missrec.types import Catalogue, SequenceBatch, TrainingLoss
+
+
+class SASRec(nn.Module):
+    """A causal Transformer; the score of an item is <h of the last item, embedding of the item>.
+
+    **Source**: sections 3.1-3.4, with item ids; with adapted text features in their place it is
+    the SASRec (T) of MISSRec's Table 2.
+    **Differs**: the loss is the objective's, by default a softmax over all items rather than a
+    binary cross-entropy with one negative, as in RecBole; blocks as in `SequenceEncoder`.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        embed_dim: int,
+        items: Callable[..., nn.Module],
+        encoder: Callable[..., SequenceEncoder],
+        objective: RankingObjective,
+        all_positions: bool,
+    ) -> None:
+        """Builds the parts that depend on the catalogue.
+
+        Args:
+            catalogue: the items of the run.
+            embed_dim: D.
+            items: embeds items, `IdEmbedding` or `FeatureEmbedding` without catalogue and width.
+            encoder: the sequence encoder without its width.
+            objective: the loss.
+            all_positions: predict the item after each item of a sequence, as the paper, not only
+                the target; for samples that are whole sequences (datamodule.prefixes=false).
+        """
+        super().__init__()
+        self._num_items = catalogue.num_items
+        self._all_positions = all_positions
+        self.items = items(catalogue=catalogue, embed_dim=embed_dim)
+        self.encoder = encoder(embed_dim=embed_dim)
+        self.objective = objective
+
+    def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
+        """The objective's loss of the next items."""
+        hidden = self._hidden(batch)
+        if self._all_positions:
+            sequences, targets = hidden[batch.valid_mask], batch.next_ids[batch.valid_mask]
+        else:
+            sequences, targets = last_valid(hidden, batch.valid_mask), batch.target_ids
+        candidate_ids = self.objective.candidate_ids(targets, num_items=self._num_items)
+        scores = self.score(sequences, self.candidates(candidate_ids))
+        loss = self.objective(scores, torch.searchsorted(candidate_ids, targets))
+        return TrainingLoss(loss, {"ranking": loss.detach()})
+
+    def encode(self, batch: SequenceBatch) -> Tensor:
+        """(B, D) what the encoder says at the last item."""
+        return last_valid(self._hidden(batch), batch.valid_mask)
+
+    def candidates(self, item_ids: Tensor) -> Tensor:
+        """(C, D) item embeddings."""
+        embeddings: Tensor = self.items(item_ids)
+        return embeddings
+
+    def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
+        """(B, C) inner products."""
+        return inner_products(encoded, candidates)
+
+    def _hidden(self, batch: SequenceBatch) -> Tensor:
+        """(B, L, D)."""
+        hidden: Tensor = self.encoder(
+            self.items(batch.item_ids), valid_mask=batch.valid_mask, causal=True
+        )
+        return hidden

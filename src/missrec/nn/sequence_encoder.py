@@ -1,0 +1,83 @@
+"""The Transformer over one embedding an item that most sequential recommenders share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from missrec.nn.dropout import Dropout
+from missrec.nn.transformer import BlockSettings, EncoderBlock, initialize_linear
+
+
+class PositionedItems(nn.Module):
+    """Item embeddings plus learned positions from the oldest item on, LayerNorm, dropout."""
+
+    def __init__(
+        self, *, embed_dim: int, max_seq_len: int, block: BlockSettings, init_std: float
+    ) -> None:
+        """Positions for sequences of up to max_seq_len items, normal with `init_std`."""
+        super().__init__()
+        self.positions = nn.Embedding(max_seq_len, embed_dim)
+        self.norm = nn.LayerNorm(embed_dim, eps=block.layer_norm_eps)
+        self.dropout = Dropout(block.dropout_prob)
+        nn.init.normal_(self.positions.weight, std=init_std)
+
+    def forward(self, items: Tensor) -> Tensor:
+        """(B, L, D) from item embeddings (B, L, D)."""
+        steps = torch.arange(items.shape[1], device=items.device)
+        return self.dropout(self.norm(items + self.positions(steps)))  # type: ignore[no-any-return]
+
+
+class EncoderStack(nn.Module):
+    """Encoder blocks one after the other."""
+
+    def __init__(
+        self, *, embed_dim: int, block: BlockSettings, num_blocks: int, init_std: float
+    ) -> None:
+        """Linear maps start normal with `init_std`, as in BERT."""
+        super().__init__()
+        self.blocks = nn.ModuleList(EncoderBlock(embed_dim, block) for _ in range(num_blocks))
+        initialize_linear(self, std=init_std)
+
+    def forward(self, tokens: Tensor, *, valid_mask: Tensor, causal: bool) -> Tensor:
+        """(B, L, D), see `EncoderBlock`."""
+        for block in self.blocks:
+            tokens = block(tokens, valid_mask=valid_mask, causal=causal)
+        return tokens
+
+
+class SequenceEncoder(nn.Module):
+    """`PositionedItems`, then an `EncoderStack`.
+
+    **Source**: SASRec (Kang and McAuley 2018) if causal, BERT4Rec (Sun et al. 2019) if not, both
+    with LayerNorm after each residual and BERT's start of the weights, as in RecBole, whose code
+    the published numbers come from.
+    """
+
+    def __init__(
+        self,
+        *,
+        embed_dim: int,
+        max_seq_len: int,
+        block: BlockSettings,
+        num_blocks: int,
+        init_std: float,
+    ) -> None:
+        """An encoder of `num_blocks` blocks of width D."""
+        super().__init__()
+        self.input = PositionedItems(
+            embed_dim=embed_dim, max_seq_len=max_seq_len, block=block, init_std=init_std
+        )
+        self.stack = EncoderStack(
+            embed_dim=embed_dim, block=block, num_blocks=num_blocks, init_std=init_std
+        )
+
+    def forward(self, items: Tensor, *, valid_mask: Tensor, causal: bool) -> Tensor:
+        """(B, L, D) what the encoder says at each item.
+
+        Args:
+            items: (B, L, D) embeddings, oldest first, right-padded.
+            valid_mask: (B, L) bool, True = real item.
+            causal: an item sees itself and the earlier ones only.
+        """
+        return self.stack(self.input(items), valid_mask=valid_mask, causal=causal)  # type: ignore[no-any-return]
