@@ -35,7 +35,7 @@ def source() -> dict[str, Tensor]:
 
 
 def fates(model: Transferred) -> dict[str, tuple[Fate, str]]:
-    return {t.name: (t.fate, t.why) for t in load_pretrained(model, source())}
+    return {t.name: (t.fate, t.why) for t in load_pretrained(model, source(), same_domain=False)}
 
 
 def test_what_the_domains_share_is_loaded_and_the_rest_stays_as_it_was() -> None:
@@ -65,17 +65,39 @@ def test_a_modality_of_one_side_only_is_said() -> None:
 def test_any_other_mismatch_is_refused_and_changes_nothing() -> None:
     model = Transferred({"text": 3}, num_items=5, value=0.0, width=6)
     with pytest.raises(ValueError, match=r"network.weight: \(2, 2\) there, \(6, 2\) here"):
-        load_pretrained(model, source())
+        load_pretrained(model, source(), same_domain=False)
     assert all(parameter.eq(0).all() for parameter in model.parameters())
     state = source()
     state["extra"] = torch.zeros(1)
     with pytest.raises(ValueError, match=r"extra: \(1,\) there, absent here"):
-        load_pretrained(Transferred({"text": 3}, num_items=5, value=0.0), state)
+        load_pretrained(Transferred({"text": 3}, num_items=5, value=0.0), state, same_domain=False)
+
+
+def test_a_stage_on_the_same_domain_hands_everything_over() -> None:
+    model = Transferred({"text": 3, "image": 4}, num_items=5, value=0.0)
+    tensors = load_pretrained(model, source(), same_domain=True)
+    assert {tensor.fate for tensor in tensors} == {Fate.LOADED}
+    assert all(parameter.eq(1).all() for parameter in model.parameters())
+    plain = nn.Linear(1, 1)
+    load_pretrained(plain, {"weight": torch.ones(1, 1), "bias": torch.ones(1)}, same_domain=True)
+    assert plain.weight.eq(1).all()
+
+
+@pytest.mark.parametrize(
+    ("widths", "num_items", "name"),
+    [({"text": 3, "image": 4}, 6, "ids.weight"), ({"text": 3, "image": 7}, 5, "adapters.image")],
+)
+def test_on_the_same_domain_every_mismatch_is_refused(
+    widths: dict[str, int], num_items: int, name: str
+) -> None:
+    model = Transferred(widths, num_items=num_items, value=0.0)
+    with pytest.raises(ValueError, match=name):
+        load_pretrained(model, source(), same_domain=True)
 
 
 def test_a_model_that_names_no_domain_state_cannot_be_transferred() -> None:
     with pytest.raises(ValueError, match="Linear has nothing to take"):
-        load_pretrained(nn.Linear(1, 1), {})
+        load_pretrained(nn.Linear(1, 1), {}, same_domain=False)
 
 
 def test_only_what_is_named_still_trains() -> None:
@@ -88,6 +110,6 @@ def test_only_what_is_named_still_trains() -> None:
 
 def test_the_table_sums_the_tensors_of_a_component() -> None:
     model = Transferred({"text": 3}, num_items=5, value=0.0)
-    rows = by_component(load_pretrained(model, source()))
+    rows = by_component(load_pretrained(model, source(), same_domain=False))
     assert ("loaded", "adapters.text", "", 2, 3 * 2 + 2) in rows
     assert ("fresh", "ids.weight", "belongs to one domain", 1, 10) in rows

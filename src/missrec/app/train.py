@@ -47,7 +47,12 @@ def train(cfg: DictConfig) -> dict[str, float]:
     prepare_missing(cfg)
     experiment = build_experiment(cfg)
     if source is not None:
-        start_from(source, experiment.module.model, trainable=cfg.freeze.trainable)
+        start_from(
+            source,
+            experiment.module.model,
+            same_domain=bool(cfg.pretraining) and cfg.pretraining_same_data,
+            trainable=cfg.freeze.trainable,
+        )
     compile_modules(
         experiment.module.model, list(cfg.compiled_modules), backend=cfg.compile_backend
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ _FORWARDED = (
     "trainer.accelerator",
 )
 """Of the overrides of a command, those that its pre-training takes over."""
+
+_FORWARDED_WITH_DATA = (*_FORWARDED, "data", "pretrained")
+"""Those that a first stage on the run's own data takes over."""
 
 
 def best_checkpoint(run_dir: Path) -> Path:
@@ -71,18 +75,21 @@ def pretrained_checkpoint(pretrained: str) -> Path:
     return best_checkpoint(path)
 
 
-def start_from(checkpoint: Path, model: nn.Module, *, trainable: list[str] | None) -> None:
+def start_from(
+    checkpoint: Path, model: nn.Module, *, same_domain: bool, trainable: list[str] | None
+) -> None:
     """Loads the weights of a pre-trained run, freezes them, and shows what became of each.
 
     Args:
         checkpoint: of the pre-trained run.
         model: changed in place.
+        same_domain: the run had this run's data, so what belongs to a domain is loaded too.
         trainable: names that still train; None trains everything.
 
     Raises:
         ValueError: the file is damaged, or its model does not fit.
     """
-    transferred = load_pretrained(model, _model_state(checkpoint))
+    transferred = load_pretrained(model, _model_state(checkpoint), same_domain=same_domain)
     if trainable is not None:
         freeze_all_but(model, trainable)
     print_transfer(str(checkpoint), by_component(transferred), trainable=count_parameters(model))
@@ -91,14 +98,17 @@ def start_from(checkpoint: Path, model: nn.Module, *, trainable: list[str] | Non
 def compose_pretraining(cfg: DictConfig) -> DictConfig:
     """The config of the pre-training that `cfg.pretraining` names.
 
-    It takes over the seed and what shapes the model from this command, and writes beside this
-    run, into a folder named by all its settings: jobs of a sweep that need the same pre-training
-    share it.
+    It takes over the seed and what shapes the model from this command, with
+    `cfg.pretraining_same_data` also the data, and writes beside this run, into a folder named by
+    all its settings: jobs of a sweep that need the same pre-training share it.
     """
+    names = _FORWARDED_WITH_DATA if cfg.pretraining_same_data else _FORWARDED
     taken = []
     if HydraConfig.initialized():
-        task = HydraConfig.get().overrides.task
-        taken = [override for override in task if _is_forwarded(override)]
+        hydra = HydraConfig.get()
+        taken = [override for override in hydra.overrides.task if _is_forwarded(override, names)]
+        if cfg.pretraining_same_data and not any(o.startswith("data=") for o in taken):
+            taken.append(f"data={hydra.runtime.choices['data']}")  # which the experiment chose
     overrides = [*taken, f"experiment={cfg.pretraining}", f"names.experiment={cfg.pretraining}"]
     overrides += [f"names.model={cfg.names.model}", f"seed={cfg.seed}"]
     key = json.dumps(_resolved(_compose(cfg, [*overrides, "run_dir=."])), sort_keys=True)
@@ -119,9 +129,9 @@ def _compose(cfg: DictConfig, overrides: list[str]) -> DictConfig:
         return compose("train", overrides=overrides)
 
 
-def _is_forwarded(override: str) -> bool:
+def _is_forwarded(override: str, names: Sequence[str]) -> bool:
     key = override.lstrip("+~").partition("=")[0]
-    return any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in _FORWARDED)
+    return any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in names)
 
 
 def _resolved(cfg: DictConfig) -> Any:

@@ -37,27 +37,34 @@ class TransferredTensor(NamedTuple):
     why: str
 
 
-def load_pretrained(model: nn.Module, source: Mapping[str, Tensor]) -> list[TransferredTensor]:
+def load_pretrained(
+    model: nn.Module, source: Mapping[str, Tensor], *, same_domain: bool
+) -> list[TransferredTensor]:
     """Loads what the two domains share and says what became of every tensor.
 
     State that belongs to one domain stays as the model made it. An adapter stays fresh where its
     modality is new or its features have another width.
 
     Args:
-        model: a `Transferable`, changed in place.
+        model: changed in place; a `Transferable` unless `same_domain`.
         source: state of the pre-trained model.
+        same_domain: everything is shared, such as by two stages of training.
 
     Raises:
         ValueError: the model cannot be transferred, or any other tensor is missing, left over or
             of another shape.
     """
-    if not isinstance(model, Transferable):
-        raise ValueError(f"{type(model).__name__} has nothing to take from a pre-trained model")
+    domain_bound: Sequence[str] = ()
+    feature_bound: Sequence[str] = ()
+    if not same_domain:
+        if not isinstance(model, Transferable):
+            raise ValueError(f"{type(model).__name__} has nothing to take from a pre-trained model")
+        domain_bound, feature_bound = model.domain_bound, model.feature_bound
     target = model.state_dict()
     tensors, mismatches = [], []
     for name in {**target, **source}:
         ours, theirs = target.get(name), source.get(name)
-        why = _why_not(name, ours, theirs, model=model)
+        why = _why_not(name, ours, theirs, domain_bound=domain_bound, feature_bound=feature_bound)
         if why is None:
             mismatches.append(f"{name}: {_shape(theirs)} there, {_shape(ours)} here")
             continue
@@ -107,14 +114,19 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
 
 
 def _why_not(
-    name: str, ours: Tensor | None, theirs: Tensor | None, *, model: Transferable
+    name: str,
+    ours: Tensor | None,
+    theirs: Tensor | None,
+    *,
+    domain_bound: Sequence[str],
+    feature_bound: Sequence[str],
 ) -> str | None:
     """Why a tensor is not loaded; empty if it is, None if it should be and cannot."""
-    if _under(name, model.domain_bound):
+    if _under(name, domain_bound):
         return "belongs to one domain"
     if ours is not None and theirs is not None and ours.shape == theirs.shape:
         return ""
-    if not _under(name, model.feature_bound):
+    if not _under(name, feature_bound):
         return None
     if ours is None:
         return "its modality is not in use here"
