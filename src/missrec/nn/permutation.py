@@ -85,15 +85,15 @@ class CodewordPermutation(nn.Module):
 
 
 def sinkhorn(logits: Tensor, *, num_iterations: int) -> Tensor:
-    """(G, W, W) exp(logits) with rows and columns scaled in turn towards sums of 1.
+    """(G, W, W) exp(logits) with columns and rows scaled in turn to sums of 1.
 
     Args:
         logits: (G, W, W).
-        num_iterations: the columns come last and sum to 1, the rows do in the limit.
+        num_iterations: the rows come last and sum to 1, the columns do in the limit.
     """
     for _ in range(num_iterations):
-        logits = logits - logits.logsumexp(dim=2, keepdim=True)
         logits = logits - logits.logsumexp(dim=1, keepdim=True)
+        logits = logits - logits.logsumexp(dim=2, keepdim=True)
     return logits.exp()
 
 
