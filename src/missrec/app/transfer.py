@@ -113,13 +113,8 @@ def compose_pretraining(cfg: DictConfig) -> DictConfig:
     overrides += [f"names.model={cfg.names.model}", f"seed={cfg.seed}"]
     key = json.dumps(_resolved(_compose(cfg, [*overrides, "run_dir=."])), sort_keys=True)
     name = f"{cfg.pretraining}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
-    run_dir = Path(cfg.run_dir).parent / name
-    started = (run_dir / CHECKPOINTS).is_dir()
     _log.info("pre-training first: python src/train.py %s", " ".join(overrides))
-    return _compose(
-        cfg,
-        [*overrides, f"run_dir='{run_dir}'", *([f"resume='{run_dir}'"] if started else [])],
-    )
+    return _compose(cfg, [*overrides, f"run_dir='{Path(cfg.run_dir).parent / name}'"])
 
 
 def _compose(cfg: DictConfig, overrides: list[str]) -> DictConfig:
