@@ -51,7 +51,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         start_from(
             source,
             experiment.module.model,
-            same_domain=bool(cfg.pretraining) and cfg.pretraining_same_data,
+            same_domain=cfg.pretraining_same_data,
             trainable=cfg.freeze.trainable,
         )
     compile_modules(
