@@ -30,7 +30,7 @@ from missrec.app.build import build
 from missrec.features.store import ModalityFeatures
 from missrec.features.table import FeatureTable
 from missrec.training.ranking import DomainRanking
-from missrec.types import Catalogue, DomainSpan, SequenceBatch
+from missrec.types import Catalogue, DomainSpan, SequenceBatch, TrainSequences
 
 SIZES = [4_385, 100_000, 1_000_000]
 MODALITIES = ("text", "image")
@@ -59,6 +59,7 @@ def large_model(folder: Path, num_items: int, device: torch.device) -> Any:
     catalogue = Catalogue(
         num_items=num_items,
         train_counts=torch.ones(num_items + 1, dtype=torch.int64),
+        train_sequences=TrainSequences(*torch.zeros(3, 0, dtype=torch.int64)),
         features=FeatureTable([features], num_items=[num_items], resident_bytes=0),
     )
     cfg = composed("transfer=transductive", "model.interests.ratio=0.001")

@@ -16,7 +16,7 @@ from missrec.data.released import HEADER, ReleasedDomain
 from missrec.data.splits import LeaveOneOut
 from missrec.features.store import ModalityFeatures, write_features
 from missrec.features.table import FeatureTable
-from missrec.types import PAD_ID, Catalogue, SequenceBatch
+from missrec.types import PAD_ID, Catalogue, SequenceBatch, TrainSequences
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Real data sets, beside the project; may be absent."""
@@ -137,6 +137,12 @@ def training_counts(sequences: Sequence[Sequence[int]], *, num_items: int) -> to
     return torch.tensor(counts)
 
 
+def training_sequences(sequences: Sequence[Sequence[int]]) -> TrainSequences:
+    """Every sequence but for the last two items of a user."""
+    items, offsets = map(torch.from_numpy, flatten(sequences))
+    return TrainSequences(items, offsets[:-1], offsets[1:] - 2)
+
+
 def catalogue(
     sequences: Sequence[Sequence[int]] = SEQUENCES,
     *,
@@ -149,6 +155,7 @@ def catalogue(
     return Catalogue(
         num_items=table.num_items,
         train_counts=training_counts(sequences, num_items=table.num_items),
+        train_sequences=training_sequences(sequences),
         features=table,
     )
 

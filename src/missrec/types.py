@@ -56,6 +56,21 @@ class DomainSpan(NamedTuple):
     last_item: int
 
 
+class TrainSequences(NamedTuple):
+    """What training may see, as views of the flat interactions.
+
+    Attributes:
+        items: (number of interactions,) int32 item ids, user after user, oldest first; also those
+            held out.
+        starts: (U,) int64, where in `items` the sequence of each user starts.
+        ends: (U,) int64, where the part of training ends, exclusive.
+    """
+
+    items: Tensor
+    starts: Tensor
+    ends: Tensor
+
+
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
     """What any model may know of the items before training.
@@ -64,11 +79,13 @@ class Catalogue:
         num_items: N; over all domains of the run.
         train_counts: (N + 1,) int64, how often each item occurs in the training sequences;
             entry 0 is padding.
+        train_sequences: the training sequences themselves.
         features: raw features of the modalities in use.
     """
 
     num_items: int
     train_counts: Tensor
+    train_sequences: TrainSequences
     features: FeatureTable
 
 
@@ -130,3 +147,14 @@ class Transferable(Protocol):
 
     domain_bound: Sequence[str]
     feature_bound: Sequence[str]
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A model that learns the same items in stages, each by losses of its own.
+
+    Attributes:
+        stage_bound: names of the modules that serve one stage alone.
+    """
+
+    stage_bound: Sequence[str]

@@ -22,7 +22,7 @@ from synthetic import catalogue, random_sequences, raw_features, sequence_batch
 
 CONF = Path(__file__).parents[2] / "conf"
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
-WITHOUT_PARAMETERS = ["most_popular"]
+WITHOUT_PARAMETERS = ["last_item_transition", "most_popular", "nearest_neighbor"]
 TRAINED = [name for name in MODELS if name not in WITHOUT_PARAMETERS]
 DEFAULTS = OmegaConf.load(CONF / "model" / "missrec.yaml").defaults
 GROUPS = sorted(group for default in DEFAULTS if default != "_self_" for group in default)

@@ -43,6 +43,7 @@ def build_experiment(cfg: DictConfig) -> Experiment:
     catalogue = Catalogue(
         num_items=datamodule.num_items,
         train_counts=datamodule.train_counts,
+        train_sequences=datamodule.train_sequences,
         features=_feature_table(cfg, datamodule),
     )
     model: nn.Module = build(cfg, "model", catalogue=catalogue)

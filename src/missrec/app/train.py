@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
@@ -14,7 +15,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from missrec.app.build import Experiment, build, build_experiment, compile_modules
 from missrec.app.prepare import prepare_missing
-from missrec.app.resume import furthest_checkpoint
+from missrec.app.resume import continued, furthest_checkpoint
 from missrec.app.tracking import close_loggers, record_provenance, save_ranks, write_json
 from missrec.app.transfer import compose_pretraining, pretrained_checkpoint, start_from
 from missrec.reporting.tables import print_metrics
@@ -50,7 +51,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         start_from(
             source,
             experiment.module.model,
-            same_domain=bool(cfg.pretraining) and cfg.pretraining_same_data,
+            same_domain=cfg.pretraining_same_data,
             trainable=cfg.freeze.trainable,
         )
     compile_modules(
@@ -80,8 +81,12 @@ def _pretrained(cfg: DictConfig) -> Path | None:
     """The checkpoint to start from, pre-training first where the config asks for it."""
     if cfg.pretraining:
         stage = compose_pretraining(cfg)
-        if not (Path(stage.run_dir) / "metrics.json").is_file():
-            train(stage)
+        stage_dir = Path(stage.run_dir)
+        stage_dir.parent.mkdir(parents=True, exist_ok=True)
+        # Of the jobs that run at the same time, one trains it and the others wait.
+        with FileLock(stage_dir.with_name(f".{stage_dir.name}.lock")):
+            if not (stage_dir / "metrics.json").is_file():
+                train(continued(stage))
         return pretrained_checkpoint(stage.run_dir)
     return pretrained_checkpoint(cfg.pretrained) if cfg.pretrained else None
 

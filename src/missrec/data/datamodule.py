@@ -18,7 +18,7 @@ from missrec.data.loader import ResumableLoader
 from missrec.data.mixing import MixedDomains, mix_domains
 from missrec.data.sequences import SequenceDataset
 from missrec.data.splits import Split, Splitter, seen_in_training
-from missrec.types import DomainSpan, SequenceBatch
+from missrec.types import DomainSpan, SequenceBatch, TrainSequences
 
 
 class SequenceDataModule(LightningDataModule):
@@ -123,6 +123,13 @@ class SequenceDataModule(LightningDataModule):
         mixed = self._domains
         items = mixed.items[seen_in_training(mixed.offsets, self._split.train_ends)]
         return torch.from_numpy(np.bincount(items, minlength=self.num_items + 1))
+
+    @property
+    def train_sequences(self) -> TrainSequences:
+        """Of all users; the arrays are shared, not copied."""
+        mixed = self._domains
+        parts = (mixed.items, mixed.offsets[:-1], self._split.train_ends)
+        return TrainSequences(*map(torch.from_numpy, parts))
 
     def train_dataloader(self) -> DataLoader[SequenceBatch]:
         """Batches of similar length, all domains mixed."""
