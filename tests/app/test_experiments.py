@@ -20,7 +20,7 @@ EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("
 ABLATIONS = sorted(path.stem for path in (ROOT / "conf" / "ablation").glob("*.yaml"))
 DEMO = {"demo_office", "demo_kitchen", "demo_garden", "demo_music"}
 WITHOUT_TRAINING = "demo_most_popular"
-OF_ANOTHER_MODEL = {"self_supervised"}
+OF_ANOTHER_MODEL = {"align_codes", "self_supervised"}
 """The ablations are MISSRec's; these go with none."""
 RUNS = [
     (experiment, ablation)

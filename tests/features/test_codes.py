@@ -132,7 +132,7 @@ def test_other_items_or_settings_are_coded_anew(
     other = coding(tmp_path, **changes)(items(**given))
     assert len(learned) == 2
     assert_same(other, coding(None, **changes)(items(**given)))
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("[!.]*"))) == 2
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut", "absent", "no manifest", "no json"])
@@ -140,7 +140,7 @@ def test_damaged_codes_are_made_again(
     tmp_path: Path, learned: list[int], caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     codes = coding(tmp_path)(items())
-    (folder,) = tmp_path.iterdir()
+    (folder,) = tmp_path.glob("[!.]*")
     path = folder / "codes.npy"
     content = path.read_bytes()
     if damage == "changed":
@@ -163,7 +163,7 @@ def test_codes_of_other_features_under_this_name_are_not_used(
 ) -> None:
     codes = coding(tmp_path / "a")(items())
     coding(tmp_path / "b")(items(seed=2))
-    (ours,), (theirs,) = (list((tmp_path / name).iterdir()) for name in "ab")
+    (ours,), (theirs,) = (list((tmp_path / name).glob("[!.]*")) for name in "ab")
     shutil.rmtree(ours)
     theirs.rename(ours)
     assert_same(coding(tmp_path / "a")(items()), codes)
@@ -180,3 +180,11 @@ def test_other_than_one_modality_is_refused(modalities: list[str], named: str) -
 def test_a_single_item_in_training_is_refused() -> None:
     with pytest.raises(ValueError, match="from at least 2 items, not 1"):
         coding(None)(items(seen=[1]))
+
+
+def test_where_nothing_can_be_kept_the_codes_are_made_each_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    assert_same(coding(tmp_path / "file" / "codes")(items()), coding(None)(items()))
+    assert "item codes are not kept" in caplog.text

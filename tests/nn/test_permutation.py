@@ -7,22 +7,26 @@ import pytest
 import torch
 from torch import Tensor
 
-from missrec.nn.permutation import CodewordPermutation, nearest_permutation, sinkhorn
+from missrec.nn.permutation import (
+    CodewordPermutation,
+    LearnedPermutation,
+    nearest_permutation,
+    sinkhorn,
+)
 
 NUM_CODEBOOKS, NUM_CODEWORDS, WIDTH = 3, 5, 4
 
 
-def permutation(**changes: Any) -> CodewordPermutation:
+def learned(**changes: Any) -> LearnedPermutation:
     settings: dict[str, Any] = {
         "num_codebooks": NUM_CODEBOOKS,
         "num_codewords": NUM_CODEWORDS,
-        "learns": True,
         "temperature": 0.7,
         "num_iterations": 3,
         "init_std": 1.0,
     }
     torch.manual_seed(0)
-    return CodewordPermutation(**{**settings, **changes})
+    return LearnedPermutation(**{**settings, **changes})
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -59,7 +63,7 @@ def test_rows_and_columns_sum_to_one(spread: float) -> None:
 
 
 def test_few_iterations_are_near_the_limit() -> None:
-    module = permutation(num_codewords=64)
+    module = learned(num_codewords=64)
     matrices = module.relaxed()
     torch.testing.assert_close(matrices.sum(dim=2), torch.ones(3, 64))
     assert (matrices.sum(dim=1) - 1).abs().mean() < 0.1
@@ -84,7 +88,7 @@ def test_the_nearest_permutation_has_the_largest_sum_of_all() -> None:
 
 
 def test_in_evaluation_the_rows_of_the_table_are_permuted() -> None:
-    module = permutation().eval()
+    module = learned().eval()
     table = normal(NUM_CODEBOOKS, NUM_CODEWORDS, WIDTH)
     columns = nearest_permutation(module.logits.detach())
     assert columns.sort(dim=1).values.equal(torch.arange(5).expand(3, 5))
@@ -92,7 +96,7 @@ def test_in_evaluation_the_rows_of_the_table_are_permuted() -> None:
 
 
 def test_in_training_the_table_is_multiplied_by_the_relaxed_matrices() -> None:
-    module = permutation().train()
+    module = learned().train()
     table = normal(NUM_CODEBOOKS, NUM_CODEWORDS, WIDTH)
     torch.manual_seed(3)
     mixed = module(table)
@@ -104,7 +108,7 @@ def test_in_training_the_table_is_multiplied_by_the_relaxed_matrices() -> None:
 
 
 def test_a_planted_permutation_is_recovered() -> None:
-    module = permutation(init_std=0.1).train()
+    module = learned(init_std=0.1).train()
     table = normal(NUM_CODEBOOKS, NUM_CODEWORDS, WIDTH)
     planted = torch.tensor([[3, 1, 4, 0, 2], [0, 1, 2, 3, 4], [4, 3, 2, 1, 0]])
     target = permuted(table, planted)
@@ -119,17 +123,26 @@ def test_a_planted_permutation_is_recovered() -> None:
     assert module(table).equal(target)
 
 
-def test_what_was_learned_is_held_where_it_does_not_learn() -> None:
-    learned = permutation()
-    with torch.no_grad():
-        learned.logits.copy_(normal(3, 5, 5, seed=4))
-    state = learned.eval().state_dict()
-    module = permutation(learns=False)
-    assert not module.permutation.equal(learned.permutation)
-    module.load_state_dict(state)
+def test_what_was_learned_is_held_by_a_permutation_that_does_not_learn() -> None:
     table = normal(NUM_CODEBOOKS, NUM_CODEWORDS, WIDTH)
-    assert module.train()(table).equal(learned(table))
-    assert not [name for name, part in module.named_parameters() if part.requires_grad]
+    held = CodewordPermutation(num_codebooks=NUM_CODEBOOKS, num_codewords=NUM_CODEWORDS)
+    assert held(table).equal(table)
+    module = learned().eval()
+    assert not module(table).equal(table)
+    held.load_state_dict({"permutation": module.state_dict()["permutation"]})
+    assert held.train()(table).equal(module(table))
+    assert not list(held.parameters())
+
+
+def test_what_training_changes_is_rounded_when_it_ends() -> None:
+    module = learned().train()
+    before = module.permutation.clone()
+    with torch.no_grad():
+        module.logits.copy_(normal(3, 5, 5, seed=4))
+    assert module.permutation.equal(before)
+    module.eval()
+    assert not module.permutation.equal(before)
+    assert module.permutation.equal(nearest_permutation(module.logits.detach()))
 
 
 @pytest.mark.parametrize(
@@ -141,4 +154,4 @@ def test_what_was_learned_is_held_where_it_does_not_learn() -> None:
 )
 def test_settings_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        permutation(**changes)
+        learned(**changes)

@@ -150,8 +150,9 @@ def split_metrics(metrics: dict[str, float], split: str) -> dict[str, float]:
 
 
 def quiet_lightning() -> None:
-    """Silences what Lightning says of itself in every run."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    """Silences what Lightning and FAISS say of themselves in every run."""
+    for library in ("pytorch_lightning", "faiss.loader"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     # torch renamed what Lightning 2.6 still calls; nothing a user could change.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     # Resuming writes into the run's own folder; ranking needs none of the training's callbacks.

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from missrec.data.manifest import read_manifest, replace_folder, write_manifest
@@ -85,17 +86,33 @@ class ItemCoding:
         present = features.present(torch.arange(features.num_items + 1))[0]
         coded = present.nonzero().squeeze(1)  # (P,)
         known = (present & (catalogue.train_counts > 0)).nonzero().squeeze(1)
-        facts = self._facts(features, coded, known)
-        codes = self._read(facts)
-        if codes is None:
-            codes = self._make(features, coded, known)
-            self._keep(codes, facts)
         codewords = torch.zeros(len(present), self.num_codebooks, dtype=torch.uint8)
-        codewords[coded] = torch.from_numpy(codes)
+        codewords[coded] = torch.from_numpy(self._codes(features, coded, known))
         return ItemCodes(codewords, present, 1 << self._quantizer.num_bits(len(known)))
 
-    def _make(self, features: FeatureTable, coded: Tensor, known: Tensor) -> np.ndarray:
+    def _codes(self, features: FeatureTable, coded: Tensor, known: Tensor) -> np.ndarray:
         """(P, G) uint8 codes of the items `coded` from what is learned on the items `known`."""
+        if self._cache_dir is None:
+            return self._make(features, coded, known)
+        facts = self._facts(features, coded, known)
+        content = json.dumps(facts, sort_keys=True).encode()
+        folder = self._cache_dir / hashlib.sha256(content).hexdigest()[:16]
+        try:
+            self._cache_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:  # such as of a run that another machine made
+            _log.warning("item codes are not kept: %s", error)
+            return self._make(features, coded, known)
+        # Of the processes that need the same codes, one makes them and the others wait.
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            codes = _read(folder, facts)
+            if codes is None:
+                codes = self._make(features, coded, known)
+                with replace_folder(folder) as draft:
+                    np.save(draft / _CODES, codes)
+                    write_manifest(draft, facts)
+        return codes
+
+    def _make(self, features: FeatureTable, coded: Tensor, known: Tensor) -> np.ndarray:
         _log.info(
             "item codes: learning %s codebooks of %s codewords from %s items, once",
             self.num_codebooks,
@@ -119,37 +136,23 @@ class ItemCoding:
             "faiss": faiss.__version__,
         }
 
-    def _folder(self, facts: dict[str, Any]) -> Path | None:
-        if self._cache_dir is None:
-            return None
-        content = json.dumps(facts, sort_keys=True).encode()
-        return self._cache_dir / hashlib.sha256(content).hexdigest()[:16]
 
-    def _read(self, facts: dict[str, Any]) -> np.ndarray | None:
-        """The codes that are kept; None where there are none, or they are not what was kept."""
-        folder = self._folder(facts)
-        if folder is None or not folder.is_dir():
-            return None
-        try:
-            manifest = read_manifest(
-                folder, facts=list(facts), files=[_CODES], remedy="the item codes are made again"
-            )
-        except (FileNotFoundError, ValueError) as error:
-            _log.warning("%s", error)
-            return None
-        if any(manifest[name] != fact for name, fact in facts.items()):
-            _log.warning("%s was made of other features; the item codes are made again", folder)
-            return None
-        codes: np.ndarray = np.load(folder / _CODES, allow_pickle=False)
-        return codes
-
-    def _keep(self, codes: np.ndarray, facts: dict[str, Any]) -> None:
-        folder = self._folder(facts)
-        if folder is None:
-            return
-        with replace_folder(folder) as draft:
-            np.save(draft / _CODES, codes)
-            write_manifest(draft, facts)
+def _read(folder: Path, facts: dict[str, Any]) -> np.ndarray | None:
+    """The codes that are kept; None where there are none, or they are not what was kept."""
+    if not folder.is_dir():
+        return None
+    try:
+        manifest = read_manifest(
+            folder, facts=list(facts), files=[_CODES], remedy="the item codes are made again"
+        )
+    except (FileNotFoundError, ValueError) as error:
+        _log.warning("%s", error)
+        return None
+    if any(manifest[name] != fact for name, fact in facts.items()):
+        _log.warning("%s was made of other features; the item codes are made again", folder)
+        return None
+    codes: np.ndarray = np.load(folder / _CODES, allow_pickle=False)
+    return codes
 
 
 def _parts(features: FeatureTable, item_ids: Tensor) -> Iterator[np.ndarray]:

@@ -32,6 +32,7 @@ class VQRec(nn.Module):
 
     domain_bound = ("items.codewords", "items.present", "items.permutation")
     feature_bound = ()
+    stage_bound = ("items.permutation.logits",)
 
     def __init__(
         self,

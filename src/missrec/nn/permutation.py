@@ -1,4 +1,4 @@
-"""A permutation of the codewords of each codebook, relaxed while it is learned.
+"""Permutations of the codewords of each codebook.
 
 G codebooks, W codewords in each.
 """
@@ -13,61 +13,79 @@ from missrec.nn.precision import full_precision, single
 
 
 class CodewordPermutation(nn.Module):
-    """Says which embedding a codeword of another domain stands for.
+    """Says which embedding each codeword takes; at first its own.
 
-    While it learns, the table of each codebook is multiplied by a doubly stochastic matrix, which
-    is a mixture of permutations (Birkhoff): Sinkhorn's normalisation of exp((logits + Gumbel
-    noise) / temperature). In evaluation, and where it does not learn, it is the permutation with
-    the largest sum of logits.
-
-    **Source**: VQ-Rec (Hou et al. 2023) section 3.3, E' = Pi E; the relaxation is Gumbel-Sinkhorn
-    (Mena et al. 2018).
-    **Differs**: the public code rounds each row by itself, so that rows can share an embedding,
-    and its rounding lets no gradient pass; there padding takes part in the permutation.
+    **Source**: VQ-Rec (Hou et al. 2023) section 3.3, E' = Pi E for each codebook.
     """
 
     permutation: Tensor
+
+    def __init__(self, *, num_codebooks: int, num_codewords: int) -> None:
+        """The identity.
+
+        Args:
+            num_codebooks: G.
+            num_codewords: W.
+        """
+        super().__init__()
+        self.register_buffer("permutation", torch.arange(num_codewords).repeat(num_codebooks, 1))
+
+    def forward(self, table: Tensor) -> Tensor:
+        """(G, W, D) the embeddings (G, W, D) in the order of the codewords that take them."""
+        return table.gather(1, self.permutation[..., None].expand_as(table))
+
+
+class LearnedPermutation(CodewordPermutation):
+    """Learns it: in training the permutation is relaxed, in evaluation rounded.
+
+    In training the embeddings are multiplied by doubly stochastic matrices, which are mixtures of
+    permutations (Birkhoff): Sinkhorn's normalisation of exp((logits + Gumbel noise) / temperature).
+    Evaluation takes the permutation with the largest sum of logits.
+
+    **Source**: VQ-Rec section 3.3; Gumbel-Sinkhorn (Mena et al. 2018).
+    **Differs**: the public code rounds each row by itself, so that codewords can share an
+    embedding, and lets no gradient pass the rounding, so that the start is never left; there
+    padding is permuted too.
+    """
 
     def __init__(
         self,
         *,
         num_codebooks: int,
         num_codewords: int,
-        learns: bool,
         temperature: float,
         num_iterations: int,
         init_std: float,
     ) -> None:
-        """A random start, far from no permutation.
+        """A random start: the codewords of two domains have nothing in common.
 
         Args:
             num_codebooks: G.
             num_codewords: W.
-            learns: false holds what was learned.
-            temperature: above 0; the lower, the nearer the matrix is to a permutation.
+            temperature: above 0; the lower, the nearer the matrices are to permutations.
             num_iterations: of Sinkhorn's normalisation, at least 1.
             init_std: standard deviation of the logits at the start.
 
         Raises:
             ValueError: temperature or num_iterations is outside its range.
         """
-        super().__init__()
+        super().__init__(num_codebooks=num_codebooks, num_codewords=num_codewords)
         if not temperature > 0:
             raise ValueError(f"temperature ({temperature}) must be above 0")
         if num_iterations < 1:
             raise ValueError(f"num_iterations ({num_iterations}) must be at least 1")
         self._temperature = temperature
         self._num_iterations = num_iterations
-        logits = torch.randn(num_codebooks, num_codewords, num_codewords) * init_std
-        self.logits = nn.Parameter(logits, requires_grad=learns)
-        self.register_buffer("permutation", nearest_permutation(logits))
+        self.logits = nn.Parameter(torch.empty(num_codebooks, num_codewords, num_codewords))
+        nn.init.normal_(self.logits, std=init_std)
+        self._round()
 
     def forward(self, table: Tensor) -> Tensor:
-        """(G, W, D) the embeddings (G, W, D) in the order of this domain's codewords."""
-        if self.training and self.logits.requires_grad:
-            with full_precision(table.device.type):
-                return self.relaxed() @ single(table)
-        return table.gather(1, self.permutation[..., None].expand_as(table))
+        """(G, W, D) the embeddings (G, W, D), mixed in training, permuted in evaluation."""
+        if not self.training:
+            return super().forward(table)
+        with full_precision(table.device.type):
+            return self.relaxed() @ single(table)
 
     def relaxed(self) -> Tensor:
         """(G, W, W) doubly stochastic matrices, drawn anew."""
@@ -77,11 +95,14 @@ class CodewordPermutation(nn.Module):
             (self.logits + gumbel) / self._temperature, num_iterations=self._num_iterations
         )
 
-    def train(self, mode: bool = True) -> CodewordPermutation:
-        """Rounds what was learned when evaluation starts."""
-        if not mode and self.logits.requires_grad:
-            self.permutation.copy_(nearest_permutation(self.logits.detach()))
+    def train(self, mode: bool = True) -> LearnedPermutation:
+        """Rounds what was learned when training ends."""
+        if self.training and not mode:
+            self._round()
         return super().train(mode)
+
+    def _round(self) -> None:
+        self.permutation.copy_(nearest_permutation(self.logits.detach()))
 
 
 def sinkhorn(logits: Tensor, *, num_iterations: int) -> Tensor:
