@@ -15,12 +15,13 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from missrec.app.build import Experiment, build, build_experiment, compile_modules
 from missrec.app.prepare import prepare_missing
-from missrec.app.resume import continued, furthest_checkpoint
+from missrec.app.resume import CHECKPOINTS, continued, furthest_checkpoint
 from missrec.app.tracking import close_loggers, record_provenance, save_ranks, write_json
 from missrec.app.transfer import compose_pretraining, pretrained_checkpoint, start_from
 from missrec.reporting.tables import print_metrics
 from missrec.training.memory import keep_freed_memory
 from missrec.training.transfer import count_parameters
+from missrec.types import DiscoversInterests
 
 _log = logging.getLogger(__name__)
 
@@ -28,8 +29,8 @@ _log = logging.getLogger(__name__)
 def train(cfg: DictConfig) -> dict[str, float]:
     """Trains, tests the checkpoint that validation chose, and writes the run folder.
 
-    A model without parameters is not trained, only ranked. `cfg.resume` continues the run in its
-    own folder from where its checkpoints end.
+    A model without anything to train is only ranked. `cfg.resume` continues the run in its own
+    folder from where its checkpoints end.
 
     Returns:
         What `metrics.json` holds.
@@ -122,6 +123,8 @@ def fit_and_rank(
 ) -> dict[str, float]:
     """Fits, then ranks the users of validation and test with the best checkpoint.
 
+    A pre-trained model with nothing to train is ranked as it is, and kept as `epoch_000.ckpt`.
+
     Returns:
         `val/...` and `test/...` metrics, `epochs`, and whether it `stopped_early` (1 or 0).
     """
@@ -137,9 +140,13 @@ def fit_and_rank(
             raise ValueError("callbacks: a ModelCheckpoint is needed to choose the epoch to test")
         best = checkpoint.best_model_path
         metrics = _ending(trainer)
+    elif isinstance(module.model, DiscoversInterests):
+        module.model.refresh_interests()  # no epoch will start
     for rank in (trainer.validate, trainer.test):
         rank(module, datamodule=datamodule, ckpt_path=best, weights_only=True, verbose=False)
         metrics |= module.metrics
+    if not module.learns and count_parameters(module)[1]:
+        trainer.save_checkpoint(Path(trainer.default_root_dir) / CHECKPOINTS / "epoch_000.ckpt")
     return metrics
 
 
