@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
+from missrec.app.compose import compose_train
 from missrec.app.resume import CHECKPOINTS
 from missrec.reporting.tables import print_transfer
 from missrec.training.transfer import (
@@ -120,13 +119,14 @@ def compose_pretraining(cfg: DictConfig) -> DictConfig:
     overrides = [*taken, f"experiment={cfg.pretraining}", f"names.experiment={cfg.pretraining}"]
     overrides += [f"names.model={cfg.names.model}", f"seed={cfg.seed}"]
     overrides += cfg.pretraining_overrides
-    stage = _compose(cfg, [*overrides, "run_dir=."])
+    root_dir = Path(cfg.paths.root_dir)
+    stage = compose_train(root_dir, [*overrides, "run_dir=."])
     if cfg.pretraining_same_data:
         _check_same_data(cfg, stage)
     key = json.dumps(_resolved(stage), sort_keys=True)
     name = f"{cfg.pretraining}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
     _log.info("pre-training first: python src/train.py %s", " ".join(overrides))
-    return _compose(cfg, [*overrides, f"run_dir='{Path(cfg.run_dir).parent / name}'"])
+    return compose_train(root_dir, [*overrides, f"run_dir='{Path(cfg.run_dir).parent / name}'"])
 
 
 def _check_same_data(cfg: DictConfig, stage: DictConfig) -> None:
@@ -138,13 +138,6 @@ def _check_same_data(cfg: DictConfig, stage: DictConfig) -> None:
                 f"know all settings of `{group}`; put those of an experiment file on the command "
                 "line"
             )
-
-
-def _compose(cfg: DictConfig, overrides: list[str]) -> DictConfig:
-    if GlobalHydra.instance().is_initialized():
-        return compose("train", overrides=overrides)
-    with initialize_config_dir(str(Path(cfg.paths.root_dir) / "conf"), version_base="1.3"):
-        return compose("train", overrides=overrides)
 
 
 def _is_forwarded(override: str, names: Sequence[str]) -> bool:
