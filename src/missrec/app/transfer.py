@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from missrec.app.resume import CHECKPOINTS
+from missrec.app.settings import compose_training
 from missrec.reporting.tables import print_transfer
 from missrec.training.transfer import (
     by_component,
@@ -111,22 +110,18 @@ def compose_pretraining(cfg: DictConfig) -> DictConfig:
             taken.append(f"data={hydra.runtime.choices['data']}")  # which the experiment chose
     overrides = [*taken, f"experiment={cfg.pretraining}", f"names.experiment={cfg.pretraining}"]
     overrides += [f"names.model={cfg.names.model}", f"seed={cfg.seed}"]
-    key = json.dumps(_resolved(_compose(cfg, [*overrides, "run_dir=."])), sort_keys=True)
+    root_dir = Path(cfg.paths.root_dir)
+    key = json.dumps(
+        _resolved(compose_training(root_dir, [*overrides, "run_dir=."])), sort_keys=True
+    )
     name = f"{cfg.pretraining}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
     run_dir = Path(cfg.run_dir).parent / name
     started = (run_dir / CHECKPOINTS).is_dir()
     _log.info("pre-training first: python src/train.py %s", " ".join(overrides))
-    return _compose(
-        cfg,
+    return compose_training(
+        root_dir,
         [*overrides, f"run_dir='{run_dir}'", *([f"resume='{run_dir}'"] if started else [])],
     )
-
-
-def _compose(cfg: DictConfig, overrides: list[str]) -> DictConfig:
-    if GlobalHydra.instance().is_initialized():
-        return compose("train", overrides=overrides)
-    with initialize_config_dir(str(Path(cfg.paths.root_dir) / "conf"), version_base="1.3"):
-        return compose("train", overrides=overrides)
 
 
 def _is_forwarded(override: str, names: Sequence[str]) -> bool:
