@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 import numpy as np
-from report import write_report
+from measured import write_report
 
 from missrec.data.datamodule import SequenceDataModule
 from missrec.data.domain import PreparedDomain, write_domain

@@ -22,9 +22,9 @@ os.environ.setdefault("PROJECT_ROOT", str(ROOT))
 import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
+from measured import PeakMemory, print_table, write_report
 from numpy.lib.format import open_memmap
 from omegaconf import DictConfig
-from report import PeakMemory, print_table, write_report
 
 from missrec.app.build import build
 from missrec.features.store import ModalityFeatures

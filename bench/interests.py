@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 import torch
-from report import PeakMemory, print_table, write_report
+from measured import PeakMemory, print_table, write_report
 
 from missrec.interests.dpc_knn import DensityPeaks, density_peaks, planned_bytes
 from missrec.interests.neighbors import (

@@ -82,7 +82,7 @@ def main() -> None:
             sys.exit(os.waitstatus_to_exitcode(status))
         manifest = Path(folder, "data", f"amazon2018_{CATEGORY}", "manifest.json")
         kept = json.loads(manifest.read_text(encoding="utf-8"))["counts"]
-    from report import write_report  # noqa: PLC0415
+    from measured import write_report  # noqa: PLC0415
 
     figures = {
         **sizes,

@@ -25,7 +25,7 @@ os.environ.setdefault("PROJECT_ROOT", str(ROOT))
 import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
-from report import write_report
+from measured import write_report
 from torch.utils.flop_counter import FlopCounterMode
 
 from missrec.app.build import build_experiment

@@ -54,6 +54,8 @@ def door(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("evaluate", ["run=[a,b]"], "add against="),
         ("evaluate", ["run={tmp}/a*", "against={tmp}"], "matches no run folder"),
         ("evaluate", ["run={tmp}", "against={tmp}"], "only a finished run can be compared"),
+        ("report", ["runs={tmp}"], "no finished run"),
+        ("report", ["runs={tmp}/none"], "matches no run folder"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -76,7 +78,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in result.stderr
 
 
-@pytest.mark.parametrize("name", ["train", "prepare", "extract", "evaluate"])
+@pytest.mark.parametrize("name", ["train", "prepare", "extract", "evaluate", "report"])
 def test_help_shows_an_example(name: str) -> None:
     result = door(name, "--help")
     assert result.returncode == 0

@@ -5,7 +5,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from missrec.reporting.interests import epochs_figure, interest_table, interests_figure
+from missrec.reporting.interests import (
+    epochs_figure,
+    interest_table,
+    interests_figure,
+    interests_of_items,
+)
 
 TOKENS = pl.DataFrame(
     [
@@ -58,3 +63,34 @@ def test_the_figure_of_a_single_interest_and_a_single_epoch_is_written(tmp_path:
     alphas = {"alpha": 1.0, "alpha_lowest": 0.5, "alpha_highest": 2.0}
     epochs_figure(tmp_path / "b.png", pl.DataFrame([epoch | alphas]))
     assert all((tmp_path / name).read_bytes().startswith(PNG) for name in ("a.png", "b.png"))
+
+
+def test_items_are_shown_whose_modalities_lead_to_different_well_shared_interests() -> None:
+    pairs = {"a": (1, 2), "b": (1, 1), "c": (3, 4), "d": (3, 2), "e": (5, 6)}
+    sizes = {1: 9, 2: 8, 3: 7, 4: 5, 5: 50, 6: 1}
+    tokens = pl.DataFrame(
+        [
+            ("toys", key, key.upper() * 100, modality, interest)
+            for key, interests in pairs.items()
+            for modality, interest in zip(("text", "image"), interests, strict=True)
+        ],
+        schema=["domain", "item_key", "title", "modality", "interest"],
+        orient="row",
+    )
+    interests = pl.DataFrame(
+        {
+            "interest": list(sizes),
+            "size": list(sizes.values()),
+            "central_items": [[f"near {i}"] for i in sizes],
+        }
+    )
+    found = interests_of_items(tokens, interests, num_items=3)
+    # a: smallest 8; d: 7, but interest 2 is shown; c: 5; e: 1; b has one interest for both
+    assert [item.title for item in found] == ["A" * 80, "C" * 80, "E" * 80]
+    assert {name: own[:2] for name, own in found[0].by_modality.items()} == {
+        "text": (1, 9),
+        "image": (2, 8),
+    }
+    assert found[0].by_modality["image"].central == ("near 2",)
+    only_text = tokens.filter(pl.col("modality") == "text")
+    assert interests_of_items(only_text, interests, num_items=3) == []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 from matplotlib.axes import Axes
@@ -45,6 +46,58 @@ def interest_table(
         .with_columns(pl.col("size").fill_null(0), pl.col("central_items").fill_null([]))
         .sort(["size", "interest"], descending=[True, False])
     )
+
+
+class ItemInterest(NamedTuple):
+    """The interest of one token of an item: its number, its tokens, and its most central items."""
+
+    interest: int
+    size: int
+    central: tuple[str, ...]
+
+
+class ItemInterests(NamedTuple):
+    """An item and its interest by modality, as the paper's Figure 3."""
+
+    title: str
+    by_modality: Mapping[str, ItemInterest]
+
+
+def interests_of_items(
+    tokens: pl.DataFrame, interests: pl.DataFrame, *, num_items: int
+) -> list[ItemInterests]:
+    """Items whose modalities lead to different interests that are shared by many other tokens.
+
+    First comes the item whose smallest interest is the largest; no interest is shown twice.
+
+    Args:
+        tokens: one row a token: `domain`, `item_key`, `title`, `modality`, `interest`.
+        interests: as `interest_table`.
+        num_items: how many to find at most.
+    """
+    sizes = interests.select("interest", "size", "central_items")
+    joined = tokens.join(sizes, on="interest", how="inner", maintain_order="left")
+    items = (
+        joined.group_by("domain", "item_key", maintain_order=True)
+        .agg("title", "modality", "interest", "size", "central_items")
+        .filter(
+            pl.col("interest").list.n_unique() == pl.col("interest").list.len(),
+            pl.col("interest").list.len() > 1,
+        )
+        .sort(pl.col("size").list.min(), descending=True, maintain_order=True)
+    )
+    chosen: list[ItemInterests] = []
+    shown: set[int] = set()
+    for row in items.iter_rows(named=True):
+        if len(chosen) < num_items and shown.isdisjoint(row["interest"]):
+            shown.update(row["interest"])
+            columns = zip(
+                row["interest"], row["size"], map(tuple, row["central_items"]), strict=True
+            )
+            found = (ItemInterest(*values) for values in columns)
+            by_modality = dict(zip(row["modality"], found, strict=True))
+            chosen.append(ItemInterests(row["title"][0][:_TITLE_LENGTH], by_modality))
+    return chosen
 
 
 def interests_figure(path: Path, interests: pl.DataFrame, *, modalities: Sequence[str]) -> None:

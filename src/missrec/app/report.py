@@ -1,0 +1,197 @@
+"""`python src/report.py`: the paper's tables and figures from the runs that there are."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import track
+
+from missrec.app.datasets import data_notes, table_1
+from missrec.app.report_figures import interest_figures, learning_curves, popularity_figures
+from missrec.app.runs import FoundRuns, find_runs, run_folders
+from missrec.app.settings import RowCommands
+from missrec.data.manifest import replace_folder
+from missrec.reporting.comparisons import Asked, PairedTests, complete_section
+from missrec.reporting.contents import OtherRow, Report, other_row
+from missrec.reporting.latex import latex
+from missrec.reporting.markdown import markdown
+from missrec.reporting.page import page
+from missrec.reporting.paper import Paper, read_paper
+from missrec.reporting.runs import Group, Run, group_runs
+from missrec.reporting.sections import Section, plan_sections
+from missrec.reporting.spreadsheet import results_csv, runs_csv
+
+_log = logging.getLogger(__name__)
+
+_FORMATS = {
+    "report.html": page,
+    "report.md": markdown,
+    "report.tex": latex,
+    "results.csv": results_csv,
+    "runs.csv": runs_csv,
+}
+_FIGURES = "figure-"
+
+Entry = TypeVar("Entry")
+
+
+def report(cfg: DictConfig) -> Report:
+    """Writes the report of all runs into `cfg.output_dir`, which it replaces as a whole.
+
+    Returns:
+        What the formats show.
+
+    Raises:
+        FileNotFoundError, ValueError: no run is finished, a setting is wrong, or the folder holds
+            something else than a report.
+    """
+    output_dir = Path(cfg.output_dir)
+    _check_replaceable(output_dir)
+    found = _find(cfg)
+    content: Any = OmegaConf.to_container(OmegaConf.load(cfg.paper))
+    paper = read_paper(content)
+    commands = RowCommands(Path(cfg.paths.root_dir), ignored=list(cfg.ignored))
+    first_stages = {run.starts_from for run in found.finished}
+    stages = [run for run in found.finished if run.folder in first_stages]
+    groups = group_runs(run for run in found.finished if run.folder not in first_stages)
+    sections = _sections(cfg, paper, groups, commands)
+    with replace_folder(output_dir) as draft:
+        figures, notes = [], []
+        for make in (interest_figures, popularity_figures):
+            made, missing = make(cfg, sections, draft)
+            figures += made
+            notes += missing
+        result = Report(
+            made_at=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+            sources=tuple(os.path.relpath(path) for path in run_folders(_named(cfg))),
+            runs=tuple(found.finished),
+            statistics=tuple(table_1(paper, data_dir=Path(cfg.paths.data_dir))),
+            sections=tuple(sections),
+            others=(*_others(groups, sections), *_first_stages(stages)),
+            unfinished=found.unfinished,
+            broken=found.broken,
+            figures=tuple(figures),
+            figure_notes=tuple(notes),
+            curves=learning_curves(sections, list(cfg.curves)),
+            metrics=tuple(cfg.metrics),
+        )
+        for name, write in _FORMATS.items():
+            (draft / name).write_text(write(result), encoding="utf-8", errors="replace")
+    _say(result, output_dir)
+    return result
+
+
+def _check_replaceable(output_dir: Path) -> None:
+    """Refuses to replace a folder that holds anything but a report."""
+    if not output_dir.exists():
+        return
+    if not output_dir.is_dir():
+        raise ValueError(f"output_dir: {output_dir} is a file; name a folder")
+    for path in sorted(output_dir.iterdir()):
+        if not path.is_file() or not (path.name in _FORMATS or path.name.startswith(_FIGURES)):
+            raise ValueError(
+                f"output_dir: {path} is no part of a report, and the folder would be replaced; "
+                "name another folder, such as output_dir=logs/report"
+            )
+
+
+def _named(cfg: DictConfig) -> list[str]:
+    return [cfg.runs] if isinstance(cfg.runs, str) else list(cfg.runs)
+
+
+def _find(cfg: DictConfig) -> FoundRuns:
+    found = find_runs(
+        run_folders(_named(cfg)), ignored=list(cfg.ignored), shown_from=Path(cfg.paths.log_dir)
+    )
+    if not found.finished:
+        raise FileNotFoundError(
+            f"{', '.join(_named(cfg))}: no finished run ({len(found.unfinished)} unfinished, "
+            f"{len(found.broken)} broken{_first_reason(found)}); make one, such as "
+            "python src/train.py experiment=demo"
+        )
+    return found
+
+
+def _first_reason(found: FoundRuns) -> str:
+    reasons = found.broken or found.unfinished
+    return "".join(f", such as {name}: {reasons[name]}" for name in list(reasons)[:1])
+
+
+def _sections(
+    cfg: DictConfig, paper: Paper, groups: Sequence[Group], commands: RowCommands
+) -> list[Section]:
+    root_dir, data_dir = Path(cfg.paths.root_dir), Path(cfg.paths.data_dir)
+    known_domains = root_dir / "conf" / "known_domains.yaml"
+    asked = Asked(
+        seeds=list(cfg.seeds),
+        tests=PairedTests(num_resamples=cfg.num_resamples, seed=cfg.bootstrap_seed),
+        command=commands.command,
+        data_notes=data_notes(paper, data_dir=data_dir, known_domains=known_domains),
+    )
+    checked = [
+        group._replace(differences=commands.differences(group.setup, group.runs[0].settings))
+        for group in _shown([g for g in groups if paper.has_row_of(g.setup)], "reading settings")
+    ]
+    planned = plan_sections(paper, checked)
+    return [complete_section(section, asked) for section in _shown(planned, "comparing")]
+
+
+def _shown(entries: Sequence[Entry], doing: str) -> Iterable[Entry]:
+    """The entries with a progress bar, where somebody looks."""
+    return track(
+        entries,
+        description=doing,
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _others(groups: Sequence[Group], sections: Sequence[Section]) -> list[OtherRow]:
+    """The groups that no section shows, and in which settings those of one setup differ."""
+    shown = {
+        run.folder
+        for section in sections
+        for row in section.rows
+        for group in (row.group, *row.others)
+        if group is not None
+        for run in group.runs
+    }
+    return _other_rows([group for group in groups if group.runs[0].folder not in shown])
+
+
+def _other_rows(groups: Sequence[Group], *flags: str) -> list[OtherRow]:
+    rows = []
+    for group in groups:
+        setup = group.setup
+        named = (setup.model, setup.inputs, setup.transfer, setup.ablation, setup.data)
+        label = ", ".join((*named, *(["pre-trained"] if setup.pretrained else [])))
+        alike = [other for other in groups if other.setup == setup]
+        rows.append(other_row(label, group, alike, *flags))
+    return sorted(rows, key=lambda row: row.label)
+
+
+def _first_stages(runs: Sequence[Run]) -> list[OtherRow]:
+    return _other_rows(group_runs(runs), "first stage of another run")
+
+
+def _say(result: Report, output_dir: Path) -> None:
+    for name, reason in result.broken.items():
+        _log.warning("%s is broken and left out: %s", name, reason)
+    filled = sum(section.has_runs for section in result.sections)
+    _log.info(
+        "%s finished, %s unfinished and %s broken runs; %s tables have runs: %s",
+        len(result.runs),
+        len(result.unfinished),
+        len(result.broken),
+        filled,
+        output_dir / "report.html",
+    )

@@ -1,0 +1,197 @@
+"""Run folders: which a setting names, which lie below a folder, and what a finished one holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from missrec.app.settings import comparable_settings
+from missrec.reporting.runs import Run, Setup
+
+_CONFIG, _METRICS, _PROVENANCE = "config.yaml", "metrics.json", "provenance.json"
+_RANKS = ("test_ranks_", ".parquet")
+_NO_RUNS_BELOW = {"wandb", "mlruns"}
+
+
+class FoundRuns(NamedTuple):
+    """Run folders by what can be done with them.
+
+    Attributes:
+        finished: those to report.
+        unfinished: folder -> what is missing.
+        broken: folder -> what is wrong.
+    """
+
+    finished: list[Run]
+    unfinished: dict[str, str]
+    broken: dict[str, str]
+
+
+class _UnfinishedError(Exception):
+    """The folder of a run that has no test metrics yet."""
+
+
+def run_folders(named: str | Sequence[str]) -> list[Path]:
+    """The folders that a setting names: a path, a pattern such as `logs/x/*_s*`, or a list.
+
+    Raises:
+        FileNotFoundError: one of them matches nothing.
+    """
+    folders = []
+    for name in [named] if isinstance(named, str) else named:
+        path = Path(name)
+        matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        if not matches:
+            raise FileNotFoundError(f"{name} matches no run folder")
+        folders += matches
+    return folders
+
+
+def recorded_ranks(run_dir: Path) -> dict[str, Path]:
+    """Domain -> file of the ranks of its test users, by name; empty of an unfinished run."""
+    prefix, suffix = _RANKS
+    found = sorted(run_dir.glob(f"{prefix}*{suffix}"))
+    return {path.name.removeprefix(prefix).removesuffix(suffix): path for path in found}
+
+
+def find_runs(folders: Iterable[Path], *, ignored: Sequence[str], shown_from: Path) -> FoundRuns:
+    """Every run in these folders and below them, each once.
+
+    Args:
+        folders: run folders, or folders that hold them at any depth.
+        ignored: settings in which the seeds of one system may differ, see `comparable_settings`.
+        shown_from: the folder that the names of the runs are relative to.
+    """
+    found = FoundRuns([], {}, {})
+    for folder in dict.fromkeys(path.resolve() for top in folders for path in _run_dirs(top)):
+        name = os.path.relpath(folder, shown_from.resolve())
+        try:
+            found.finished.append(_read_run(folder, name=name, ignored=ignored))
+        except _UnfinishedError as error:
+            found.unfinished[name] = str(error)
+        except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
+            found.broken[name] = " ".join(str(error).split())
+    return found
+
+
+def _run_dirs(top: Path) -> Iterator[Path]:
+    for where, names, files in os.walk(top):
+        if _CONFIG in files or _METRICS in files:
+            names.clear()  # no run lies inside another
+            yield Path(where)
+        names[:] = sorted(
+            name for name in names if not name.startswith(".") and name not in _NO_RUNS_BELOW
+        )
+
+
+def _read_run(folder: Path, *, name: str, ignored: Sequence[str]) -> Run:
+    if not (folder / _CONFIG).is_file():
+        raise ValueError(f"{_CONFIG} is missing")
+    config = _read_config(folder)
+    setup, settings = _setup(config), comparable_settings(config, ignored=ignored)
+    if not (folder / _METRICS).is_file():
+        resume = shlex.join(["python", "src/train.py", f"resume={folder}"])
+        raise _UnfinishedError(f"no {_METRICS}; {resume}")
+    metrics = _read_metrics(folder / _METRICS)
+    starts_from = _pretraining(config, folder)
+    if config.get("pretrained"):
+        settings["pretraining_run"] = json.dumps(_pretraining_key(starts_from, folder, ignored))
+    commit, dirty = _git_state(folder / _PROVENANCE)
+    seed = config.get("seed")
+    if seed is not None and not isinstance(seed, int):
+        raise ValueError(f"{_CONFIG}: seed ({seed!r}) must be a whole number or null")
+    return Run(
+        name=name,
+        folder=folder,
+        setup=setup,
+        seed=seed,
+        data_choice=str(config["data"].get("choice", setup.data)),
+        settings=settings,
+        metrics=metrics,
+        ranks=recorded_ranks(folder),
+        commit=commit,
+        dirty=dirty,
+        starts_from=starts_from,
+        finished_at=(folder / _METRICS).stat().st_mtime,
+    )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    config = OmegaConf.to_container(OmegaConf.load(folder / _CONFIG), resolve=False)
+    if not isinstance(config, dict):
+        raise ValueError(f"{_CONFIG} is no mapping of settings")
+    return {str(key): value for key, value in config.items()}
+
+
+def _setup(config: Mapping[str, Any]) -> Setup:
+    def name(group: str, key: str) -> str:
+        section = config.get(group)
+        if not isinstance(section, Mapping) or not isinstance(section.get(key), str):
+            raise ValueError(f"{_CONFIG} has no {group}.{key}: it is of another version")
+        return str(section[key])
+
+    return Setup(
+        model=name("names", "model"),
+        inputs=name("inputs", "name"),
+        transfer=name("transfer", "name"),
+        ablation=name("names", "ablation"),
+        # A first stage on the run's own data is a part of training, no pre-training.
+        pretrained=bool(config.get("pretrained")) and not config.get("pretraining_same_data"),
+        data=name("data", "name"),
+    )
+
+
+def _read_metrics(path: Path) -> dict[str, float]:
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        values = {str(key): float(value) for key, value in metrics.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path.name} cannot be read ({error}); delete it and resume") from error
+    wrong = [key for key, value in values.items() if not math.isfinite(value)]
+    if wrong:
+        raise ValueError(f"{path.name}: {wrong[0]} is {values[wrong[0]]}; the run has diverged")
+    if not any(key.startswith("test/") for key in values):
+        raise _UnfinishedError(f"{path.name} holds no test metrics")
+    return values
+
+
+def _pretraining(config: Mapping[str, Any], folder: Path) -> Path | None:
+    """The folder of the run that a run started from; None without, or where it is gone."""
+    if not isinstance(config.get("pretrained"), str):
+        return None
+    named = Path(config["pretrained"])
+    if named.suffix == ".ckpt":
+        named = named.parent.parent  # <run>/checkpoints/<file>
+    # Logs that were moved as a whole keep a pre-training beside its runs.
+    places = [place for place in (named, folder.parent / named.name) if (place / _CONFIG).is_file()]
+    return places[0].resolve() if places else None
+
+
+def _pretraining_key(starts_from: Path | None, folder: Path, ignored: Sequence[str]) -> str:
+    """What seeds of one system share of the runs they started from: its settings."""
+    if starts_from is None:
+        try:
+            provenance = json.loads((folder / _PROVENANCE).read_text(encoding="utf-8"))
+            return f"checkpoint {provenance['pretrained']['sha256'][:12]}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"unknown, of {folder.name}"
+    settings = comparable_settings(_read_config(starts_from), ignored=ignored)
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _git_state(path: Path) -> tuple[str | None, bool | None]:
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))["git"]
+        return str(state["commit"] or "") or None, bool(state["dirty"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, None

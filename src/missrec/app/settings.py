@@ -1,0 +1,137 @@
+"""The settings of a run: those that seeds share, and those that the row's command makes today."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from missrec.app.compose import compose_train
+from missrec.reporting.runs import Setup, shown
+
+_DATA = ("data", "datamodule.folders", "pretraining_run")
+"""Settings that a row's command takes from elsewhere: its data, and what it starts from."""
+
+_NAMED = ("inputs", "transfer")
+"""Groups whose choices have names of their own."""
+
+
+def comparable_settings(config: Mapping[str, Any], *, ignored: Sequence[str]) -> dict[str, str]:
+    """Dotted key -> value as JSON, without what is ignored and with paths made relative.
+
+    Args:
+        config: of a run, resolved.
+        ignored: keys, each with all that is below it.
+    """
+    places = dict(_strings({"run_dir": config.get("run_dir"), "paths": config.get("paths")}))
+    by_length = sorted(places.items(), key=lambda place: -len(place[1]))
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(entry) for entry in value]
+        if isinstance(value, float) and value.is_integer():
+            return int(value)  # 1 and 1.0 are one setting
+        for name, path in by_length:
+            if isinstance(value, str) and (value == path or value.startswith(f"{path}/")):
+                return f"<{name}>{value[len(path) :]}"
+        return value
+
+    return {
+        key: json.dumps(plain(value), sort_keys=True, default=str)
+        for key, value in _leaves(config)
+        if not _is_below(key, ignored)
+    }
+
+
+def _choices(group: Path) -> dict[str, str]:
+    """The name that a choice gives itself -> the choice."""
+    files = sorted(group.glob("*.yaml"))
+    return {str(OmegaConf.select(OmegaConf.load(path), "name")): path.stem for path in files}
+
+
+def _is_below(key: str, names: Sequence[str]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in names)
+
+
+def _strings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    return ((key, text) for key, text in _leaves(config) if isinstance(text, str) and text)
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+class RowCommands:
+    """The commands that make the rows of the tables, and the settings that they make today."""
+
+    def __init__(self, root_dir: Path, *, ignored: Sequence[str]) -> None:
+        """Keeps where `conf/` is, and which settings do not count."""
+        self._root_dir = root_dir
+        self._ignored = [*ignored, *_DATA]
+        self._settings = cache(self._compose)
+        self._choices = {group: _choices(root_dir / "conf" / group) for group in _NAMED}
+
+    def command(self, setup: Setup, data_choice: str, seeds: Sequence[int]) -> str:
+        """The command line that makes runs of a setup, or a comment that says why none does."""
+        arguments = self._arguments(setup)
+        if arguments is None:
+            return f"# this checkout has no model={setup.model}"
+        experiment, *rest = arguments
+        if setup.pretrained:
+            shaping = (o for o in rest if o.startswith(("model=", "inputs=", "ablation=")))
+            rest.append(f"pretrained=<run of experiment=pretrain {' '.join(shaping)}>")
+        rest.append(f"seed={','.join(map(str, seeds))}")
+        multirun = ["-m"] if len(seeds) > 1 else []
+        data = f"data={data_choice}".split()  # own data is chosen by two arguments
+        return shlex.join(["python", "src/train.py", *multirun, experiment, *data, *rest])
+
+    def differences(self, setup: Setup, settings: Mapping[str, str]) -> tuple[str, ...] | None:
+        """The settings of a run that its command would set otherwise today; None if unknown."""
+        today = self._settings(setup._replace(data=""))
+        if today is None:
+            return None
+        own = {key: value for key, value in settings.items() if not _is_below(key, self._ignored)}
+        changed = [
+            f"{key}={shown(own[key])} ({shown(today[key]) if key in today else 'unknown today'})"
+            for key in sorted(own)
+            if own[key] != today.get(key)
+        ]
+        lacking = sorted(today.keys() - own.keys())
+        return (*changed, *([f"without {', '.join(lacking)}"] if lacking else []))
+
+    def _arguments(self, setup: Setup) -> list[str] | None:
+        chosen = {
+            "experiment": "finetune" if setup.pretrained else "scratch",
+            "model": setup.model,
+            "inputs": self._choices["inputs"].get(setup.inputs),
+            "transfer": self._choices["transfer"].get(setup.transfer),
+            "ablation": setup.ablation,
+        }
+        conf = self._root_dir / "conf"
+        for group, choice in chosen.items():
+            if not choice or "/" in choice or not (conf / group / f"{choice}.yaml").is_file():
+                return None
+        return [f"{group}={choice}" for group, choice in chosen.items()]
+
+    def _compose(self, setup: Setup) -> dict[str, str] | None:
+        arguments = self._arguments(setup)
+        if arguments is None:
+            return None
+        named = ["names.experiment=report", f"names.model={setup.model}", "run_dir=/run"]
+        try:
+            config = compose_train(self._root_dir, [*arguments, *named])
+            resolved: Any = OmegaConf.to_container(config, resolve=True)
+        except (HydraException, OmegaConfBaseException):
+            return None  # choices that do not go together, as a run of another version may have
+        return comparable_settings(resolved, ignored=self._ignored)

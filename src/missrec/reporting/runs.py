@@ -1,0 +1,156 @@
+"""Finished runs, and which of them are seeds of one system."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import NamedTuple
+
+
+class Setup(NamedTuple):
+    """What a row of a table is: a system and the data it ran on, by the names of its config.
+
+    Attributes:
+        model: such as `missrec`.
+        inputs: `t`, `v`, `tv` or `id`.
+        transfer: `inductive` or `transductive`.
+        ablation: `full` or what was changed.
+        pretrained: whether it started from a run on other data.
+        data: name of the data.
+    """
+
+    model: str
+    inputs: str
+    transfer: str
+    ablation: str
+    pretrained: bool
+    data: str
+
+
+class Run(NamedTuple):
+    """One finished run.
+
+    Attributes:
+        name: its folder as the report shows it.
+        folder: its folder.
+        setup: what it is.
+        seed: None where it drew its own.
+        data_choice: the `data=` that chose its data.
+        settings: dotted key -> value as JSON, of all settings in which the seeds of one system
+            agree.
+        metrics: such as `test/ndcg@10`.
+        ranks: domain -> file of the ranks of its test users.
+        commit: of the code; None where unknown.
+        dirty: whether the code differed from the commit; None where unknown.
+        starts_from: folder of the run that it started from.
+        finished_at: seconds since the epoch.
+    """
+
+    name: str
+    folder: Path
+    setup: Setup
+    seed: int | None
+    data_choice: str
+    settings: Mapping[str, str]
+    metrics: Mapping[str, float]
+    ranks: Mapping[str, Path]
+    commit: str | None
+    dirty: bool | None
+    starts_from: Path | None
+    finished_at: float
+
+    @property
+    def split(self) -> str:
+        """What splits its data; runs from before there was a choice have leave-one-out."""
+        return self.settings.get("datamodule.split._target_", "LeaveOneOut")
+
+    @property
+    def hit_max_epochs(self) -> bool:
+        """Whether training ended on its last epoch, not because validation stopped improving."""
+        return "epochs" in self.metrics and not self.metrics.get("stopped_early")
+
+
+class Group(NamedTuple):
+    """Runs that differ in the seed only.
+
+    Attributes:
+        runs: one a seed, by rising seed.
+        repeats: older runs of seeds that are among `runs`; they do not count.
+        differences: settings in which they differ from what their command makes today; None where
+            that cannot be said.
+    """
+
+    runs: tuple[Run, ...]
+    repeats: tuple[Run, ...]
+    differences: tuple[str, ...] | None = None
+
+    @property
+    def setup(self) -> Setup:
+        """What all its runs are."""
+        return self.runs[0].setup
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds that are known."""
+        return [run.seed for run in self.runs if run.seed is not None]
+
+    def values(self, metric: str) -> list[float]:
+        """A test metric such as `ndcg@10` of each run that has it."""
+        key = f"test/{metric}"
+        return [run.metrics[key] for run in self.runs if key in run.metrics]
+
+
+def group_runs(runs: Iterable[Run]) -> list[Group]:
+    """Runs of equal setup and settings together; of a seed that ran twice, the newest counts."""
+    alike: dict[tuple[object, ...], list[Run]] = {}
+    for run in runs:
+        alike.setdefault((run.setup, *sorted(run.settings.items())), []).append(run)
+    return [_one_a_seed(found) for found in alike.values()]
+
+
+def _one_a_seed(runs: list[Run]) -> Group:
+    newest: dict[object, Run] = {}
+    for run in sorted(runs, key=lambda run: (run.finished_at, run.name)):
+        newest[run.folder if run.seed is None else run.seed] = run
+    counted = sorted(newest.values(), key=lambda run: (run.seed is None, run.seed or 0, run.name))
+    return Group(tuple(counted), tuple(run for run in runs if run not in counted))
+
+
+def preferred(groups: Iterable[Group]) -> list[Group]:
+    """The groups of one setup, the one that its row shows first.
+
+    First those with the settings that the row's command makes, then larger ones, then newer ones.
+    """
+
+    def rank(group: Group) -> tuple[bool, int, float]:
+        newest = max(run.finished_at for run in group.runs)
+        return group.differences == (), len(group.runs), newest
+
+    return sorted(groups, key=rank, reverse=True)
+
+
+def own_settings(group: Group, alike: Sequence[Group]) -> list[str]:
+    """The settings of a group that most of the groups it is shown among do not have."""
+    every = [other.runs[0].settings for other in alike]
+    own = group.runs[0].settings
+    found = []
+    for key in sorted({key for settings in every for key in settings}):
+        num_same = sum(settings.get(key) == own.get(key) for settings in every)
+        if num_same < len(every) and num_same <= len(every) / 2:
+            found.append(f"{key}={shown(own[key])}" if key in own else f"without {key}")
+    return found
+
+
+def shown(value: str) -> str:
+    """A setting as a reader would write it."""
+    parsed = json.loads(value)
+    return parsed if isinstance(parsed, str) else value
+
+
+def mean_and_deviation(values: list[float]) -> tuple[float, float | None] | None:
+    """Mean, and standard deviation of two values or more; None without any."""
+    if not values:
+        return None
+    return mean(values), stdev(values) if len(values) > 1 else None
