@@ -235,12 +235,14 @@ def sequence_datamodule(
     num_workers: int = 0,
     seed: int = 1,
     prefixes: bool = True,
+    repeats: int = 1,
 ) -> SequenceDataModule:
     """The DataModule of one domain folder, trimmed."""
     return SequenceDataModule(
         folders=[str(folder)],
         split=LeaveOneOut(),
         prefixes=prefixes,
+        repeats=repeats,
         max_seq_len=max_seq_len,
         mixing_exponent=1.0,
         batch_size=batch_size,

@@ -27,6 +27,7 @@ def datamodule(*folders: Path, **changes: Any) -> SequenceDataModule:
     settings: dict[str, Any] = {
         "split": LeaveOneOut(),
         "prefixes": True,
+        "repeats": 1,
         "max_seq_len": 50,
         "mixing_exponent": 1.0,
         "batch_size": 8,
@@ -87,6 +88,23 @@ def test_without_prefixes_a_sample_is_the_whole_training_sequence(tiny: Path) ->
         (3, (2, 5, 3), 1),
     ]
     assert module.train_counts.equal(datamodule(tiny).train_counts)
+
+
+def test_repeated_samples_come_that_often_in_an_epoch_and_are_counted_once(
+    tiny: Path, many: Path
+) -> None:
+    once, thrice = (datamodule(tiny, many, prefixes=False, repeats=count) for count in (1, 3))
+    expected = sorted(rows(once.train_dataloader()) * 3)
+    assert sorted(rows(thrice.train_dataloader())) == expected
+    assert thrice.train_counts.equal(once.train_counts)
+    assert [rows(loader) for loader in thrice.val_dataloader()] == [
+        rows(loader) for loader in once.val_dataloader()
+    ]
+
+
+def test_less_than_one_repeat_is_refused(tiny: Path) -> None:
+    with pytest.raises(ValueError, match=r"repeats \(0\) must be at least 1"):
+        datamodule(tiny, repeats=0)
 
 
 def test_validation_and_test_have_each_user_once_and_test_sees_the_validation_item(

@@ -96,9 +96,15 @@ def build_with(
     return model.eval()
 
 
-def assert_scores_agree(model: Any, name: str) -> None:
-    """The scores of all items are the reference's logits; its column 0 is padding."""
+def assert_scores_agree(model: Any, name: str, *, batch: SequenceBatch | None = None) -> None:
+    """The scores of all items are the reference's logits; its column 0 is padding.
+
+    Args:
+        model: with the reference's weights.
+        name: of the fixture.
+        batch: what the reference made of its inputs; None: the inputs themselves.
+    """
     with torch.no_grad():
-        encoded = model.encode(batch_of(name))
+        encoded = model.encode(batch or batch_of(name))
         scores = model.score(encoded, model.candidates(torch.arange(1, NUM_ITEMS + 1)))
     torch.testing.assert_close(scores, reference(name)["logits"][:, 1:], rtol=1e-5, atol=1e-5)

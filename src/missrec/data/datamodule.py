@@ -34,6 +34,7 @@ class SequenceDataModule(LightningDataModule):
         folders: Sequence[str],
         split: Splitter,
         prefixes: bool,
+        repeats: int,
         max_seq_len: int,
         mixing_exponent: float,
         batch_size: int,
@@ -51,6 +52,8 @@ class SequenceDataModule(LightningDataModule):
             split: which interactions are trained on, validated on and tested on.
             prefixes: every prefix of a training sequence is a sample, as the paper; otherwise the
                 whole sequence alone, for models that learn from each of its positions.
+            repeats: how often every sample comes in an epoch, for models that draw what they
+                learn from it anew each time; at least 1.
             max_seq_len: longest history, L (MISSRec 4.2.1: 50).
             mixing_exponent: share of the domains in training, see `LengthBucketSampler`.
             batch_size: training samples a batch.
@@ -60,11 +63,17 @@ class SequenceDataModule(LightningDataModule):
             num_workers: loader processes; the batches do not depend on it.
             pin_memory: copy batches into pinned memory, for GPUs.
             seed: of the order of the training batches.
+
+        Raises:
+            ValueError: repeats is below 1.
         """
+        if repeats < 1:
+            raise ValueError(f"repeats ({repeats}) must be at least 1")
         super().__init__()
         self._folders = [Path(folder) for folder in folders]
         self._splitter = split
         self._prefixes = prefixes
+        self._repeats = repeats
         self._max_seq_len = max_seq_len
         self._mixing_exponent = mixing_exponent
         self._batch_size = batch_size
@@ -135,6 +144,8 @@ class SequenceDataModule(LightningDataModule):
         """Batches of similar length, all domains mixed."""
         split = self._split
         targets = split.train if self._prefixes else self._ends(split.train_ends)
+        if self._repeats > 1:  # a copy of millions of samples for nothing otherwise
+            targets = np.repeat(targets, self._repeats)
         dataset = self._dataset(targets, trim_padding=self._trim_padding)
         if len(dataset) == 0:
             raise ValueError(

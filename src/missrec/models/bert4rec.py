@@ -1,0 +1,127 @@
+"""BERT4Rec: a bidirectional Transformer that fills in hidden items (Sun et al., CIKM 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from missrec.nn.pooling import last_valid
+from missrec.nn.precision import inner_products
+from missrec.nn.sequence_encoder import SequenceEncoder
+from missrec.nn.transformer import initialize_linear
+from missrec.objectives.cloze import ClozeMask
+from missrec.objectives.ranking import RankingObjective
+from missrec.types import PAD_ID, Catalogue, SequenceBatch, TrainingLoss
+
+
+class OutputItems(NamedTuple):
+    """Items as the output layer sees them.
+
+    Attributes:
+        embeddings: (C, D), those of the input.
+        bias: (C,).
+    """
+
+    embeddings: Tensor
+    bias: Tensor
+
+
+class BERT4Rec(nn.Module):
+    """Tells hidden items of a sequence from those on both sides; predicts a mask at its end.
+
+    **Source**: sections 3.2-3.6; the output layer of equation 7 with the LayerNorm behind GELU
+    that the authors' code and RecBole's have.
+    **Differs**: the history keeps as many items as fit beside the mask, where RecBole drops the
+    oldest of every history; a sequence too long is cut to its most recent items rather than read
+    in windows; masks are drawn anew each time, see `ClozeMask`; blocks as in `SequenceEncoder`.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        embed_dim: int,
+        items: Callable[..., nn.Module],
+        encoder: Callable[..., SequenceEncoder],
+        init_std: float,
+        layer_norm_eps: float,
+        cloze: ClozeMask,
+        objective: RankingObjective,
+    ) -> None:
+        """Builds the parts that depend on the catalogue.
+
+        Args:
+            catalogue: the items of the run.
+            embed_dim: D.
+            items: embeds items, `IdEmbedding` or `FeatureEmbedding` without catalogue and width.
+            encoder: the sequence encoder without its width.
+            init_std: of the mask's embedding and the output layer.
+            layer_norm_eps: of the output layer.
+            cloze: chooses what is hidden in training.
+            objective: the loss; its rows are the hidden items.
+        """
+        super().__init__()
+        self._num_items = catalogue.num_items
+        self._mask_id = catalogue.num_items + 1
+        self.items = items(catalogue=catalogue, embed_dim=embed_dim)
+        self.mask = nn.Parameter(torch.empty(embed_dim))
+        self.encoder = encoder(embed_dim=embed_dim)
+        self.output = nn.Sequential(
+            nn.Linear(embed_dim, embed_dim),
+            nn.GELU(),
+            nn.LayerNorm(embed_dim, eps=layer_norm_eps),
+        )
+        self.bias = nn.Parameter(torch.zeros(catalogue.num_items + 1))
+        self.cloze = cloze
+        self.objective = objective
+        nn.init.normal_(self.mask, std=init_std)
+        initialize_linear(self.output, std=init_std)
+
+    def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
+        """The objective's loss of the hidden items; the target is part of the sequence."""
+        item_ids = self._followed_by(batch, batch.target_ids)
+        hidden = self.cloze(item_ids != PAD_ID)
+        encoded = self._encode(item_ids.masked_fill(hidden, self._mask_id))
+        sequences, targets = self.output(encoded[hidden]), item_ids[hidden]
+        candidate_ids = self.objective.candidate_ids(targets, num_items=self._num_items)
+        scores = self.score(sequences, self.candidates(candidate_ids))
+        loss = self.objective(scores, torch.searchsorted(candidate_ids, targets))
+        return TrainingLoss(loss, {"ranking": loss.detach()})
+
+    def encode(self, batch: SequenceBatch) -> Tensor:
+        """(B, D) what the output layer says of a mask after the last item."""
+        masks = torch.full_like(batch.target_ids, self._mask_id)
+        item_ids = self._followed_by(batch, masks)
+        sequences: Tensor = self.output(last_valid(self._encode(item_ids), item_ids != PAD_ID))
+        return sequences
+
+    def candidates(self, item_ids: Tensor) -> OutputItems:
+        """Items (C,) ready to be scored."""
+        return OutputItems(self.items(item_ids), self.bias[item_ids])
+
+    def score(self, encoded: Tensor, candidates: OutputItems) -> Tensor:
+        """(B, C) inner products plus the bias of each item."""
+        return inner_products(encoded, candidates.embeddings) + candidates.bias
+
+    def _followed_by(self, batch: SequenceBatch, last_ids: Tensor) -> Tensor:
+        """(B, L + 1) histories and one more id (B,), cut to the most recent that fit."""
+        lengths = batch.valid_mask.sum(dim=1, keepdim=True)
+        item_ids = F.pad(batch.item_ids, (0, 1)).scatter(1, lengths, last_ids[:, None])
+        width = min(item_ids.shape[1], self.encoder.max_seq_len)
+        too_many = (lengths + 1 - width).clamp_min(0)
+        return item_ids.gather(1, torch.arange(width, device=lengths.device) + too_many)
+
+    def _encode(self, item_ids: Tensor) -> Tensor:
+        """(B, L, D) from ids (B, L) in which some are the mask's."""
+        is_mask = item_ids == self._mask_id
+        items = self.items(item_ids.masked_fill(is_mask, PAD_ID))
+        encoded: Tensor = self.encoder(
+            torch.where(is_mask[..., None], self.mask, items),
+            valid_mask=item_ids != PAD_ID,
+            causal=False,
+        )
+        return encoded
