@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from torch import Tensor
 from torch.nn import functional as F
 
 from missrec.app.build import build
+from missrec.nn.permutation import LearnedPermutation
 from missrec.training.transfer import Fate, load_pretrained
 from missrec.types import SequenceBatch
 from models.reference import (
@@ -96,6 +98,26 @@ def test_pretraining_tells_the_target_from_those_of_the_batch_and_its_synthetic_
             below += math.exp((user[row] @ synthetic[row]).item() / 0.07)
         total -= math.log(positive / below)
     assert loss == pytest.approx(total / len(targets), rel=1e-4)
+
+
+def test_histories_and_candidates_see_the_same_draw_of_the_permutation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draws = []
+    relaxed = LearnedPermutation.relaxed
+
+    def noted(self: LearnedPermutation) -> Tensor:
+        draws.append(relaxed(self))
+        return draws[-1]
+
+    monkeypatch.setattr(LearnedPermutation, "relaxed", noted)
+    model = small_model(PERMUTED, "model.encoder.block.dropout_prob=0").train()
+    loss = model.training_loss(batch()).total
+    assert len(draws) == 1
+    plain = small_model("model.encoder.block.dropout_prob=0").train()
+    state = {name: value for name, value in model.state_dict().items() if "permutation" not in name}
+    plain.load_state_dict(state | {"items.weight": draws[0].detach() @ state["items.weight"]})
+    torch.testing.assert_close(plain.training_loss(batch()).total, loss)
 
 
 def test_codes_and_permutation_belong_to_their_domain_and_the_rest_moves() -> None:

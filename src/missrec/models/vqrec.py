@@ -73,10 +73,17 @@ class VQRec(nn.Module):
         self.objective = objective
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
-        """The objective's loss of the targets, with rho over their semi-synthetic negatives too."""
-        user = self.encode(batch)
+        """The objective's loss of the targets (section 3.2).
+
+        In pre-training -log e(v) / (sum of e(v_j) over the batch + e(v~)), where e(v) is
+        exp(cos(u, v) / tau) and v~ the semi-synthetic negative that is made of the target v.
+        """
         candidate_ids = self.objective.candidate_ids(batch.target_ids, num_items=self._num_items)
-        scores = self.score(user, self.candidates(candidate_ids))
+        # In one call: where a permutation is learned, both see the same draw of it.
+        embedded = self.items(torch.cat([batch.item_ids.flatten(), candidate_ids]))
+        history, candidates = embedded.split([batch.item_ids.numel(), len(candidate_ids)])
+        user = self._read(history.view(*batch.item_ids.shape, -1), batch)
+        scores = self.score(user, F.normalize(candidates, dim=-1))
         if self._synthetic_prob:
             synthetic = self.items.synthetic(batch.target_ids, prob=self._synthetic_prob)
             own = (single(user) * F.normalize(synthetic, dim=-1)).sum(dim=-1, keepdim=True)
@@ -88,8 +95,7 @@ class VQRec(nn.Module):
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, D) what the encoder says at the last item, at unit length."""
-        hidden = self.encoder(self.items(batch.item_ids), valid_mask=batch.valid_mask, causal=True)
-        return F.normalize(last_valid(hidden, batch.valid_mask), dim=-1)
+        return self._read(self.items(batch.item_ids), batch)
 
     def candidates(self, item_ids: Tensor) -> Tensor:
         """(C, D) items at unit length; zeros where an item has no codes."""
@@ -98,3 +104,8 @@ class VQRec(nn.Module):
     def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
         """(B, C) cosines."""
         return inner_products(encoded, candidates)
+
+    def _read(self, history: Tensor, batch: SequenceBatch) -> Tensor:
+        """(B, D) unit vectors of embedded histories (B, L, D)."""
+        hidden = self.encoder(history, valid_mask=batch.valid_mask, causal=True)
+        return F.normalize(last_valid(hidden, batch.valid_mask), dim=-1)
