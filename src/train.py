@@ -9,14 +9,20 @@ os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parents[1]))
 
 from missrec.app.door import run_door
 from missrec.app.resume import resume_arguments
+from missrec.app.sweep import run_job, sweep_arguments
 
 
 def run(cfg: DictConfig) -> None:
     """Trains, chooses on validation, tests once."""
     from missrec.app.train import train  # heavy: only once the config is composed
 
-    train(cfg)
+    run_job(cfg, train)
+
+
+def rewrite(arguments: list[str]) -> list[str]:
+    """What Hydra shall see of the command line."""
+    return sweep_arguments(resume_arguments(arguments))
 
 
 if __name__ == "__main__":
-    run_door("train", run, rewrite=resume_arguments)
+    run_door("train", run, rewrite=rewrite)

@@ -147,3 +147,14 @@ class Transferable(Protocol):
 
     domain_bound: Sequence[str]
     feature_bound: Sequence[str]
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A model that learns the same items in stages, each by losses of its own.
+
+    Attributes:
+        stage_bound: names of the modules that serve one stage alone.
+    """
+
+    stage_bound: Sequence[str]

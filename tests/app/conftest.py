@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +42,17 @@ def compose_tiny(tmp_path: Path) -> Compose:
         run_dir.mkdir(parents=True, exist_ok=True)
 
         places = [f"paths.data_dir={tmp_path / 'data'}", f"run_dir={run_dir}"]
+        command = [*ALWAYS, *base, *places, *overrides]
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            return compose("train", overrides=[*ALWAYS, *base, *places, *overrides])
+            with_hydra = compose("train", overrides=command, return_hydra_config=True)
+            HydraConfig.instance().set_config(with_hydra)  # as `python src/train.py` has it
+            return compose("train", overrides=command)
 
     return composed
+
+
+@pytest.fixture(autouse=True)
+def _no_command() -> Iterator[None]:
+    """Each test starts and ends outside of any command."""
+    yield
+    HydraConfig.instance().cfg = None

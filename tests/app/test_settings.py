@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from missrec.app.settings import RowCommands, comparable_settings, compose_training
+from missrec.app.compose import compose_train
+from missrec.app.settings import RowCommands, comparable_settings
 from missrec.reporting.paper import read_paper
 from missrec.reporting.runs import Setup
 from run_folders import ROOT, SETUP, run_config
@@ -47,12 +48,11 @@ def test_the_command_of_a_row_makes_runs_of_that_row_with_its_settings(setup: Se
     assert door == "src/train.py"
     assert overrides[0] == "-m"
     assert overrides[-1] == "seed=1,2"
-    cfg = compose_training(
+    cfg = compose_train(
         ROOT, [*overrides[1:-1], f"names.model={setup.model}", "names.experiment=x", "run_dir=/run"]
     )
     made = (cfg.names.model, cfg.inputs.name, cfg.transfer.name, cfg.names.ablation)
-    pretrained = bool(cfg.pretrained) and not cfg.pretraining_same_data
-    assert Setup(*made, pretrained=pretrained, data=cfg.data.name) == setup
+    assert Setup(*made, pretrained=bool(cfg.pretrained), data=cfg.data.name) == setup
     resolved: Any = OmegaConf.to_container(cfg, resolve=True)
     assert commands().differences(setup, comparable_settings(resolved, ignored=IGNORED)) == ()
 

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from missrec.app.sweep import SweepTable
+from missrec.app import gpus
+from missrec.app.gpus import claim_gpu, visible_gpus
+from missrec.app.sweep import SweepTable, sweep_arguments
+
+SWEEPS = sorted(path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml"))
 
 
 def end_of_sweep(folder: Path) -> None:
@@ -14,18 +23,53 @@ def end_of_sweep(folder: Path) -> None:
     SweepTable(keys=["test/recall@10", "test/ndcg@10"]).on_multirun_end(config)
 
 
+def job(folder: Path, *overrides: str) -> Path:
+    """A job folder as Hydra leaves it."""
+    (folder / ".hydra").mkdir(parents=True)
+    OmegaConf.save(list(overrides), folder / ".hydra" / "overrides.yaml")
+    return folder
+
+
+def finish(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "metrics.json").write_text(json.dumps({"test/recall@10": 0.25}))
+
+
+def first_cells(output: str, containing: str) -> list[str]:
+    return [line.split("│")[1].strip() for line in output.splitlines() if containing in line]
+
+
 def test_jobs_come_by_number_and_what_they_share_last(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("10_c", "2_b", "shared", "0_a"):
-        (tmp_path / name).mkdir()
-        metrics = {"test/recall@10": 0.25}
-        (tmp_path / name / "metrics.json").write_text(json.dumps(metrics))
+        finish(tmp_path / name)
     (tmp_path / "1_unfinished").mkdir()
     end_of_sweep(tmp_path)
-    rows = [line.split("│") for line in capsys.readouterr().out.splitlines() if "0.2500" in line]
-    assert [row[1].strip() for row in rows] == ["0_a", "2_b", "10_c", "shared"]
-    assert [row[3].strip() for row in rows] == ["-"] * 4
+    assert first_cells(capsys.readouterr().out, "0.2500") == ["0_a", "2_b", "10_c", "shared"]
+
+
+def test_a_job_is_named_by_what_the_others_do_not_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, seed in enumerate((1, 2)):
+        finish(job(tmp_path / f"{number}_x", "experiment=demo", f"seed={seed}"))
+    end_of_sweep(tmp_path)
+    assert first_cells(capsys.readouterr().out, "0.2500") == ["0 seed=1", "1 seed=2"]
+
+
+def test_failed_jobs_are_listed_and_the_command_ends_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finish(job(tmp_path / "0_x", "seed=1"))
+    failed = job(tmp_path / "1_x", "seed=2")
+    (failed / "error.txt").write_text("Traceback\n  ...\nValueError: lr [bold](3) is too high\n")
+    with pytest.raises(SystemExit) as end:
+        end_of_sweep(tmp_path)
+    assert end.value.code == 1
+    output = capsys.readouterr()
+    assert first_cells(output.out, "ValueError: lr [bold](3) is too high") == ["1 seed=2"]
+    assert "1 of the jobs failed; the same command runs them again" in output.err
 
 
 def test_a_sweep_without_a_finished_job_prints_nothing(
@@ -33,3 +77,159 @@ def test_a_sweep_without_a_finished_job_prints_nothing(
 ) -> None:
     end_of_sweep(tmp_path)
     assert capsys.readouterr().out == ""
+
+
+def folder_of(arguments: list[str]) -> str:
+    named = [argument for argument in arguments if argument.startswith("hydra.sweep.dir=")]
+    return named[0].rpartition("/")[2] if named else ""
+
+
+def test_a_multirun_gets_a_folder_that_only_the_same_command_has() -> None:
+    command = ["-m", "experiment=demo", "seed=1,2"]
+    folder = folder_of(sweep_arguments(command))
+    assert folder.startswith("demo-")
+    assert f"names.group={folder}" in sweep_arguments(command)
+    assert folder_of(sweep_arguments(["experiment=demo", "seed=1,2", "--multirun"])) == folder
+    assert folder_of(sweep_arguments(["-m", "experiment=demo", "seed=1,3"])) != folder
+    assert folder_of(sweep_arguments(["sweep=table3"])).startswith("table3-")
+    assert folder_of(sweep_arguments(["-m", "experiment=a,b"])).startswith("sweep-")
+
+
+def test_overrides_stay_together_where_hydra_looks_for_them() -> None:
+    arguments = sweep_arguments(["-m", "seed=1,2", "--cfg", "hydra"])
+    assert arguments[0] == "-m"
+    assert arguments[3:] == ["seed=1,2", "--cfg", "hydra"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["experiment=demo"], ["sweep=none"], ["-m", "seed=1,2", "hydra.sweep.dir=logs/mine"], []],
+)
+def test_other_commands_stay_as_they_are(arguments: list[str]) -> None:
+    assert sweep_arguments(arguments) == arguments
+
+
+def test_the_sweeps_are_found() -> None:
+    assert set(SWEEPS) >= {"none", "seeds", "table2", "table3", "table4", "table5"}
+
+
+@pytest.mark.parametrize("sweep", [name for name in SWEEPS if name != "none"])
+def test_what_a_sweep_varies_exists(sweep: str) -> None:
+    params = OmegaConf.load(ROOT / "conf" / "sweep" / f"{sweep}.yaml").hydra.sweeper.params
+    for key, values in params.items():
+        for value in str(values).split(","):
+            pattern = value.removeprefix("glob(").removesuffix(")")
+            if (ROOT / "conf" / str(key)).is_dir():
+                assert list((ROOT / "conf" / str(key)).glob(f"{pattern}.yaml")), (key, value)
+
+
+def test_claimed_gpus_are_distinct_among_processes_and_kept_within_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(gpus.tempfile, "tempdir", None)
+    monkeypatch.setattr(gpus, "_claimed", None)
+    claim = "from missrec.app.gpus import claim_gpu; print(claim_gpu(), claim_gpu())"
+    assert claim_gpu() == "5"
+    assert claim_gpu() == os.environ["CUDA_VISIBLE_DEVICES"] == "5"
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "5,7", "PYTHONPATH": str(ROOT / "src")}
+    other = subprocess.run(
+        [sys.executable, "-c", claim], capture_output=True, text=True, check=True, env=environment
+    )
+    assert other.stdout.split() == ["7", "7"]
+    environment["CUDA_VISIBLE_DEVICES"] = "5"
+    third = subprocess.run(
+        [sys.executable, "-c", claim], capture_output=True, text=True, check=False, env=environment
+    )
+    assert "each of the 1 GPUs is taken by another job" in third.stderr
+    assert gpus._claimed is not None
+    gpus._claimed.release()
+
+
+@pytest.mark.parametrize(("named", "seen"), [("", []), ("3", ["3"]), ("0,GPU-8a", ["0", "GPU-8a"])])
+def test_gpus_are_those_that_the_environment_shows(
+    monkeypatch: pytest.MonkeyPatch, named: str, seen: list[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert visible_gpus() == seen
+
+
+def launcher_config(launcher: str) -> OmegaConf:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("train", overrides=[f"hydra/launcher={launcher}"], return_hydra_config=True)
+
+
+def test_the_queue_of_gpus_starts_a_job_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    cfg = launcher_config("gpus")
+    assert cfg.hydra.launcher.n_jobs == 3
+    assert cfg.claim_gpu is True
+
+
+def test_slurm_jobs_take_one_gpu_each() -> None:
+    launcher = launcher_config("slurm").hydra.launcher
+    assert launcher._target_.endswith("SlurmLauncher")
+    assert (launcher.gpus_per_node, launcher.tasks_per_node) == (1, 1)
+
+
+TINY = (
+    "experiment=demo",
+    "data.sources.demo_office.num_users=40",
+    "data.sources.demo_office.num_items=30",
+    "model.embed_dim=8",
+    "trainer.max_epochs=2",
+    "trainer.accelerator=cpu",
+)
+
+
+def sweep(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    places = [f"paths.data_dir={tmp_path / 'data'}", f"paths.log_dir={tmp_path / 'logs'}"]
+    command = [sys.executable, str(ROOT / "src" / "train.py"), "-m", *TINY, *places, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_a_failed_job_stops_no_other_and_the_same_command_does_only_what_is_left(
+    tmp_path: Path,
+) -> None:
+    heads = "model.network.block.num_heads=3,2"  # 3 does not divide 8
+    first = sweep(tmp_path, heads)
+    assert first.returncode == 1
+    assert "num_heads (3) must divide embed_dim (8)" in first.stdout
+    failed, done = sorted((tmp_path / "logs" / "sweeps").glob("*/*_*"))
+    assert (failed / "error.txt").is_file()
+    assert not (failed / "metrics.json").exists()
+    metrics = done / "metrics.json"
+    written = metrics.stat().st_mtime_ns
+    again = sweep(tmp_path, heads)
+    assert again.returncode == 1
+    assert metrics.stat().st_mtime_ns == written
+    assert "had finished before" in again.stdout
+    # A folder that holds another run is left alone.
+    config = done / "config.yaml"
+    config.write_text(config.read_text().replace("seed: 1", "seed: 7"))
+    third = sweep(tmp_path, heads)
+    assert "settings differ in" in third.stdout
+    assert metrics.stat().st_mtime_ns == written
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_in_the_middle_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    straight = sweep(tmp_path / "a", "seed=1,2")
+    assert straight.returncode == 0
+    assert sweep(tmp_path / "b", "seed=1,2").returncode == 0
+    jobs = sorted((tmp_path / "b" / "logs" / "sweeps").glob("*/*_*"))
+    (jobs[1] / "metrics.json").unlink()  # as if killed after its last epoch
+    (jobs[1] / "error.txt").write_text("Killed\n")
+    resumed = sweep(tmp_path / "b", "seed=1,2")
+    assert resumed.returncode == 0, resumed.stderr
+    assert not (jobs[1] / "error.txt").exists()
+    for one in sorted((tmp_path / "a" / "logs" / "sweeps").glob("*/*_*/metrics.json")):
+        other = tmp_path / "b" / one.relative_to(tmp_path / "a")
+        assert (
+            one.read_text()
+            == next(
+                path / "metrics.json" for path in jobs if path.name == other.parent.name
+            ).read_text()
+        )

@@ -37,10 +37,15 @@ CHOICES = [
     for option in options
     if {group: option} not in DEFAULTS
 ]
+PRETRAINED = [
+    f"{path.stem} pretraining@model={path.stem}"
+    for path in sorted((CONF / "model" / "pretraining").glob("*.yaml"))
+]
 TRANSFERS = ["inductive", "transductive"]
 FURTHER_OVERRIDES = {
     "adapter=none": ["model.embed_dim=null"],
     "contrast=as_printed": ["model.contrast_weight=1.0", "model.feature_dropout_prob=0.2"],
+    "contrast=views": ["model.contrast_weight=1.0", "model.feature_dropout_prob=0.2"],
 }
 STEPS_TO_GRADIENT = {"missrec adapter=bottleneck": 2, "missrec interests=collapsed": 2}
 """Behind what starts at zero there is a gradient from the second step on."""
@@ -58,6 +63,7 @@ WITHOUT_GRADIENT = {
 TRAINED_RUNS = [
     *itertools.product(TRAINED, TRANSFERS),
     *((name, "transductive") for name in CHOICES),
+    *((name, "inductive") for name in PRETRAINED),
 ]
 every_model_and_choice = pytest.mark.parametrize(
     ("name", "transfer"), [*itertools.product(WITHOUT_PARAMETERS, TRANSFERS), *TRAINED_RUNS]
@@ -137,6 +143,7 @@ def transfer(request: pytest.FixtureRequest) -> str:
 def test_the_models_are_found() -> None:
     assert set(MODELS) >= {"missrec", "missrec_released", "sasrec", *WITHOUT_PARAMETERS}
     assert TRAINED
+    assert {name.split()[0] for name in PRETRAINED} <= set(TRAINED)
 
 
 def test_the_choices_of_every_group_are_found() -> None:
@@ -212,9 +219,12 @@ def test_the_history_decides_the_scores(name: str, transfer: str) -> None:
             for inputs in all_inputs(name)
         ),
         *((name, "transductive", "text_image") for name in CHOICES),
+        *((name, "inductive", None) for name in PRETRAINED),
     ],
 )
-def test_every_parameter_that_trains_gets_a_gradient(name: str, transfer: str, inputs: str) -> None:
+def test_every_parameter_that_trains_gets_a_gradient(
+    name: str, transfer: str, inputs: str | None
+) -> None:
     model = build_model(name, transfer=transfer, inputs=inputs).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     for _ in range(STEPS_TO_GRADIENT.get(name, 1)):

@@ -12,6 +12,7 @@ from missrec.nn.adapters import (
     LinearAdapter,
     MixtureOfExpertsAdapter,
     NoAdapter,
+    RectifiedAdapter,
 )
 
 FEATURES = torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
@@ -26,6 +27,18 @@ def test_linear_adapter_is_one_linear_map() -> None:
         }
     )
     by_hand = [[1 - 3 + 10, 0.5 * 1 + 2 * 2 + 20], [10, 20]]
+    torch.testing.assert_close(adapter(FEATURES), torch.tensor(by_hand))
+
+
+def test_rectified_adapter_cuts_a_linear_map_at_zero() -> None:
+    adapter = RectifiedAdapter(3, 2)
+    adapter.load_state_dict(
+        {
+            "0.weight": torch.tensor([[1.0, 0.0, -1.0], [0.5, 2.0, 0.0]]),
+            "0.bias": torch.tensor([1.0, 20.0]),
+        }
+    )
+    by_hand = [[max(0.0, 1 - 3 + 1), 0.5 * 1 + 2 * 2 + 20], [1, 20]]
     torch.testing.assert_close(adapter(FEATURES), torch.tensor(by_hand))
 
 
@@ -162,7 +175,13 @@ def test_training_reaches_every_parameter_of_the_mixture_and_evaluation_no_noise
 
 
 @pytest.mark.parametrize(
-    "adapter", [LinearAdapter(3, 4), BottleneckAdapter(3, 4, bottleneck_dim=2), mixture()]
+    "adapter",
+    [
+        LinearAdapter(3, 4),
+        RectifiedAdapter(3, 4),
+        BottleneckAdapter(3, 4, bottleneck_dim=2),
+        mixture(),
+    ],
 )
 def test_no_items_give_no_embeddings(adapter: nn.Module) -> None:
     assert adapter(torch.zeros(0, 3)).shape == (0, 4)

@@ -39,6 +39,37 @@ def test_items_without_any_feature_embed_as_zeros() -> None:
     assert module(torch.tensor([[3, 0]])).equal(torch.zeros(1, 2, 5))
 
 
+def test_an_item_passes_the_adapter_once_a_call_and_no_missing_one_does() -> None:
+    seen = []
+    module = FeatureEmbedding(
+        catalogue=catalogue(features=text()), embed_dim=5, adapter=LinearAdapter
+    )
+    module.adapter.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    module(torch.tensor([[2, 3, 0, 2], [2, 6, 2, 0]]))
+    raw = torch.from_numpy(text()["text"])
+    assert seen[0].equal(raw[[1, 5]])
+
+
+def test_the_gradient_of_an_item_sums_over_its_occurrences() -> None:
+    module = FeatureEmbedding(
+        catalogue=catalogue(features=text()), embed_dim=5, adapter=LinearAdapter
+    )
+    module(torch.tensor([[2, 3, 0], [2, 6, 1]])).sum().backward()
+    raw = torch.from_numpy(text()["text"])
+    expected = raw[1] + raw[1] + raw[5] + raw[0]
+    assert module.adapter.weight.grad is not None
+    torch.testing.assert_close(module.adapter.weight.grad, expected.expand(5, WIDTH))
+
+
+def test_an_augmentation_changes_the_features_before_the_adapter() -> None:
+    module = FeatureEmbedding(
+        catalogue=catalogue(features=text()), embed_dim=5, adapter=LinearAdapter
+    )
+    augmented = module(torch.tensor([2, 3]), augment=lambda features: 3 * features)
+    raw = torch.from_numpy(text()["text"])
+    torch.testing.assert_close(augmented, torch.stack([module.adapter(3 * raw[1]), torch.zeros(5)]))
+
+
 @pytest.mark.parametrize(
     ("features", "message"),
     [(text_and_image(), r"one modality, not \['text', 'image'\]"), ({}, "not none")],

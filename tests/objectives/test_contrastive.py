@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
-from missrec.objectives.contrastive import SequenceContrast
+from missrec.objectives.contrastive import SequenceContrast, ViewContrast
 
 TEMPERATURE = 0.3
 
@@ -76,9 +78,36 @@ def test_the_loss_is_small_for_equal_views_of_different_sequences_and_large_for_
 
 
 @pytest.mark.parametrize("temperature", [-1.0, 0.0, math.nan])
-def test_temperature_out_of_range_is_refused(temperature: float) -> None:
+@pytest.mark.parametrize("contrast", [partial(SequenceContrast, include_self=False), ViewContrast])
+def test_temperature_out_of_range_is_refused(
+    contrast: Callable[..., object], temperature: float
+) -> None:
     with pytest.raises(ValueError, match=rf"temperature \({temperature}\) must be above 0"):
-        SequenceContrast(temperature=temperature, include_self=False)
+        contrast(temperature=temperature)
+
+
+@pytest.mark.parametrize("num_sequences", [1, 2, 7])
+def test_views_are_told_from_each_other_as_in_a_double_loop(num_sequences: int) -> None:
+    inputs = sequences, others = views(num_sequences)
+    losses = []
+    for i, sequence in enumerate(sequences):
+        total = sum(torch.exp(sequence @ other / TEMPERATURE) for other in others)
+        losses.append(-torch.log(torch.exp(sequence @ others[i] / TEMPERATURE) / total))
+    naive = sum(losses, sequences.new_zeros(())) / num_sequences
+    loss = ViewContrast(temperature=TEMPERATURE)(*inputs)
+    torch.testing.assert_close(loss, naive)
+    torch.testing.assert_close(
+        torch.autograd.grad(loss, inputs), torch.autograd.grad(naive, inputs)
+    )
+
+
+def test_other_sequences_are_no_negatives_of_views() -> None:
+    # e^2 for the own view, 1 for the other's; the equal other sequence takes no part.
+    sequences, others = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.eye(2)
+    loss = ViewContrast(temperature=0.5)(sequences[:1], others[:1])
+    assert loss.item() == pytest.approx(0)
+    by_hand = (math.log((math.e**2 + 1) / math.e**2) + math.log(math.e**2 + 1)) / 2
+    assert ViewContrast(temperature=0.5)(sequences, others).item() == pytest.approx(by_hand)
 
 
 def test_mixed_precision_rounds_no_product() -> None:

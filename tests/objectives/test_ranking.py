@@ -74,6 +74,18 @@ def test_in_batch_softmax_of_repeated_targets_by_hand() -> None:
     assert loss.item() == pytest.approx(by_hand, rel=1e-6)
 
 
+@pytest.mark.parametrize("objective", [InBatchSoftmax(), FullSoftmax(padding_candidate=False)])
+def test_columns_behind_the_candidates_are_negatives_of_their_row(
+    objective: RankingObjective,
+) -> None:
+    logits = torch.tensor([[0.5, -1.0, 2.0, 0.1], [0.3, 0.2, -0.7, 1.5]], dtype=torch.float64)
+    # Two candidates, each the target of a row, and two more negatives.
+    loss = objective(logits, torch.tensor([1, 0]))
+    rows = logits.exp().tolist()
+    by_hand = -(math.log(rows[0][1] / sum(rows[0])) + math.log(rows[1][0] / sum(rows[1]))) / 2
+    assert loss.item() == pytest.approx(by_hand, rel=1e-6)
+
+
 @pytest.mark.parametrize("spread", SPREADS)
 @pytest.mark.parametrize(("padding_candidate", "first_item"), [(False, 1), (True, 0)])
 def test_full_softmax_is_the_likelihood_of_equation_9(

@@ -83,6 +83,29 @@ def test_a_stage_on_the_same_domain_hands_everything_over() -> None:
     assert plain.weight.eq(1).all()
 
 
+def test_what_serves_one_stage_alone_stays_behind_on_either_side() -> None:
+    class InStages(nn.Module):
+        stage_bound = ("heads",)
+
+        def __init__(self, heads: nn.Module | None, *, value: float) -> None:
+            super().__init__()
+            self.network = nn.Linear(2, 2)
+            self.heads = heads
+            for parameter in self.parameters():
+                nn.init.constant_(parameter, value)
+
+    state = InStages(nn.Linear(2, 3), value=1.0).state_dict()
+    for heads, fate in ((None, Fate.SKIPPED), (nn.Linear(2, 1), Fate.FRESH)):
+        model = InStages(heads, value=0.0)
+        found = {t.name: (t.fate, t.why) for t in load_pretrained(model, state, same_domain=True)}
+        assert found["heads.weight"] == (fate, "serves one stage of training")
+        assert found["network.weight"] == (Fate.LOADED, "")
+        assert model.network.weight.eq(1).all()
+        assert heads is None or heads.weight.eq(0).all()
+    with pytest.raises(ValueError, match=r"heads.weight: \(3, 2\) there, absent here"):
+        load_pretrained(nn.ModuleDict({"network": nn.Linear(2, 2)}), state, same_domain=True)
+
+
 @pytest.mark.parametrize(
     ("widths", "num_items", "name"),
     [({"text": 3, "image": 4}, 6, "ids.weight"), ({"text": 3, "image": 7}, 5, "adapters.image")],

@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 from pickle import UnpicklingError
 
+from omegaconf import DictConfig, OmegaConf
+
 CHECKPOINTS = "checkpoints"
 _RESUMABLE = ("last.ckpt", "latest.ckpt")
 _PREFIX = "resume="
@@ -47,6 +49,15 @@ def resume_arguments(arguments: list[str]) -> list[str]:
         f"resume={run_dir}",
         *rest,
     ]
+
+
+def continued(cfg: DictConfig) -> DictConfig:
+    """The config of a run that goes on in its folder if that holds checkpoints, else as it is."""
+    if not (Path(cfg.run_dir) / CHECKPOINTS).is_dir():
+        return cfg
+    merged = OmegaConf.merge(cfg, {"resume": str(cfg.run_dir)})
+    assert isinstance(merged, DictConfig)
+    return merged
 
 
 def furthest_checkpoint(run_dir: Path) -> Path | None:

@@ -9,12 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from missrec.app.compose import compose_train
 from missrec.reporting.runs import Setup, shown
 
 _DATA = ("data", "datamodule.folders", "pretraining_run")
@@ -22,14 +21,6 @@ _DATA = ("data", "datamodule.folders", "pretraining_run")
 
 _NAMED = ("inputs", "transfer")
 """Groups whose choices have names of their own."""
-
-
-def compose_training(root_dir: Path, overrides: Sequence[str]) -> DictConfig:
-    """The config that `python src/train.py <overrides>` would run, within a door or without."""
-    if GlobalHydra.instance().is_initialized():
-        return compose("train", overrides=list(overrides))
-    with initialize_config_dir(str(root_dir / "conf"), version_base="1.3"):
-        return compose("train", overrides=list(overrides))
 
 
 def comparable_settings(config: Mapping[str, Any], *, ignored: Sequence[str]) -> dict[str, str]:
@@ -139,7 +130,7 @@ class RowCommands:
             return None
         named = ["names.experiment=report", f"names.model={setup.model}", "run_dir=/run"]
         try:
-            config = compose_training(self._root_dir, [*arguments, *named])
+            config = compose_train(self._root_dir, [*arguments, *named])
             resolved: Any = OmegaConf.to_container(config, resolve=True)
         except (HydraException, OmegaConfBaseException):
             return None  # choices that do not go together, as a run of another version may have

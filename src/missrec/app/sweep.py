@@ -1,20 +1,95 @@
-"""What a Hydra multirun shows when its last job is done."""
+"""Multiruns: where they lie, what a job does when it was done before or fails, and their table."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
-from missrec.reporting.tables import print_metrics
+from missrec.app.door import one_line
+from missrec.app.gpus import claim_gpu
+from missrec.app.resume import continued
+from missrec.reporting.tables import print_failures, print_metrics
+
+_ERROR = "error.txt"
+_MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
+_FROM_A_FORMER_START = ("pretrained", "pretraining", "resume")
+"""Keys of a saved config that say how the run was started, not what it is."""
+
+_log = logging.getLogger(__name__)
+
+
+def sweep_arguments(arguments: list[str]) -> list[str]:
+    """Command-line arguments of a multirun, with a folder that only this command has.
+
+    The same command again gets the same folder, so that it does what has not finished. Arguments
+    of a single run, and those that name a folder, come back as they are.
+
+    Args:
+        arguments: without the program's name.
+    """
+    values = dict(argument.partition("=")[::2] for argument in arguments)
+    is_sweep = values.get("sweep", "none") != "none"
+    if "hydra.sweep.dir" in values or not (is_sweep or set(_MULTIRUN) & set(arguments)):
+        return arguments
+    told = [argument for argument in arguments if argument not in _MULTIRUN]
+    title = values["sweep"] if is_sweep else values.get("experiment", "sweep")
+    digest = hashlib.sha256("\0".join(told).encode()).hexdigest()[:8]
+    # What is swept itself, such as experiment=a,b, is no name.
+    name = f"{title if title.replace('_', '').isalnum() else 'sweep'}-{digest}"
+    added = [f"hydra.sweep.dir=${{paths.log_dir}}/sweeps/{name}", f"names.group={name}"]
+    # Hydra's parser takes overrides only where they stand together.
+    place = next(
+        (number for number, argument in enumerate(arguments) if not argument.startswith("-")),
+        len(arguments),
+    )
+    return [*arguments[:place], *added, *arguments[place:]]
+
+
+def run_job(cfg: DictConfig, train: Callable[[DictConfig], Mapping[str, float]]) -> None:
+    """Trains; as a job of a multirun not again what had finished, and without stopping the others.
+
+    A job that had begun is resumed. One that fails leaves `error.txt` in its folder.
+
+    Args:
+        cfg: of the run.
+        train: does it.
+
+    Raises:
+        Exception: outside a multirun, whatever `train` raises.
+    """
+    if not (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN):
+        train(cfg)
+        return
+    record = Path(cfg.run_dir) / _ERROR
+    try:
+        # hydra/launcher=gpus sets it; a default in train.yaml would override that.
+        if cfg.get("claim_gpu", False):
+            claim_gpu()
+        if not _is_finished(cfg):
+            train(continued(cfg))
+        record.unlink(missing_ok=True)
+    except Exception as error:
+        record.write_text(traceback.format_exc(), encoding="utf-8")
+        _log.error("this job failed, the others go on: %s", one_line(error) or repr(error))
+        _end_loggers()
 
 
 class SweepTable(Callback):
-    """Prints one row for each finished job of a multirun, from its `metrics.json`."""
+    """Prints a row for each finished job of a multirun, and those that failed.
+
+    With a failed job the command ends with exit code 1.
+    """
 
     def __init__(self, *, keys: Sequence[str]) -> None:
         """Shows these metrics, such as `test/recall@10`."""
@@ -22,13 +97,78 @@ class SweepTable(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Collects the run folders of the sweep."""
-        finished = Path(config.hydra.sweep.dir).glob("*/metrics.json")
+        folder = Path(config.hydra.sweep.dir)
+        labels = _labels(folder)
         rows = {
-            path.parent.name: json.loads(path.read_text(encoding="utf-8"))
-            for path in sorted(finished, key=_job)
+            labels[path.parent.name]: json.loads(path.read_text(encoding="utf-8"))
+            for path in sorted(folder.glob("*/metrics.json"), key=_job)
+        }
+        failures = {
+            labels[path.parent.name]: path.read_text(encoding="utf-8").rstrip().splitlines()[-1]
+            for path in sorted(folder.glob(f"*/{_ERROR}"), key=_job)
         }
         if rows:
-            print_metrics(config.hydra.sweep.dir, rows, self._keys)
+            print_metrics(str(folder), rows, self._keys)
+        if failures:
+            print_failures(failures)
+            sys.stderr.write(
+                f"error: {len(failures)} of the jobs failed; the same command runs them again, "
+                f"{folder}/<job>/{_ERROR} has the tracebacks\n"
+            )
+            sys.exit(1)
+
+
+def _is_finished(cfg: DictConfig) -> bool:
+    """Whether this very run, settings and all, has already ended.
+
+    Raises:
+        ValueError: the folder holds a run with other settings.
+    """
+    run_dir = Path(cfg.run_dir)
+    saved = run_dir / "config.yaml"
+    if not saved.is_file():
+        return False
+    before, now = (
+        OmegaConf.to_container(OmegaConf.load(saved)),
+        OmegaConf.to_container(cfg, resolve=True),
+    )
+    assert isinstance(before, dict)
+    assert isinstance(now, dict)
+    differing = sorted(
+        str(key)
+        for key in {**before, **now}
+        if key not in _FROM_A_FORMER_START and before.get(key) != now.get(key)
+    )
+    if differing:
+        raise ValueError(
+            f"{run_dir} holds a run whose settings differ in {', '.join(differing)}; delete it, or "
+            "choose another folder for the sweep: hydra.sweep.dir=<folder>"
+        )
+    finished = (run_dir / "metrics.json").is_file()
+    if finished:
+        _log.info("had finished before: %s", run_dir)
+    return finished
+
+
+def _end_loggers() -> None:
+    """Ends a W&B run that a failed job left open, so that the next job starts its own."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.finish(exit_code=1)
+
+
+def _labels(folder: Path) -> dict[str, str]:
+    """Job folder -> its number and what it does not share with all others; else its name."""
+    overrides = {
+        path.parents[1].name: list(OmegaConf.load(path))
+        for path in folder.glob("*/.hydra/overrides.yaml")
+    }
+    shared = set.intersection(*map(set, overrides.values())) if len(overrides) > 1 else set()
+    labels = {path.name: path.name for path in folder.iterdir()}
+    for name, told in overrides.items():
+        own = " ".join(override for override in told if override not in shared)
+        labels[name] = f"{name.partition('_')[0]} {own}" if own else name
+    return labels
 
 
 def _job(path: Path) -> tuple[float, str]:

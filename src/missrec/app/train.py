@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
@@ -14,12 +16,16 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from missrec.app.build import Experiment, build, build_experiment, compile_modules
 from missrec.app.prepare import prepare_missing
-from missrec.app.resume import furthest_checkpoint
+from missrec.app.resume import CHECKPOINTS, continued, furthest_checkpoint
 from missrec.app.tracking import close_loggers, record_provenance, save_ranks, write_json
 from missrec.app.transfer import compose_pretraining, pretrained_checkpoint, start_from
 from missrec.reporting.tables import print_metrics
 from missrec.training.memory import keep_freed_memory
 from missrec.training.transfer import count_parameters
+from missrec.types import DiscoversInterests
+
+METRICS = "metrics.json"
+"""What a run writes last: its metrics on validation and test."""
 
 _log = logging.getLogger(__name__)
 
@@ -27,8 +33,8 @@ _log = logging.getLogger(__name__)
 def train(cfg: DictConfig) -> dict[str, float]:
     """Trains, tests the checkpoint that validation chose, and writes the run folder.
 
-    A model without parameters is not trained, only ranked. `cfg.resume` continues the run in its
-    own folder from where its checkpoints end.
+    A model without anything to train is only ranked. `cfg.resume` continues the run in its own
+    folder from where its checkpoints end.
 
     Returns:
         What `metrics.json` holds.
@@ -38,26 +44,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """
     run_dir = Path(cfg.run_dir)
     quiet_lightning()
-    source = _pretrained(cfg)
-    if cfg.seed is not None:
-        seed_everything(cfg.seed, workers=True, verbose=False)
-    torch.set_float32_matmul_precision(cfg.matmul_precision)
-    if cfg.keep_freed_memory:
-        keep_freed_memory()
-    prepare_missing(cfg)
-    experiment = build_experiment(cfg)
-    if source is not None:
-        start_from(
-            source,
-            experiment.module.model,
-            same_domain=bool(cfg.pretraining) and cfg.pretraining_same_data,
-            trainable=cfg.freeze.trainable,
-        )
-    compile_modules(
-        experiment.module.model, list(cfg.compiled_modules), backend=cfg.compile_backend
-    )
-    _log.info("%s of %s parameters train", *map("{:,}".format, count_parameters(experiment.module)))
-    record_provenance(run_dir, cfg, pretrained=source)
+    source = first_stage(cfg, train, record=METRICS)
+    experiment = set_up(cfg, source=source)
     trainer = build_trainer(cfg)
     _log.info("run folder: %s", run_dir)
     try:
@@ -70,20 +58,67 @@ def train(cfg: DictConfig) -> dict[str, float]:
         experiment.datamodule.spans, experiment.module.target_ranks, strict=True
     ):
         save_ranks(run_dir / f"test_ranks_{span.name}.parquet", span, users)
-    write_json(run_dir / "metrics.json", metrics)
+    write_json(run_dir / METRICS, metrics)
     rows = {split: split_metrics(metrics, split) for split in ("val", "test")}
     print_metrics(cfg.names.run, rows, list(cfg.metrics.shown))
     return metrics
 
 
-def _pretrained(cfg: DictConfig) -> Path | None:
-    """The checkpoint to start from, pre-training first where the config asks for it."""
+def first_stage(
+    cfg: DictConfig, run: Callable[[DictConfig], object], *, record: str
+) -> Path | None:
+    """The checkpoint to start from, pre-training first where the config asks for it.
+
+    Args:
+        cfg: of the run that starts from it.
+        run: does the pre-training, given its config.
+        record: the file in the folder of a pre-training that says it is done.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+    """
     if cfg.pretraining:
         stage = compose_pretraining(cfg)
-        if not (Path(stage.run_dir) / "metrics.json").is_file():
-            train(stage)
+        stage_dir = Path(stage.run_dir)
+        stage_dir.parent.mkdir(parents=True, exist_ok=True)
+        # Of the jobs that run at the same time, one trains it and the others wait.
+        with FileLock(stage_dir.with_name(f".{stage_dir.name}.lock")):
+            if not (stage_dir / record).is_file():
+                run(continued(stage))
         return pretrained_checkpoint(stage.run_dir)
     return pretrained_checkpoint(cfg.pretrained) if cfg.pretrained else None
+
+
+def set_up(cfg: DictConfig, *, source: Path | None) -> Experiment:
+    """What there is before the trainer: seeds, data, the model with its first weights; recorded.
+
+    Args:
+        cfg: of the run.
+        source: the checkpoint to start from.
+
+    Raises:
+        FileNotFoundError, ValueError: a mistake in the config or the data.
+    """
+    if cfg.seed is not None:
+        seed_everything(cfg.seed, workers=True, verbose=False)
+    torch.set_float32_matmul_precision(cfg.matmul_precision)
+    if cfg.keep_freed_memory:
+        keep_freed_memory()
+    prepare_missing(cfg)
+    experiment = build_experiment(cfg)
+    if source is not None:
+        start_from(
+            source,
+            experiment.module.model,
+            same_domain=cfg.pretraining_same_data,
+            trainable=cfg.freeze.trainable,
+        )
+    compile_modules(
+        experiment.module.model, list(cfg.compiled_modules), backend=cfg.compile_backend
+    )
+    _log.info("%s of %s parameters train", *map("{:,}".format, count_parameters(experiment.module)))
+    record_provenance(Path(cfg.run_dir), cfg, pretrained=source)
+    return experiment
 
 
 def build_trainer(cfg: DictConfig) -> Trainer:
@@ -117,25 +152,55 @@ def fit_and_rank(
 ) -> dict[str, float]:
     """Fits, then ranks the users of validation and test with the best checkpoint.
 
+    A pre-trained model with nothing to train is ranked as it is, and kept as `epoch_000.ckpt`.
+
     Returns:
         `val/...` and `test/...` metrics, `epochs`, and whether it `stopped_early` (1 or 0).
     """
-    module, datamodule = experiment.module, experiment.datamodule
-    best: str | None = None
-    metrics: dict[str, float] = {}
+    best, metrics = fit(experiment, trainer, resume_from=resume_from)
+    for rank in (trainer.validate, trainer.test):
+        metrics |= rank_users(experiment, rank, checkpoint=best)
+    keep_untrained(experiment, trainer)
+    return metrics
+
+
+def fit(
+    experiment: Experiment, trainer: Trainer, *, resume_from: Path | None
+) -> tuple[str | None, dict[str, float]]:
+    """Fits what there is to fit.
+
+    Returns:
+        The checkpoint that validation chose, and `epochs` and `stopped_early` (1 or 0); None and
+        nothing for a model that does not learn.
+    """
+    module = experiment.module
     if module.learns:
-        trainer.fit(module, datamodule=datamodule, ckpt_path=resume_from, weights_only=True)
+        data = experiment.datamodule
+        trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
         if trainer.interrupted:  # Lightning swallows Ctrl-C; an unfinished run has no test
             raise KeyboardInterrupt
         checkpoint = trainer.checkpoint_callback
         if not isinstance(checkpoint, ModelCheckpoint):
             raise ValueError("callbacks: a ModelCheckpoint is needed to choose the epoch to test")
-        best = checkpoint.best_model_path
-        metrics = _ending(trainer)
-    for rank in (trainer.validate, trainer.test):
-        rank(module, datamodule=datamodule, ckpt_path=best, weights_only=True, verbose=False)
-        metrics |= module.metrics
-    return metrics
+        return checkpoint.best_model_path, _ending(trainer)
+    if isinstance(module.model, DiscoversInterests):
+        module.model.refresh_interests()  # no epoch will start
+    return None, {}
+
+
+def rank_users(
+    experiment: Experiment, rank: Callable[..., object], *, checkpoint: str | None
+) -> dict[str, float]:
+    """The metrics of one split, which `rank` goes over: `trainer.validate` or `trainer.test`."""
+    module, data = experiment.module, experiment.datamodule
+    rank(module, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
+    return module.metrics
+
+
+def keep_untrained(experiment: Experiment, trainer: Trainer) -> None:
+    """Saves a ranked model that has parameters and trained none of them, as `epoch_000.ckpt`."""
+    if not experiment.module.learns and count_parameters(experiment.module)[1]:
+        trainer.save_checkpoint(Path(trainer.default_root_dir) / CHECKPOINTS / "epoch_000.ckpt")
 
 
 def split_metrics(metrics: dict[str, float], split: str) -> dict[str, float]:
@@ -145,8 +210,9 @@ def split_metrics(metrics: dict[str, float], split: str) -> dict[str, float]:
 
 
 def quiet_lightning() -> None:
-    """Silences what Lightning says of itself in every run."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    """Silences what Lightning and FAISS say of themselves in every run."""
+    for library in ("pytorch_lightning", "faiss.loader"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     # torch renamed what Lightning 2.6 still calls; nothing a user could change.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     # Resuming writes into the run's own folder; ranking needs none of the training's callbacks.

@@ -14,8 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
+from missrec.app.compose import compose_train
 from missrec.app.resume import CHECKPOINTS
-from missrec.app.settings import compose_training
 from missrec.reporting.tables import print_transfer
 from missrec.training.transfer import (
     by_component,
@@ -38,8 +38,11 @@ _FORWARDED = (
 )
 """Of the overrides of a command, those that its pre-training takes over."""
 
-_FORWARDED_WITH_DATA = (*_FORWARDED, "data", "pretrained")
+_FORWARDED_WITH_DATA = (*_FORWARDED, "data", "datamodule.max_seq_len", "pretrained")
 """Those that a first stage on the run's own data takes over."""
+
+_CHOICES_WITH_DATA = ("data", "split", "inputs", "model")
+"""Groups whose choice such a stage takes over, also where an experiment made it."""
 
 
 def best_checkpoint(run_dir: Path) -> Path:
@@ -100,28 +103,41 @@ def compose_pretraining(cfg: DictConfig) -> DictConfig:
     It takes over the seed and what shapes the model from this command, with
     `cfg.pretraining_same_data` also the data, and writes beside this run, into a folder named by
     all its settings: jobs of a sweep that need the same pre-training share it.
+
+    Raises:
+        ValueError: with `cfg.pretraining_same_data`, the data would be other after all.
     """
     names = _FORWARDED_WITH_DATA if cfg.pretraining_same_data else _FORWARDED
     taken = []
     if HydraConfig.initialized():
         hydra = HydraConfig.get()
         taken = [override for override in hydra.overrides.task if _is_forwarded(override, names)]
-        if cfg.pretraining_same_data and not any(o.startswith("data=") for o in taken):
-            taken.append(f"data={hydra.runtime.choices['data']}")  # which the experiment chose
+        if cfg.pretraining_same_data:
+            named = {override.partition("=")[0] for override in taken}
+            missing = [group for group in _CHOICES_WITH_DATA if group not in named]
+            taken += [f"{group}={hydra.runtime.choices[group]}" for group in missing]
     overrides = [*taken, f"experiment={cfg.pretraining}", f"names.experiment={cfg.pretraining}"]
     overrides += [f"names.model={cfg.names.model}", f"seed={cfg.seed}"]
+    overrides += cfg.pretraining_overrides
     root_dir = Path(cfg.paths.root_dir)
-    key = json.dumps(
-        _resolved(compose_training(root_dir, [*overrides, "run_dir=."])), sort_keys=True
-    )
+    stage = compose_train(root_dir, [*overrides, "run_dir=."])
+    if cfg.pretraining_same_data:
+        _check_same_data(cfg, stage)
+    key = json.dumps(_resolved(stage), sort_keys=True)
     name = f"{cfg.pretraining}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
-    run_dir = Path(cfg.run_dir).parent / name
-    started = (run_dir / CHECKPOINTS).is_dir()
     _log.info("pre-training first: python src/train.py %s", " ".join(overrides))
-    return compose_training(
-        root_dir,
-        [*overrides, f"run_dir='{run_dir}'", *([f"resume='{run_dir}'"] if started else [])],
-    )
+    return compose_train(root_dir, [*overrides, f"run_dir='{Path(cfg.run_dir).parent / name}'"])
+
+
+def _check_same_data(cfg: DictConfig, stage: DictConfig) -> None:
+    """Refuses a first stage that might learn from what this run holds out."""
+    for group in ("data", "split"):
+        if _resolved(stage[group]) != _resolved(cfg[group]):
+            raise ValueError(
+                f"pretraining={cfg.pretraining} would read other data than this run: it does not "
+                f"know all settings of `{group}`; put those of an experiment file on the command "
+                "line"
+            )
 
 
 def _is_forwarded(override: str, names: Sequence[str]) -> bool:

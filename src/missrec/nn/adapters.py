@@ -20,6 +20,17 @@ class LinearAdapter(nn.Linear):
         super().__init__(feature_dim, embed_dim)
 
 
+class RectifiedAdapter(nn.Sequential):
+    """Linear map F -> D, then ReLU.
+
+    **Source**: the adapter of the text baselines as UniSRec's authors run them.
+    """
+
+    def __init__(self, feature_dim: int, embed_dim: int) -> None:
+        """F -> D."""
+        super().__init__(nn.Linear(feature_dim, embed_dim), nn.ReLU())
+
+
 class BottleneckAdapter(nn.Module):
     """Linear map F -> D, plus a residual bottleneck D -> bottleneck_dim -> D.
 

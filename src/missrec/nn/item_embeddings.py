@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from missrec.types import Catalogue
 
@@ -22,7 +24,9 @@ class FeatureEmbedding(nn.Module):
     """The adapted features of one modality.
 
     **Differs** from the public codes of UniSRec and its kin, which adapt a zero vector: an item
-    without the feature is the zero vector itself, as everywhere in this project.
+    without the feature is the zero vector itself, as everywhere in this project. And an item
+    passes the adapter once a call, however often it occurs there, so what the adapter draws at
+    random is drawn once too.
     """
 
     def __init__(
@@ -48,9 +52,18 @@ class FeatureEmbedding(nn.Module):
         self.adapter = adapter(self.features.dims[0], embed_dim)
         self._embed_dim = embed_dim
 
-    def forward(self, item_ids: Tensor) -> Tensor:
-        """(..., D) of items (...); zeros for padding and for an item without the feature."""
-        exists = self.features.present(item_ids)[0]
-        adapted = self.adapter(self.features.lookup(0, item_ids[exists]))
-        embeddings = adapted.new_zeros(*item_ids.shape, self._embed_dim)
-        return embeddings.index_put((exists,), adapted)  # type: ignore[no-any-return]
+    def forward(
+        self, item_ids: Tensor, *, augment: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """(..., D) of items (...); zeros for padding and for an item without the feature.
+
+        Args:
+            item_ids: (...).
+            augment: changes the raw features (P, F) before the adapter.
+        """
+        unique_ids, inverse = torch.unique(item_ids, return_inverse=True)
+        exists = self.features.present(unique_ids)[0]
+        features = self.features.lookup(0, unique_ids[exists])
+        adapted = self.adapter(features if augment is None else augment(features))
+        embeddings = adapted.new_zeros(len(unique_ids), self._embed_dim)
+        return F.embedding(inverse, embeddings.index_put((exists,), adapted))

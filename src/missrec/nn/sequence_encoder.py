@@ -72,6 +72,11 @@ class SequenceEncoder(nn.Module):
             embed_dim=embed_dim, block=block, num_blocks=num_blocks, init_std=init_std
         )
 
+    @property
+    def max_seq_len(self) -> int:
+        """The longest sequence that there are positions for."""
+        return self.input.positions.num_embeddings
+
     def forward(self, items: Tensor, *, valid_mask: Tensor, causal: bool) -> Tensor:
         """(B, L, D) what the encoder says at each item.
 

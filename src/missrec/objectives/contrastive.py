@@ -1,4 +1,4 @@
-"""Sequence-sequence contrastive loss of pre-training (MISSRec 3.5.2)."""
+"""Sequence-sequence contrastive losses of pre-training (MISSRec 3.5.2, UniSRec 2.2.2)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ class SequenceContrast:
         Raises:
             ValueError: temperature is not above 0.
         """
-        if not temperature > 0:
-            raise ValueError(f"temperature ({temperature}) must be above 0")
-        self._temperature = temperature
+        self._temperature = _checked(temperature)
         self._include_self = include_self
 
     def __call__(self, sequences: Tensor, views: Tensor) -> Tensor:
@@ -45,3 +43,38 @@ class SequenceContrast:
             own[rows, rows + len(sequences)] = True
             logits = logits.masked_fill(own, float("-inf"))
         return F.cross_entropy(logits, rows)
+
+
+class ViewContrast:
+    """Tells the second view of a sequence from the second views of the other sequences.
+
+    **Source**: UniSRec section 2.2.2. Unlike `SequenceContrast`, the other sequences themselves
+    are no negatives.
+    """
+
+    def __init__(self, *, temperature: float) -> None:
+        """Loss at temperature tau.
+
+        Args:
+            temperature: tau > 0.
+
+        Raises:
+            ValueError: temperature is not above 0.
+        """
+        self._temperature = _checked(temperature)
+
+    def __call__(self, sequences: Tensor, views: Tensor) -> Tensor:
+        """() mean over the batch.
+
+        Args:
+            sequences: (B, D) at unit length.
+            views: (B, D) at unit length, the second view of the same sequences.
+        """
+        logits = inner_products(sequences, views) / self._temperature
+        return F.cross_entropy(logits, torch.arange(len(sequences), device=sequences.device))
+
+
+def _checked(temperature: float) -> float:
+    if not temperature > 0:
+        raise ValueError(f"temperature ({temperature}) must be above 0")
+    return temperature

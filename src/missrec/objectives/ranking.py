@@ -16,7 +16,10 @@ class RankingObjective(Protocol):
         """(C,) distinct ascending item ids, every target (B,) among them."""
 
     def __call__(self, logits: Tensor, target_index: Tensor) -> Tensor:
-        """() mean loss from logits (B, C) and the column (B,) of each target."""
+        """() mean loss from logits (B, C) and the column (B,) of each target.
+
+        Behind the candidates there may be columns of negatives that are made for their row alone.
+        """
 
 
 class InBatchSoftmax:
@@ -36,7 +39,8 @@ class InBatchSoftmax:
 
     def __call__(self, logits: Tensor, target_index: Tensor) -> Tensor:
         """() mean over the batch."""
-        counts = target_index.bincount(minlength=logits.shape[1])
+        # Of a column that is no row's target there is one.
+        counts = target_index.bincount(minlength=logits.shape[1]).clamp_min(1)
         # exp(s + log n) = n exp(s); the row's own positive counts once.
         weights = counts.log().to(logits.dtype).repeat(len(logits), 1)
         weights.scatter_(1, target_index[:, None], 0.0)

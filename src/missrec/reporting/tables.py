@@ -8,6 +8,7 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:  # torch, behind the metrics, takes seconds to import
@@ -22,6 +23,16 @@ def print_metrics(title: str, rows: Mapping[str, Mapping[str, float]], keys: Seq
         table.add_column(key, justify="right", no_wrap=True)
     for name, metrics in rows.items():
         table.add_row(name, *(f"{metrics[key]:.4f}" if key in metrics else "-" for key in keys))
+    print_table(table)
+
+
+def print_failures(failures: Mapping[str, str]) -> None:
+    """One line a job that failed: its name and the error."""
+    table = Table(title="failed")
+    table.add_column("", overflow="fold")
+    table.add_column("error", overflow="fold")
+    for name, error in failures.items():
+        table.add_row(escape(name), escape(error))
     print_table(table)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from missrec.types import Transferable
+from missrec.types import Staged, Transferable
 
 _SHOWN_MISMATCHES = 5
 
@@ -43,28 +43,32 @@ def load_pretrained(
     """Loads what the two domains share and says what became of every tensor.
 
     State that belongs to one domain stays as the model made it. An adapter stays fresh where its
-    modality is new or its features have another width.
+    modality is new or its features have another width. What serves one stage of training alone
+    stays behind.
 
     Args:
         model: changed in place; a `Transferable` unless `same_domain`.
         source: state of the pre-trained model.
-        same_domain: everything is shared, such as by two stages of training.
+        same_domain: everything else is shared, such as by two stages of training.
 
     Raises:
         ValueError: the model cannot be transferred, or any other tensor is missing, left over or
             of another shape.
     """
-    domain_bound: Sequence[str] = ()
+    bound: dict[str, Sequence[str]] = {}  # why -> what stays behind
     feature_bound: Sequence[str] = ()
     if not same_domain:
         if not isinstance(model, Transferable):
             raise ValueError(f"{type(model).__name__} has nothing to take from a pre-trained model")
-        domain_bound, feature_bound = model.domain_bound, model.feature_bound
+        bound["belongs to one domain"] = model.domain_bound
+        feature_bound = model.feature_bound
+    if isinstance(model, Staged):
+        bound["serves one stage of training"] = model.stage_bound
     target = model.state_dict()
     tensors, mismatches = [], []
     for name in {**target, **source}:
         ours, theirs = target.get(name), source.get(name)
-        why = _why_not(name, ours, theirs, domain_bound=domain_bound, feature_bound=feature_bound)
+        why = _why_not(name, ours, theirs, bound=bound, feature_bound=feature_bound)
         if why is None:
             mismatches.append(f"{name}: {_shape(theirs)} there, {_shape(ours)} here")
             continue
@@ -118,12 +122,13 @@ def _why_not(
     ours: Tensor | None,
     theirs: Tensor | None,
     *,
-    domain_bound: Sequence[str],
+    bound: Mapping[str, Sequence[str]],
     feature_bound: Sequence[str],
 ) -> str | None:
     """Why a tensor is not loaded; empty if it is, None if it should be and cannot."""
-    if _under(name, domain_bound):
-        return "belongs to one domain"
+    for why, names in bound.items():
+        if _under(name, names):
+            return why
     if ours is not None and theirs is not None and ours.shape == theirs.shape:
         return ""
     if not _under(name, feature_bound):

@@ -1,0 +1,110 @@
+"""One trial of a hyper-parameter search: fits, and ranks the users of validation alone."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from optuna.exceptions import TrialPruned
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.trainer.states import TrainerFn
+
+from missrec.app.compose import composed
+from missrec.app.resume import continued, furthest_checkpoint
+from missrec.app.tracking import close_loggers, write_json
+from missrec.app.train import (
+    build_trainer,
+    first_stage,
+    fit,
+    keep_untrained,
+    quiet_lightning,
+    rank_users,
+    set_up,
+)
+
+VALIDATION = "validation.json"
+"""What a trial writes last: its metrics on validation."""
+
+
+class ReportValidation(Callback):
+    """Reports a metric after each validation of the training, and stops where it is told to."""
+
+    def __init__(self, metric: str, report: Callable[[int, float], bool]) -> None:
+        """Keeps the settings.
+
+        Args:
+            metric: such as `val/ndcg@10`.
+            report: takes the epoch and the value; says whether to stop.
+        """
+        self._metric = metric
+        self._report = report
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Reports.
+
+        Raises:
+            TrialPruned: the answer was to stop.
+        """
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        value = float(trainer.callback_metrics[self._metric])
+        if self._report(trainer.current_epoch, value):
+            raise TrialPruned(f"after epoch {trainer.current_epoch}")
+
+
+def run_once(
+    overrides: Sequence[str], *, root_dir: Path, run_dir: Path, callbacks: Sequence[Callback]
+) -> dict[str, float]:
+    """Composes a train config and fits and validates it, unless its folder says that it is done.
+
+    A folder with checkpoints is one that was interrupted; it goes on from them.
+
+    Args:
+        overrides: of the train config, as on a command line.
+        root_dir: of the project.
+        run_dir: folder of the run.
+        callbacks: added to those of the config.
+
+    Returns:
+        What `validation.json` in the folder holds.
+    """
+    record = run_dir / VALIDATION
+    if not record.is_file():
+        with composed(root_dir, [*overrides, f"run_dir='{run_dir}'"]) as cfg:
+            fit_and_validate(continued(cfg), callbacks=callbacks)
+    metrics: dict[str, float] = json.loads(record.read_text(encoding="utf-8"))
+    return metrics
+
+
+def fit_and_validate(cfg: DictConfig, *, callbacks: Sequence[Callback] = ()) -> None:
+    """Trains as `train` does, ranks validation with the best epoch, and writes `validation.json`.
+
+    Raises:
+        FileNotFoundError, ValueError: a mistake in the config or the data.
+        TrialPruned: a callback stopped the training.
+    """
+    run_dir = Path(cfg.run_dir)
+    quiet_lightning()
+    source = first_stage(cfg, fit_and_validate, record=VALIDATION)
+    experiment = set_up(cfg, source=source)
+    trainer = build_trainer(cfg)
+    trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
+    try:
+        best, metrics = fit(
+            experiment, trainer, resume_from=furthest_checkpoint(run_dir) if cfg.resume else None
+        )
+        metrics |= rank_users(experiment, trainer.validate, checkpoint=best)
+        keep_untrained(experiment, trainer)
+    finally:
+        close_loggers(trainer)
+    write_json(run_dir / VALIDATION, metrics)
+
+
+def free_memory() -> None:
+    """Frees what the last run left on the device, also after it ran out of memory."""
+    gc.collect()
+    torch.cuda.empty_cache()

@@ -1,0 +1,200 @@
+"""`python src/tune.py`: hyper-parameters chosen on validation; the test split stays unseen."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from statistics import fmean
+
+import yaml
+from omegaconf import DictConfig
+from optuna.exceptions import TrialPruned
+from optuna.trial import Trial
+
+from missrec.app.compose import composed
+from missrec.app.door import one_line
+from missrec.app.gpus import visible_gpus
+from missrec.app.prepare import prepare_missing
+from missrec.app.resume import CHECKPOINTS
+from missrec.app.search import Search, open_study, read_search
+from missrec.app.study import SharedStudy
+from missrec.reporting.search import best_trial, print_trials, trial_line, trials_csv
+
+NOTHING_FOUND = 1
+WORKER_DIED = 1
+INTERRUPTED = 130
+TERMINATED = 143
+
+_log = logging.getLogger(__name__)
+
+
+def tune(cfg: DictConfig, *, overrides: Sequence[str]) -> None:
+    """Searches, alone or in several processes; what comes out lies in the folder of the study.
+
+    Args:
+        cfg: the tune config.
+        overrides: of the command that composed it.
+
+    Raises:
+        FileNotFoundError, ValueError: a mistake in the config or the data.
+        SystemExit: no trial completed, a process died, or the search was interrupted.
+    """
+    search = read_search(cfg, overrides)
+    example = search.of_trial(search.example(), seed=search.seeds[0], name="trial")
+    with (
+        composed(search.root_dir, [*example, "run_dir=."]) as probe,
+        closing(open_study(cfg, search, probe)) as study,
+    ):
+        with study.exclusively():
+            prepare_missing(probe)
+        try:
+            all_well = _run_workers(cfg.workers) if cfg.workers > 1 else _work(study, search)
+            if cfg.workers > 0:
+                _report(study, search)
+        except KeyboardInterrupt:
+            _log.warning("interrupted; the same command goes on")
+            sys.exit(INTERRUPTED)
+    if not all_well:
+        sys.exit(WORKER_DIED)
+
+
+def _work(study: SharedStudy, search: Search) -> bool:
+    """Runs trials until the study has all of them or the time is up; True when that is done."""
+    start = time.monotonic()
+    _log.info("%s: %d trials so far", study.folder, len(study.rows()))
+    while time.monotonic() - start < search.timeout_sec:
+        trial = study.take()
+        if trial is None:
+            break
+        try:
+            _run_trial(study, search, trial)
+        except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C into an exit
+            study.put_back(trial)
+            raise KeyboardInterrupt from None
+        rows = study.rows()
+        _log.info(trial_line(rows[trial.number], rows))
+        _record(study, search)
+    _record(study, search)
+    return True
+
+
+def _run_trial(study: SharedStudy, search: Search, trial: Trial) -> None:
+    """Trains and validates a trial once for each seed, and tells the study how it ended."""
+    from missrec.app.trial import ReportValidation, free_memory, run_once  # torch takes seconds
+
+    def report(epoch: int, value: float) -> bool:
+        return study.report(trial, epoch=epoch, value=value)
+
+    folders = [study.folder / name for name in search.run_names(trial.number)]
+    values: list[float] = []
+    try:
+        for seed, folder in zip(search.seeds, folders, strict=True):
+            metrics = run_once(
+                search.of_trial(trial.params, seed=seed, name=folder.name),
+                root_dir=search.root_dir,
+                run_dir=folder,
+                callbacks=[] if values else [ReportValidation(search.metric, report)],
+            )
+            values.append(metrics[search.metric])
+    except TrialPruned:
+        study.tell(trial, pruned=True)
+    except Exception as error:  # whatever it is, the next trial may do better
+        folder = folders[len(values)]
+        folder.mkdir(exist_ok=True)
+        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        study.tell(trial, reason=f"{type(error).__name__}: {one_line(error)}")
+    else:
+        study.tell(trial, value=fmean(values))
+    if not search.keep_checkpoints:
+        for folder in folders:
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    free_memory()
+
+
+def _run_workers(count: int) -> bool:
+    """Runs this command in several processes; whether all ended well."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    command = [sys.executable, *sys.argv, "workers=0"]
+    workers = [
+        subprocess.Popen(command, env=worker_environment(worker, count)) for worker in range(count)
+    ]
+    try:
+        codes = [worker.wait() for worker in workers]
+    except SystemExit:
+        for worker in workers:
+            worker.terminate()
+        raise
+    finally:  # Ctrl-C reaches them too
+        for worker in workers:
+            worker.wait()
+    if INTERRUPTED in codes:
+        raise KeyboardInterrupt
+    for number, code in enumerate(codes):
+        if code:
+            _log.error("worker %d ended with exit code %d; the same command goes on", number, code)
+    return not any(codes)
+
+
+def worker_environment(worker: int, num_workers: int) -> dict[str, str]:
+    """The environment of a worker: its share of the processor cores, and one of the GPUs."""
+    environment = dict(os.environ)
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // num_workers)))
+    gpus = visible_gpus()
+    if len(gpus) > 1:
+        environment["CUDA_VISIBLE_DEVICES"] = gpus[worker % len(gpus)]
+    return environment
+
+
+def _record(study: SharedStudy, search: Search) -> None:
+    """Writes `trials.csv` and `best.yaml` as the study stands."""
+    with study.exclusively():
+        rows = study.rows()
+        _write(study.folder / "trials.csv", trials_csv(search.metric, rows))
+        best = best_trial(rows)
+        if best is not None:
+            content = {
+                "study": search.name,
+                "trial": best.number,
+                search.metric: best.value,
+                "overrides": search.chosen(best.params),
+                "command": search.command(best.params),
+            }
+            text = yaml.safe_dump(content, sort_keys=False, width=math.inf)
+            _write(study.folder / "best.yaml", text)
+
+
+def _report(study: SharedStudy, search: Search) -> None:
+    """Prints the table, and draws the plots.
+
+    Raises:
+        SystemExit: no trial completed.
+    """
+    rows = study.rows()
+    print_trials(str(study.folder), search.metric, rows)
+    best = best_trial(rows)
+    if best is None:
+        reason = next((row.reason for row in reversed(rows) if row.reason), "the time was up")
+        sys.stderr.write(f"error: none of {len(rows)} trials completed: {reason}\n")
+        sys.exit(NOTHING_FOUND)
+    from missrec.reporting.search_figures import history_figure, parameters_figure  # matplotlib
+
+    history_figure(study.folder / "history.png", search.metric, rows)
+    parameters_figure(study.folder / "parameters.png", search.metric, rows)
+    _log.info("to train and test the best: %s", search.command(best.params))
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    draft = path.with_name(f"{path.name}.draft")
+    draft.write_text(text, encoding="utf-8")
+    draft.rename(path)

@@ -1,0 +1,82 @@
+"""FDSA: feature-level deeper self-attention for recommendation (Zhang et al., IJCAI 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from missrec.nn.pooling import last_valid
+from missrec.nn.precision import inner_products
+from missrec.nn.sequence_encoder import SequenceEncoder
+from missrec.objectives.ranking import RankingObjective
+from missrec.types import Catalogue, SequenceBatch, TrainingLoss
+
+
+class FDSA(nn.Module):
+    """Two causal Transformers, over item ids and over features, joined at the last item.
+
+    **Source**: section 3 as UniSRec's authors run it, with text features: both streams share the
+    positions and one LayerNorm, which normalises the joined vector too.
+    **Differs**: no vanilla attention over the features of an item (section 3.2), since it has one;
+    the loss is the objective's at the last item, by default a softmax over all items, rather than
+    a binary cross-entropy at each; an item without the feature is a zero vector, see
+    `FeatureEmbedding`; blocks as in `SequenceEncoder`.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        embed_dim: int,
+        items: Callable[..., nn.Module],
+        features: Callable[..., nn.Module],
+        encoder: Callable[..., SequenceEncoder],
+        objective: RankingObjective,
+    ) -> None:
+        """Builds the parts that depend on the catalogue.
+
+        Args:
+            catalogue: the items of the run, with the features of one modality.
+            embed_dim: D.
+            items: embeds items by id, `IdEmbedding` without catalogue and width.
+            features: embeds items by feature, `FeatureEmbedding` without catalogue and width.
+            encoder: the sequence encoder of either stream without its width.
+            objective: the loss.
+        """
+        super().__init__()
+        self._num_items = catalogue.num_items
+        self.items = items(catalogue=catalogue, embed_dim=embed_dim)
+        self.features = features(catalogue=catalogue, embed_dim=embed_dim)
+        self.encoder = encoder(embed_dim=embed_dim)
+        self.feature_stack = encoder(embed_dim=embed_dim).stack
+        self.join = nn.Linear(2 * embed_dim, embed_dim)
+        self.objective = objective
+
+    def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
+        """The objective's loss of the next item."""
+        candidate_ids = self.objective.candidate_ids(batch.target_ids, num_items=self._num_items)
+        scores = self.score(self.encode(batch), self.candidates(candidate_ids))
+        loss = self.objective(scores, torch.searchsorted(candidate_ids, batch.target_ids))
+        return TrainingLoss(loss, {"ranking": loss.detach()})
+
+    def encode(self, batch: SequenceBatch) -> Tensor:
+        """(B, D) what both streams say at the last item."""
+        valid_mask, shared = batch.valid_mask, self.encoder.input
+        by_id = self.encoder(self.items(batch.item_ids), valid_mask=valid_mask, causal=True)
+        by_feature = self.feature_stack(
+            shared(self.features(batch.item_ids)), valid_mask=valid_mask, causal=True
+        )
+        last = last_valid(torch.cat([by_id, by_feature], dim=-1), valid_mask)  # (B, 2 D)
+        joined: Tensor = shared.dropout(shared.norm(self.join(last)))
+        return joined
+
+    def candidates(self, item_ids: Tensor) -> Tensor:
+        """(C, D) id embeddings."""
+        embeddings: Tensor = self.items(item_ids)
+        return embeddings
+
+    def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
+        """(B, C) inner products."""
+        return inner_products(encoded, candidates)

@@ -1,0 +1,148 @@
+"""UniSRec: universal sequence representation learning from texts (Hou et al., KDD 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from missrec.nn.augmentation import drop_items
+from missrec.nn.dropout import Dropout
+from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
+from missrec.nn.pooling import last_valid
+from missrec.nn.precision import inner_products
+from missrec.nn.sequence_encoder import SequenceEncoder
+from missrec.objectives.ranking import RankingObjective
+from missrec.types import PAD_ID, Catalogue, SequenceBatch, TrainingLoss
+
+
+class UniSRec(nn.Module):
+    """A causal Transformer over adapted texts; the score is the cosine of user and item.
+
+    **Source**: sections 2.1 to 2.3. Whitening and mixture of experts are the adapter's; with item
+    ids it is the transductive setting, an item's id added to its adapted text both in the history
+    and as a candidate.
+    **Differs**: the second view of pre-training drops features of all items of the history where
+    the paper drops words of some, as there is one encoding of each text; it drops items as
+    `drop_items` does. An item without a text is as in `FeatureEmbedding`, so in the transductive
+    setting it is its id. Histories with the same target are each other's negatives in the
+    sequence-sequence loss; the public code sets their logit to 0.
+    """
+
+    domain_bound = ("item_embeddings",)
+    feature_bound = ("items",)
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        embed_dim: int,
+        adapter: Callable[[int, int], nn.Module],
+        encoder: Callable[..., SequenceEncoder],
+        objective: RankingObjective,
+        temperature: float,
+        contrast: Callable[[Tensor, Tensor], Tensor],
+        contrast_weight: float,
+        item_drop_share: float,
+        item_drop_prob: float,
+        feature_dropout_prob: float,
+        item_ids: bool,
+        id_init_std: float,
+    ) -> None:
+        """Builds the parts that depend on the catalogue.
+
+        Args:
+            catalogue: the items of the run.
+            embed_dim: D.
+            adapter: (F, D) -> module.
+            encoder: the sequence encoder without its width.
+            objective: the sequence-item loss.
+            temperature: tau; cosines are divided by it in the sequence-item loss.
+            contrast: the sequence-sequence loss of the histories and their second views.
+            contrast_weight: lambda; 0 reads each history once, without the loss.
+            item_drop_share: of the batches, in which the second view drops items rather than
+                features.
+            item_drop_prob: of each item of a history.
+            feature_dropout_prob: of each raw feature.
+            item_ids: transductive rather than inductive.
+            id_init_std: standard deviation of the item ids at the start.
+
+        Raises:
+            ValueError: temperature or item_drop_share is outside its range, or not one modality is
+                in use.
+        """
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"temperature ({temperature}) must be above 0")
+        if not 0 <= item_drop_share <= 1:
+            raise ValueError(f"item_drop_share ({item_drop_share}) must be in [0, 1]")
+        self._num_items = catalogue.num_items
+        self._temperature = temperature
+        self._contrast_weight = contrast_weight
+        self._item_drop_share = item_drop_share
+        self._item_drop_prob = item_drop_prob
+        self.items = FeatureEmbedding(catalogue=catalogue, embed_dim=embed_dim, adapter=adapter)
+        self.item_embeddings: IdEmbedding | None = None
+        if item_ids:
+            self.item_embeddings = IdEmbedding(
+                catalogue=catalogue, embed_dim=embed_dim, init_std=id_init_std
+            )
+        self.encoder = encoder(embed_dim=embed_dim)
+        self.feature_dropout = Dropout(feature_dropout_prob)
+        self.objective = objective
+        self.contrast = contrast
+
+    def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
+        """Sequence-item loss (2.2.1), plus lambda x sequence-sequence loss (2.2.2)."""
+        user = self.encode(batch)
+        candidate_ids = self.objective.candidate_ids(batch.target_ids, num_items=self._num_items)
+        scores = self.score(user, self.candidates(candidate_ids))
+        ranking = self.objective(
+            scores / self._temperature, torch.searchsorted(candidate_ids, batch.target_ids)
+        )
+        if not self._contrast_weight:
+            return TrainingLoss(ranking, {"ranking": ranking.detach()})
+        contrast = self.contrast(user, self._second_view(batch.item_ids))
+        return TrainingLoss(
+            ranking + self._contrast_weight * contrast,
+            {"ranking": ranking.detach(), "contrast": contrast.detach()},
+        )
+
+    def encode(self, batch: SequenceBatch) -> Tensor:
+        """(B, D) what the encoder says at the last item, at unit length."""
+        return self._read(batch.item_ids)
+
+    def candidates(self, item_ids: Tensor) -> Tensor:
+        """(C, D) items at unit length."""
+        return F.normalize(self._embed(item_ids), dim=-1)
+
+    def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
+        """(B, C) cosines."""
+        return inner_products(encoded, candidates)
+
+    def _embed(
+        self, item_ids: Tensor, *, augment: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """(..., D) adapted texts of items (...), with their ids in the transductive setting."""
+        embeddings: Tensor = self.items(item_ids, augment=augment)
+        if self.item_embeddings is not None:
+            embeddings = embeddings + self.item_embeddings(item_ids)
+        return embeddings
+
+    def _read(
+        self, item_ids: Tensor, *, augment: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """(B, D) unit vectors of histories (B, L)."""
+        valid_mask = item_ids != PAD_ID
+        hidden = self.encoder(
+            self._embed(item_ids, augment=augment), valid_mask=valid_mask, causal=True
+        )
+        return F.normalize(last_valid(hidden, valid_mask), dim=-1)
+
+    def _second_view(self, item_ids: Tensor) -> Tensor:
+        """(B, D) unit vectors of augmented histories; one augmentation for the whole batch."""
+        if torch.rand(()) < self._item_drop_share:
+            return self._read(drop_items(item_ids, prob=self._item_drop_prob))
+        return self._read(item_ids, augment=self.feature_dropout)

@@ -1,0 +1,100 @@
+"""VQ-Rec: vector-quantised item representations (Hou et al., WWW 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from missrec.nn.code_embedding import CodeEmbedding
+from missrec.nn.pooling import last_valid
+from missrec.nn.precision import inner_products, single
+from missrec.nn.sequence_encoder import SequenceEncoder
+from missrec.objectives.ranking import RankingObjective
+from missrec.types import Catalogue, SequenceBatch, TrainingLoss
+
+
+class VQRec(nn.Module):
+    """A causal Transformer over items known by discrete codes of their texts alone.
+
+    The score is the cosine of the encoder's output at the last item and the item's embedding.
+    Pre-training mixes domains in a batch, whose targets are each other's negatives, and gives each
+    target a semi-synthetic negative besides; fine-tuning learns a permutation of the codewords
+    first, then their embeddings.
+
+    **Source**: sections 3.1-3.3 and the public code.
+    **Differs**: in pre-training the targets that repeat the row's own are left out of its sum,
+    where the public code adds 1 for each; parts as `CodeEmbedding`, `CodewordPermutation` and
+    `SequenceEncoder`.
+    """
+
+    domain_bound = ("items.codewords", "items.present", "items.permutation")
+    feature_bound = ()
+    stage_bound = ("items.permutation.logits",)
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        embed_dim: int,
+        items: Callable[..., CodeEmbedding],
+        encoder: Callable[..., SequenceEncoder],
+        objective: RankingObjective,
+        temperature: float,
+        synthetic_prob: float,
+    ) -> None:
+        """Builds the parts that depend on the catalogue.
+
+        Args:
+            catalogue: the items of the run.
+            embed_dim: D.
+            items: embeds items, `CodeEmbedding` without catalogue and width.
+            encoder: the sequence encoder without its width.
+            objective: the loss.
+            temperature: tau; cosines are divided by it in the loss.
+            synthetic_prob: rho, the probability with which a semi-synthetic negative has another
+                codeword than its target; 0 makes no such negatives.
+
+        Raises:
+            ValueError: temperature or synthetic_prob is outside its range.
+        """
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"temperature ({temperature}) must be above 0")
+        if not 0 <= synthetic_prob <= 1:
+            raise ValueError(f"synthetic_prob ({synthetic_prob}) must be in [0, 1]")
+        self._num_items = catalogue.num_items
+        self._temperature = temperature
+        self._synthetic_prob = synthetic_prob
+        self.items = items(catalogue=catalogue, embed_dim=embed_dim)
+        self.encoder = encoder(embed_dim=embed_dim)
+        self.objective = objective
+
+    def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
+        """The objective's loss of the targets, with rho over their semi-synthetic negatives too."""
+        user = self.encode(batch)
+        candidate_ids = self.objective.candidate_ids(batch.target_ids, num_items=self._num_items)
+        scores = self.score(user, self.candidates(candidate_ids))
+        if self._synthetic_prob:
+            synthetic = self.items.synthetic(batch.target_ids, prob=self._synthetic_prob)
+            own = (single(user) * F.normalize(synthetic, dim=-1)).sum(dim=-1, keepdim=True)
+            scores = torch.cat([scores, own], dim=1)
+        loss = self.objective(
+            scores / self._temperature, torch.searchsorted(candidate_ids, batch.target_ids)
+        )
+        return TrainingLoss(loss, {"ranking": loss.detach()})
+
+    def encode(self, batch: SequenceBatch) -> Tensor:
+        """(B, D) what the encoder says at the last item, at unit length."""
+        hidden = self.encoder(self.items(batch.item_ids), valid_mask=batch.valid_mask, causal=True)
+        return F.normalize(last_valid(hidden, batch.valid_mask), dim=-1)
+
+    def candidates(self, item_ids: Tensor) -> Tensor:
+        """(C, D) items at unit length; zeros where an item has no codes."""
+        return F.normalize(self.items(item_ids), dim=-1)
+
+    def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
+        """(B, C) cosines."""
+        return inner_products(encoded, candidates)

@@ -1,0 +1,89 @@
+"""Embeddings of items by their discrete codes.
+
+G codebooks, W codewords in each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from missrec.features.codes import ItemCoding
+from missrec.nn.permutation import CodewordPermutation
+from missrec.nn.precision import single
+from missrec.types import Catalogue
+
+
+class CodeEmbedding(nn.Module):
+    """The mean of the embeddings of an item's codewords.
+
+    The codes are part of the checkpoint, being what the embeddings were learned for.
+
+    **Source**: VQ-Rec (Hou et al. 2023) section 3.1, Eq. 3 with the mean as Pool.
+    **Differs**: an item without codes, and padding, is the zero vector; in the public code it is a
+    random one that never trains.
+    """
+
+    codewords: Tensor
+    present: Tensor
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        embed_dim: int,
+        coding: ItemCoding,
+        permutation: Callable[..., CodewordPermutation] | None,
+        init_std: float,
+    ) -> None:
+        """Codes the items and draws an embedding for each codeword.
+
+        Args:
+            catalogue: the items of the run.
+            embed_dim: D.
+            coding: what codes them.
+            permutation: of the codewords, without their numbers; None leaves them as they are.
+            init_std: standard deviation of the embeddings at the start.
+        """
+        super().__init__()
+        codes = coding(catalogue)
+        self._num_used = codes.num_used
+        self.register_buffer("codewords", codes.codewords)
+        self.register_buffer("present", codes.present)
+        num_codebooks, num_codewords = coding.num_codebooks, coding.num_codewords
+        self.weight = nn.Parameter(torch.empty(num_codebooks, num_codewords, embed_dim))
+        nn.init.normal_(self.weight, std=init_std)
+        self.permutation = permutation and permutation(
+            num_codebooks=num_codebooks, num_codewords=num_codewords
+        )
+
+    def forward(self, item_ids: Tensor) -> Tensor:
+        """(..., D) of items (...)."""
+        unique_ids, inverse = torch.unique(item_ids, return_inverse=True)
+        return F.embedding(inverse, self._embed(self.codewords[unique_ids].long(), unique_ids))
+
+    def synthetic(self, item_ids: Tensor, *, prob: float) -> Tensor:
+        """(P, D) of items (P,), each codeword of which is replaced with some probability.
+
+        A replacement is uniform over the codewords in use of the same codebook (VQ-Rec 3.2).
+
+        Args:
+            item_ids: (P,).
+            prob: rho, the probability.
+        """
+        codewords = self.codewords[item_ids].long()  # (P, G)
+        drawn = torch.randint_like(codewords, self._num_used)
+        replaced = torch.rand(codewords.shape, device=codewords.device) < prob
+        return self._embed(torch.where(replaced, drawn, codewords), item_ids)
+
+    def _embed(self, codewords: Tensor, item_ids: Tensor) -> Tensor:
+        """(P, D) of codewords (P, G) that items (P,) have; zeros where the item has none."""
+        table = self.weight if self.permutation is None else self.permutation(self.weight)
+        num_codebooks, num_codewords, _ = table.shape
+        firsts = torch.arange(num_codebooks, device=codewords.device) * num_codewords
+        rows = single(table).flatten(0, 1)  # (G W, D)
+        means = F.embedding_bag(codewords + firsts, rows, mode="mean")
+        return means * self.present[item_ids, None]

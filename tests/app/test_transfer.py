@@ -1,0 +1,110 @@
+"""Pre-training on some tiny domains, then fine-tuning or zero-shot ranking on another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Compose
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from missrec.app.evaluate import evaluate
+from missrec.app.train import train
+from missrec.app.transfer import best_checkpoint
+
+pytestmark = pytest.mark.slow
+
+SIZES = [
+    f"data.sources.demo_{name}.{size}"
+    for name in ("kitchen", "garden", "music")
+    for size in ("num_users=30", "num_items=25")
+]
+TARGET = ("data.sources.demo_office.num_users=60", "data.sources.demo_office.num_items=40")
+IDS = {"unisrec": "item_embeddings.weight", "zesrec": "item_offsets.weight"}
+EMBED = "model.embed_dim=8"
+
+
+def state(run_dir: Path) -> dict[str, Tensor]:
+    """The model that was tested."""
+    content = torch.load(best_checkpoint(run_dir), weights_only=True)["state_dict"]
+    return {name.removeprefix("model."): value for name, value in content.items()}
+
+
+def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
+    """The tensors of both that differ."""
+    return {name for name in before.keys() & after.keys() if not before[name].equal(after[name])}
+
+
+@pytest.fixture
+def pretrained(compose_tiny: Compose, tmp_path: Path) -> Any:
+    """`pretrained("unisrec")`: the run folder of an epoch of pre-training."""
+
+    def run(model: str) -> Path:
+        base = ("experiment=pretrain", f"model={model}", EMBED, *SIZES)
+        train(compose_tiny("trainer.max_epochs=1", base=base, run="source"))
+        return tmp_path / "logs" / "source"
+
+    return run
+
+
+def finetune(compose_tiny: Compose, model: str, source: Path, *overrides: str) -> dict[str, float]:
+    base = ("experiment=finetune", f"model={model}", EMBED, *TARGET)
+    settings = ("trainer.max_epochs=1", f"pretrained={source}", *overrides)
+    return train(compose_tiny(*settings, base=base, run="target"))
+
+
+@pytest.mark.parametrize("model", IDS)
+@pytest.mark.parametrize("transfer", ["inductive", "transductive"])
+def test_adapter_and_ids_train_on_the_target_and_the_encoder_stays(
+    compose_tiny: Compose, tmp_path: Path, pretrained: Any, model: str, transfer: str
+) -> None:
+    source = pretrained(model)
+    finetune(compose_tiny, model, source, f"transfer={transfer}")
+    before, after = state(source), state(tmp_path / "logs" / "target")
+    ids = IDS[model]
+    shared = {name for name in after if name != ids}
+    assert shared <= before.keys()
+    assert (ids in after) == (transfer == "transductive")
+    adapter = {name for name in shared if name.startswith("items.adapter.")}
+    assert moved(before, after) - {ids} == adapter
+    assert any(name.startswith("encoder.") for name in shared)
+    if transfer == "transductive":
+        assert after[ids].shape == (41, 8)  # of the target's own items
+        assert after[ids][0].eq(0).all()
+        assert after[ids][1:].ne(0).any(dim=1).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "override"),
+    [
+        ("unisrec", "freeze=all"),
+        ("zesrec", "freeze=all"),
+        ("zesrec", "freeze.trainable=[]"),
+        ("missrec_small", "freeze=all"),
+    ],
+)
+def test_a_frozen_model_ranks_the_target_as_it_was_pretrained(
+    compose_tiny: Compose, tmp_path: Path, pretrained: Any, model: str, override: str
+) -> None:
+    source = pretrained(model)
+    metrics = finetune(compose_tiny, model, source, override)
+    run_dir = tmp_path / "logs" / "target"
+    assert "epochs" not in metrics
+    assert metrics["test/ndcg@10"] > 0
+    found = state(run_dir)
+    assert not {name for name in moved(state(source), found) if not name.startswith("interests.")}
+    report = evaluate(
+        OmegaConf.create(
+            {
+                "run": str(run_dir),
+                "paths": {"data_dir": str(tmp_path / "data")},
+                "accelerator": "cpu",
+                "shown": ["recall@10"],
+                "bucket_edges": [1, 5],
+            }
+        )
+    )
+    assert report["metrics"] == {k: v for k, v in metrics.items() if k.startswith("test/")}

@@ -1,0 +1,101 @@
+"""VQ-Rec: pre-training on some tiny domains, then fine-tuning on another in two stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Compose
+from torch import Tensor
+
+from missrec.app.train import train
+from missrec.app.transfer import best_checkpoint, compose_pretraining
+
+pytestmark = pytest.mark.slow
+
+SMALL = (
+    "model=vqrec",
+    "model.embed_dim=8",
+    "model.items.coding.quantizer.num_codebooks=4",
+    "model.items.coding.quantizer.num_rotations=2",
+    "seed=3",
+)
+SOURCES = [
+    f"data.sources.demo_{name}.{size}"
+    for name in ("kitchen", "garden", "music")
+    for size in ("num_users=30", "num_items=25")
+]
+TARGET = ("data.sources.demo_office.num_users=60", "data.sources.demo_office.num_items=40")
+CODES = {"items.codewords", "items.present"}
+
+
+def state(run_dir: Path) -> dict[str, Tensor]:
+    """The model that was tested."""
+    content = torch.load(best_checkpoint(run_dir), weights_only=True)["state_dict"]
+    return {name.removeprefix("model."): value for name, value in content.items()}
+
+
+def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
+    """The tensors of both that differ."""
+    return {name for name in before.keys() & after.keys() if not before[name].equal(after[name])}
+
+
+@pytest.fixture
+def pretrained(compose_tiny: Compose, tmp_path: Path) -> Path:
+    base = ("experiment=pretrain", *SMALL, *SOURCES)
+    train(compose_tiny("trainer.max_epochs=1", base=base, run="source"))
+    return tmp_path / "logs" / "source"
+
+
+def test_fine_tuning_learns_the_permutation_first_and_then_the_embeddings(
+    compose_tiny: Compose, tmp_path: Path, pretrained: Path
+) -> None:
+    base = ("experiment=finetune", *SMALL, *TARGET, "trainer.max_epochs=1")
+    overrides = '["~callbacks.progress_bar", "trainer.enable_progress_bar=false"]'
+    cfg = compose_tiny(
+        f"pretrained={pretrained}", f"pretraining_overrides={overrides}", base=base, run="target"
+    )
+    metrics = train(cfg)
+    source, first, second = (
+        state(run_dir)
+        for run_dir in (
+            pretrained,
+            Path(compose_pretraining(cfg).run_dir),
+            tmp_path / "logs" / "target",
+        )
+    )
+    assert first.keys() - source.keys() == {
+        "items.permutation.logits",
+        "items.permutation.permutation",
+    }
+    assert moved(source, first) == CODES  # the target's own
+    columns = first["items.permutation.permutation"]
+    assert columns.sort(dim=1).values.equal(torch.arange(columns.shape[1]).expand_as(columns))
+    assert not columns.equal(columns.sort(dim=1).values)
+    assert first.keys() - second.keys() == {"items.permutation.logits"}
+    assert moved(first, second) == {"items.weight"}
+    assert metrics["test/ndcg@10"] > 0
+
+
+def test_the_first_stage_moves_the_permutation_from_its_start(
+    compose_tiny: Compose, tmp_path: Path, pretrained: Path
+) -> None:
+    base = ("experiment=align_codes", *SMALL, *TARGET, "trainer.max_epochs=1")
+    logits = []
+    for lr in (0.0, 0.1):
+        settings = (f"optimizer.lr={lr}", f"pretrained={pretrained}")
+        train(compose_tiny(*settings, base=base, run=str(lr)))
+        logits.append(state(tmp_path / "logs" / str(lr))["items.permutation.logits"])
+    assert (logits[0] - logits[1]).abs().mean() > 0.01
+
+
+def test_without_its_finetuning_file_there_is_one_stage_and_no_permutation(
+    compose_tiny: Compose, tmp_path: Path, pretrained: Path
+) -> None:
+    base = ("experiment=finetune", "finetuning=none", *SMALL, *TARGET, "trainer.max_epochs=1")
+    train(compose_tiny(f"pretrained={pretrained}", base=base, run="target"))
+    before, after = state(pretrained), state(tmp_path / "logs" / "target")
+    assert before.keys() == after.keys()
+    assert moved(before, after) == {*CODES, "items.weight"}
+    assert {path.name for path in (tmp_path / "logs").iterdir()} == {"source", "target"}

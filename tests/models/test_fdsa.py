@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.reference import (
+    NUM_ITEMS,
+    assert_scores_agree,
+    batch_of,
+    build_with,
+    encoder_state,
+    needs_fixtures,
+    reference,
+    stack_state,
+    weights,
+)
+from synthetic import sequence_batch
+
+pytestmark = needs_fixtures
+
+
+def from_reference(*overrides: str, missing: int | None = None) -> Any:
+    """With the fixture's weights; `missing` is an item whose text is taken away."""
+    theirs = weights("fdsa")
+    streams = {"item_trm_encoder": "encoder.stack", "feature_trm_encoder": "feature_stack"}
+    stacks = {
+        name: value
+        for source, target in streams.items()
+        for name, value in stack_state(theirs, source=source, target=target).items()
+    }
+    # encoder_state expects one stack, under RecBole's usual name
+    renamed = {name.replace("item_trm", "trm"): value for name, value in theirs.items()}
+    state = (
+        encoder_state(renamed)
+        | stacks
+        | {
+            "items.weight": theirs["item_embedding.weight"],
+            "features.adapter.0.weight": theirs["adapter.mlp_layers.1.weight"],
+            "features.adapter.0.bias": theirs["adapter.mlp_layers.1.bias"],
+            "join.weight": theirs["concat_layer.weight"],
+            "join.bias": theirs["concat_layer.bias"],
+        }
+    )
+    texts = theirs["plm_embedding.weight"].clone()
+    if missing is not None:
+        texts[missing] = 0
+    return build_with(state, "model=fdsa", *overrides, text_features=texts)
+
+
+def test_scores_are_those_of_unisrecs_authors() -> None:
+    assert_scores_agree(from_reference(), "fdsa")
+
+
+def test_loss_is_their_softmax_whose_candidates_include_padding() -> None:
+    loss = from_reference("objective=full_softmax_released").training_loss(batch_of("fdsa"))
+    torch.testing.assert_close(
+        loss.total.detach(), reference("fdsa")["loss"][0], rtol=1e-5, atol=1e-5
+    )
+
+
+def test_texts_are_read_in_the_history_and_play_no_part_in_a_candidate() -> None:
+    model, without = from_reference(), from_reference(missing=9)
+    batch = sequence_batch([[4, 9, 2], [5, 31]], [8, 3])
+    items = torch.arange(1, NUM_ITEMS + 1)
+    with torch.no_grad():
+        encoded, changed = model.encode(batch), without.encode(batch)
+        assert model.candidates(items).equal(without.candidates(items))
+    assert not encoded[0].isclose(changed[0]).any()
+    assert encoded[1].equal(changed[1])
+
+
+def test_an_item_without_text_enters_the_features_as_its_position_alone() -> None:
+    model = from_reference(missing=9)
+    seen: list[Tensor] = []
+    model.feature_stack.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    shared = model.encoder.input
+    with torch.no_grad():
+        model.encode(sequence_batch([[4, 9, 2]], [8]))
+        expected = shared.norm(shared.positions.weight[1])
+    torch.testing.assert_close(seen[0][0, 1], expected)
+
+
+def test_training_drops_entries_of_the_joined_vector() -> None:
+    model = from_reference("model.encoder.block.dropout_prob=0.25")
+    encoded = model.train().encode(batch_of("fdsa"))
+    assert 0.15 < encoded.eq(0).float().mean() < 0.35
