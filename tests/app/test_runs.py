@@ -136,6 +136,31 @@ def test_a_first_stage_on_the_run_s_own_data_is_no_pre_training(tmp_path: Path) 
     assert runs["a"].starts_from == (tmp_path / "p").resolve()
 
 
+def test_a_first_stage_that_starts_from_a_pre_training_makes_the_run_pre_trained(
+    tmp_path: Path,
+) -> None:
+    for name, epochs in (("x", 5), ("y", 9)):
+        long = run_config(*OURS, trainer__max_epochs=epochs)
+        source = record_run(tmp_path / name / "p", long, [1.0])
+        stage = pretrained_run(tmp_path / name / "stage", source)
+        pretrained_run(tmp_path / name / "a", stage, pretraining_same_data=True)
+    found = find(tmp_path, ignored=("pretrained", "run_dir"))
+    runs = {run.name: run for run in found.finished}
+    assert runs["x/a"].setup.pretrained
+    groups = group_runs([runs["x/a"], runs["y/a"]])
+    assert len(groups) == 2  # their pre-trainings differ, though their first stages do not
+
+
+def test_a_run_whose_first_stage_is_gone_or_itself_says_so(tmp_path: Path) -> None:
+    pretrained_run(tmp_path / "a", tmp_path / "gone", pretraining_same_data=True)
+    pretrained_run(tmp_path / "b", tmp_path / "b", pretraining_same_data=True)
+    one = pretrained_run(tmp_path / "c", tmp_path / "d", pretraining_same_data=True)
+    pretrained_run(tmp_path / "d", one, pretraining_same_data=True)
+    broken = find(tmp_path).broken
+    assert set(broken) == {"a", "b", "c", "d"}
+    assert "its first stage is gone" in broken["a"]
+
+
 def test_a_pre_training_is_found_beside_its_run_when_logs_were_moved(tmp_path: Path) -> None:
     source = record_run(tmp_path / "old" / "p", run_config(*OURS), [1.0])
     pretrained_run(tmp_path / "old" / "a", source)

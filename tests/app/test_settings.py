@@ -52,8 +52,7 @@ def test_the_command_of_a_row_makes_runs_of_that_row_with_its_settings(setup: Se
         ROOT, [*overrides[1:-1], f"names.model={setup.model}", "names.experiment=x", "run_dir=/run"]
     )
     made = (cfg.names.model, cfg.inputs.name, cfg.transfer.name, cfg.names.ablation)
-    pretrained = bool(cfg.pretrained) and not cfg.pretraining_same_data
-    assert Setup(*made, pretrained=pretrained, data=cfg.data.name) == setup
+    assert Setup(*made, pretrained=bool(cfg.pretrained), data=cfg.data.name) == setup
     resolved: Any = OmegaConf.to_container(cfg, resolve=True)
     assert commands().differences(setup, comparable_settings(resolved, ignored=IGNORED)) == ()
 

@@ -98,14 +98,16 @@ def _read_run(folder: Path, *, name: str, ignored: Sequence[str]) -> Run:
     if not (folder / _CONFIG).is_file():
         raise ValueError(f"{_CONFIG} is missing")
     config = _read_config(folder)
-    setup, settings = _setup(config), comparable_settings(config, ignored=ignored)
+    origin = _origin(config, folder)
+    origin_configs = [stage for _, stage in origin]
+    setup = _setup(config, pretrained=_is_pretrained(config, origin_configs))
+    settings = comparable_settings(config, ignored=ignored)
     if not (folder / _METRICS).is_file():
         resume = shlex.join(["python", "src/train.py", f"resume={folder}"])
         raise _UnfinishedError(f"no {_METRICS}; {resume}")
     metrics = _read_metrics(folder / _METRICS)
-    starts_from = _pretraining(config, folder)
     if config.get("pretrained"):
-        settings["pretraining_run"] = json.dumps(_pretraining_key(starts_from, folder, ignored))
+        settings["pretraining_run"] = json.dumps(_origin_key(folder, origin_configs, ignored))
     commit, dirty = _git_state(folder / _PROVENANCE)
     seed = config.get("seed")
     if seed is not None and not isinstance(seed, int):
@@ -121,7 +123,7 @@ def _read_run(folder: Path, *, name: str, ignored: Sequence[str]) -> Run:
         ranks=recorded_ranks(folder),
         commit=commit,
         dirty=dirty,
-        starts_from=starts_from,
+        starts_from=origin[0][0] if origin else None,
         finished_at=(folder / _METRICS).stat().st_mtime,
     )
 
@@ -133,7 +135,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return {str(key): value for key, value in config.items()}
 
 
-def _setup(config: Mapping[str, Any]) -> Setup:
+def _setup(config: Mapping[str, Any], *, pretrained: bool) -> Setup:
     def name(group: str, key: str) -> str:
         section = config.get(group)
         if not isinstance(section, Mapping) or not isinstance(section.get(key), str):
@@ -145,10 +147,34 @@ def _setup(config: Mapping[str, Any]) -> Setup:
         inputs=name("inputs", "name"),
         transfer=name("transfer", "name"),
         ablation=name("names", "ablation"),
-        # A first stage on the run's own data is a part of training, no pre-training.
-        pretrained=bool(config.get("pretrained")) and not config.get("pretraining_same_data"),
+        pretrained=pretrained,
         data=name("data", "name"),
     )
+
+
+def _origin(config: Mapping[str, Any], folder: Path) -> list[tuple[Path, Mapping[str, Any]]]:
+    """The runs that a run started from, and what those started from, with their configs."""
+    found: list[tuple[Path, Mapping[str, Any]]] = []
+    while isinstance(config.get("pretrained"), str):
+        named = Path(config["pretrained"])
+        if named.suffix == ".ckpt":
+            named = named.parent.parent  # <run>/checkpoints/<file>
+        # Logs that were moved as a whole keep a pre-training beside its runs.
+        places = (named.resolve(), (folder.parent / named.name).resolve())
+        place = next((place for place in places if (place / _CONFIG).is_file()), None)
+        if place is None or place == folder or place in dict(found):
+            break
+        folder, config = place, _read_config(place)
+        found.append((folder, config))
+    return found
+
+
+def _is_pretrained(config: Mapping[str, Any], origin: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a run, or the first stage on its own data that is a part of it, is pre-trained."""
+    for stage in (config, *origin):
+        if not stage.get("pretrained") or not stage.get("pretraining_same_data"):
+            return bool(stage.get("pretrained"))
+    raise ValueError("its first stage is gone: was that pre-trained? See pretrained in config.yaml")
 
 
 def _read_metrics(path: Path) -> dict[str, float]:
@@ -165,28 +191,16 @@ def _read_metrics(path: Path) -> dict[str, float]:
     return values
 
 
-def _pretraining(config: Mapping[str, Any], folder: Path) -> Path | None:
-    """The folder of the run that a run started from; None without, or where it is gone."""
-    if not isinstance(config.get("pretrained"), str):
-        return None
-    named = Path(config["pretrained"])
-    if named.suffix == ".ckpt":
-        named = named.parent.parent  # <run>/checkpoints/<file>
-    # Logs that were moved as a whole keep a pre-training beside its runs.
-    places = [place for place in (named, folder.parent / named.name) if (place / _CONFIG).is_file()]
-    return places[0].resolve() if places else None
-
-
-def _pretraining_key(starts_from: Path | None, folder: Path, ignored: Sequence[str]) -> str:
-    """What seeds of one system share of the runs they started from: its settings."""
-    if starts_from is None:
-        try:
-            provenance = json.loads((folder / _PROVENANCE).read_text(encoding="utf-8"))
-            return f"checkpoint {provenance['pretrained']['sha256'][:12]}"
-        except (OSError, ValueError, KeyError, TypeError):
-            return f"unknown, of {folder.name}"
-    settings = comparable_settings(_read_config(starts_from), ignored=ignored)
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+def _origin_key(folder: Path, origin: Sequence[Mapping[str, Any]], ignored: Sequence[str]) -> str:
+    """What seeds of one system share of the runs they started from: the settings of each."""
+    if origin:
+        settings = [comparable_settings(config, ignored=ignored) for config in origin]
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    try:
+        provenance = json.loads((folder / _PROVENANCE).read_text(encoding="utf-8"))
+        return f"checkpoint {provenance['pretrained']['sha256']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"unknown, of {folder.name}"
 
 
 def _git_state(path: Path) -> tuple[str | None, bool | None]:
