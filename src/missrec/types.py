@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 if TYPE_CHECKING:
     from missrec.features.table import FeatureTable
@@ -46,6 +47,19 @@ class SequenceBatch(NamedTuple):
         following = torch.cat([self.item_ids[:, 1:], torch.zeros_like(self.item_ids[:, :1])], dim=1)
         last = self.valid_mask.sum(dim=1, keepdim=True) - 1
         return following.scatter(1, last.clamp_min(0), self.target_ids[:, None])
+
+    def followed_by(self, ids: Tensor, *, longest: int) -> Tensor:
+        """(B, L + 1) int64 histories, each with one more id behind its last item.
+
+        Args:
+            ids: (B,), such as the targets.
+            longest: of a sequence; longer ones keep their most recent items.
+        """
+        lengths = self.valid_mask.sum(dim=1, keepdim=True)
+        item_ids = functional.pad(self.item_ids, (0, 1)).scatter(1, lengths, ids[:, None])
+        width = min(item_ids.shape[1], longest)
+        too_many = (lengths + 1 - width).clamp_min(0)
+        return item_ids.gather(1, torch.arange(width, device=lengths.device) + too_many)
 
 
 class DomainSpan(NamedTuple):

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
@@ -83,7 +82,7 @@ class BERT4Rec(nn.Module):
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The objective's loss of the hidden items; the target is part of the sequence."""
-        item_ids = self._followed_by(batch, batch.target_ids)
+        item_ids = batch.followed_by(batch.target_ids, longest=self.encoder.max_seq_len)
         hidden = self.cloze(item_ids != PAD_ID)
         encoded = self._encode(item_ids.masked_fill(hidden, self._mask_id))
         sequences, targets = self.output(encoded[hidden]), item_ids[hidden]
@@ -95,7 +94,7 @@ class BERT4Rec(nn.Module):
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, D) what the output layer says of a mask after the last item."""
         masks = torch.full_like(batch.target_ids, self._mask_id)
-        item_ids = self._followed_by(batch, masks)
+        item_ids = batch.followed_by(masks, longest=self.encoder.max_seq_len)
         sequences: Tensor = self.output(last_valid(self._encode(item_ids), item_ids != PAD_ID))
         return sequences
 
@@ -106,14 +105,6 @@ class BERT4Rec(nn.Module):
     def score(self, encoded: Tensor, candidates: OutputItems) -> Tensor:
         """(B, C) inner products plus the bias of each item."""
         return inner_products(encoded, candidates.embeddings) + candidates.bias
-
-    def _followed_by(self, batch: SequenceBatch, last_ids: Tensor) -> Tensor:
-        """(B, L + 1) histories and one more id (B,), cut to the most recent that fit."""
-        lengths = batch.valid_mask.sum(dim=1, keepdim=True)
-        item_ids = F.pad(batch.item_ids, (0, 1)).scatter(1, lengths, last_ids[:, None])
-        width = min(item_ids.shape[1], self.encoder.max_seq_len)
-        too_many = (lengths + 1 - width).clamp_min(0)
-        return item_ids.gather(1, torch.arange(width, device=lengths.device) + too_many)
 
     def _encode(self, item_ids: Tensor) -> Tensor:
         """(B, L, D) from ids (B, L) in which some are the mask's."""

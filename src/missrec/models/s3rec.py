@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from missrec.nn.item_embeddings import FeatureEmbedding
 from missrec.nn.pooling import last_valid
@@ -191,7 +190,7 @@ class S3Rec(nn.Module):
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The losses of the tasks over whole sequences, or the objective's of the next item."""
         if self.tasks is not None:
-            item_ids = _whole_sequences(batch, longest=self.encoder.max_seq_len)
+            item_ids = batch.followed_by(batch.target_ids, longest=self.encoder.max_seq_len)
             return self.tasks(item_ids, items=self.items, encoder=self.encoder)  # type: ignore[no-any-return]
         candidate_ids = self.objective.candidate_ids(batch.target_ids, num_items=self._num_items)
         scores = self.score(self.encode(batch), self.candidates(candidate_ids))
@@ -211,12 +210,3 @@ class S3Rec(nn.Module):
     def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
         """(B, C) inner products."""
         return inner_products(encoded, candidates)
-
-
-def _whole_sequences(batch: SequenceBatch, *, longest: int) -> Tensor:
-    """(B, L + 1) histories with their targets, cut to the most recent items that fit."""
-    lengths = batch.valid_mask.sum(dim=1, keepdim=True)
-    item_ids = F.pad(batch.item_ids, (0, 1)).scatter(1, lengths, batch.target_ids[:, None])
-    width = min(item_ids.shape[1], longest)
-    too_many = (lengths + 1 - width).clamp_min(0)
-    return item_ids.gather(1, torch.arange(width, device=lengths.device) + too_many)
