@@ -81,6 +81,8 @@ def main() -> None:
         datamodule = SequenceDataModule(
             folders=[folder],
             split=LeaveOneOut(),
+            prefixes=True,
+            repeats=1,
             max_seq_len=50,
             mixing_exponent=1.0,
             batch_size=512,
