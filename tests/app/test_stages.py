@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from conftest import Compose
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -36,13 +36,17 @@ class Started:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.experiments: list[Experiment] = []
         self.states: list[dict[str, Tensor]] = []
+        self.resumed_from: list[Path | None] = []
         original = door.fit_and_rank
 
-        def recorded(experiment: Experiment, *arguments: Any, **named: Any) -> dict[str, float]:
+        def recorded(
+            experiment: Experiment, trainer: Trainer, *, resume_from: Path | None
+        ) -> dict[str, float]:
             state = experiment.module.model.state_dict()
             self.states.append({name: value.clone() for name, value in state.items()})
             self.experiments.append(experiment)
-            return original(experiment, *arguments, **named)
+            self.resumed_from.append(resume_from)
+            return original(experiment, trainer, resume_from=resume_from)
 
         monkeypatch.setattr(door, "fit_and_rank", recorded)
 
@@ -118,19 +122,19 @@ def test_the_first_stage_is_named_by_what_it_depends_on(compose_tiny: Compose) -
 
 @pytest.mark.slow
 def test_a_first_stage_that_was_stopped_goes_on_where_it_was(
-    compose_tiny: Compose, tmp_path: Path
+    compose_tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight = train(compose_tiny(*TWO_STAGES, run="straight"))
     whole = first_stage(compose_tiny(*TWO_STAGES))
     whole.rename(tmp_path / "whole")
 
     stage = compose_pretraining(compose_tiny(*TWO_STAGES))
-    assert stage.resume is None
     OmegaConf.update(stage, "trainer.max_epochs", 1)
     train(stage)
     (Path(stage.run_dir) / "metrics.json").unlink()  # a killed run has none
-    assert compose_pretraining(compose_tiny(*TWO_STAGES)).resume == stage.run_dir
+    started = Started(monkeypatch)
     assert train(compose_tiny(*TWO_STAGES, run="stopped")) == straight
+    assert started.resumed_from == [Path(stage.run_dir) / "checkpoints" / "last.ckpt", None]
     expected = (tmp_path / "whole" / "metrics.json").read_bytes()
     assert (Path(stage.run_dir) / "metrics.json").read_bytes() == expected
 
@@ -151,7 +155,12 @@ def test_a_second_stage_that_was_stopped_goes_on_from_its_saved_config(
 def test_the_first_stage_reads_the_data_and_split_that_an_experiment_chose(
     compose_tiny: Compose,
 ) -> None:
-    base = ("experiment=demo_pretrain", "model=s3rec", "split=global_time")
+    base = (
+        "experiment=demo_pretrain",
+        "model=s3rec",
+        "~model/pretraining@model",  # it has none
+        "split=global_time",
+    )
     cfg = compose_tiny("pretraining=self_supervised", "pretraining_same_data=true", base=base)
     assert cfg.data.name == "demo_sources"
     stage = compose_pretraining(cfg)
