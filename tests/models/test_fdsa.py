@@ -68,7 +68,7 @@ def test_texts_are_read_in_the_history_and_play_no_part_in_a_candidate() -> None
         encoded, changed = model.encode(batch), without.encode(batch)
         assert model.candidates(items).equal(without.candidates(items))
     assert not encoded[0].isclose(changed[0]).any()
-    assert encoded[1].equal(changed[1])
+    torch.testing.assert_close(encoded[1], changed[1])  # the adapter has other rows beside it
 
 
 def test_an_item_without_text_enters_the_features_as_its_position_alone() -> None:
