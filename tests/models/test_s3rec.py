@@ -41,7 +41,7 @@ def state(*, self_supervised: bool) -> dict[str, Tensor]:
         return ours
     ours["tasks.mask"] = table[-1]
     for part in ("weight", "bias"):
-        ours[f"tasks.texts.adapter.{part}"] = theirs[f"adapter.mlp_layers.1.{part}"]
+        ours[f"tasks.texts.adapter.0.{part}"] = theirs[f"adapter.mlp_layers.1.{part}"]
         for task in TASKS:
             ours[f"tasks.maps.{task}.{part}"] = theirs[f"{task}_norm.{part}"]
     return ours
@@ -124,8 +124,9 @@ class Naive:
         self.model, self.tasks, self.without_text = model, model.tasks, without_text
 
     def text(self, item: int) -> Tensor:
-        adapter = self.tasks.texts.adapter
-        return adapter.weight @ weights("s3rec")["feature_embedding.weight"][item] + adapter.bias
+        linear = self.tasks.texts.adapter[0]
+        features = weights("s3rec")["feature_embedding.weight"][item]
+        return (linear.weight @ features + linear.bias).clamp_min(0)
 
     def encoded(self, item_ids: list[int], hidden: list[bool]) -> Tensor:
         """(L, D) of one sequence in both directions."""

@@ -44,9 +44,9 @@ class SelfSupervision(nn.Module):
     item, its text, or as many neighbouring items of the batch as the segment has. A loss is summed
     over the places of a sequence. From UniSRec's authors: they tell a text from those of all items
     by binary cross-entropies; they match it with what the encoder says at an item that is not
-    hidden, the paper and this with the item's embedding; their adapter ends with a ReLU; they leave
-    out the target, which nothing predicts here. An item that lacks a text, or whose negative does,
-    takes no part in the tasks of texts.
+    hidden, the paper and this with the item's embedding; they leave out the target, which nothing
+    predicts here. An item that lacks a text, or whose negative does, takes no part in the tasks of
+    texts.
     """
 
     def __init__(
