@@ -115,7 +115,10 @@ def recall(tokens: torch.Tensor, search: NeighborSearch, num_neighbors: int) -> 
     found = torch.empty(len(tokens), num_neighbors, dtype=torch.int64, device=DEVICE)
     centered = tokens - tokens.mean(dim=0)
     for rows, _, indices in search(
-        centered, count=num_neighbors, block_bytes=default_block_bytes(DEVICE)
+        centered,
+        rows=range(len(tokens)),
+        count=num_neighbors,
+        block_bytes=default_block_bytes(DEVICE),
     ):
         found[rows] = indices
     return float((true[:, :, None] == found[sampled][:, None]).any(dim=2).double().mean())

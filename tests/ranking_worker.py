@@ -1,11 +1,8 @@
-"""What each process of the distributed metric's test runs; spawned processes import it by name."""
+"""What each process finds in the distributed metric's test."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,20 +28,6 @@ def rank_users(batches: Sequence[Sequence[int]]) -> dict[str, Any]:
     with ranking.sync_context(should_sync=distributed.is_initialized()):
         ranks = ranking.target_ranks()
     return {"metrics": metrics, "users": ranks.user_ids.tolist(), "ranks": ranks.ranks.tolist()}
-
-
-def run(rank: int, folder: str) -> None:
-    """Writes `<folder>/<rank>.json`: what this rank found in each case."""
-    distributed.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/meeting_point",
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(seconds=60),
-    )
-    found = {case: rank_users(batches[rank]) for case, batches in CASES.items()}
-    Path(folder, f"{rank}.json").write_text(json.dumps(found), encoding="utf-8")
-    distributed.destroy_process_group()
 
 
 def _all_users() -> TargetRanks:

@@ -104,7 +104,10 @@ class Catalogue:
 
 
 class TrainingLoss(NamedTuple):
-    """The scalar to minimise, and its named parts for the log."""
+    """The scalar to minimise, and its named parts for the log.
+
+    Of several processes, each has its part of them, see `missrec.distributed.batch_mean`.
+    """
 
     total: Tensor
     terms: dict[str, Tensor]

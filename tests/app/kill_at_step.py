@@ -10,14 +10,22 @@ from pytorch_lightning import Callback, Trainer
 
 
 class KillAtStep(Callback):
-    """Sends SIGKILL when the run has done a number of steps, before a batch or a validation."""
+    """Sends itself a signal, SIGKILL by default, after a number of steps of the run.
 
-    def __init__(self, *, step: int) -> None:
+    That is before a batch or a validation. Of several processes all do, or the one named.
+    """
+
+    def __init__(
+        self, *, step: int, process: int | None = None, signum: int = signal.SIGKILL
+    ) -> None:
         self._step = step
+        self._process = process
+        self._signum = signum
 
     def _kill(self, trainer: Trainer) -> None:
-        if trainer.global_step == self._step:
-            os.kill(os.getpid(), signal.SIGKILL)
+        named = self._process in {None, trainer.global_rank}
+        if trainer.global_step == self._step and named:
+            os.kill(os.getpid(), self._signum)
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         self._kill(trainer)

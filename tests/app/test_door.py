@@ -29,7 +29,7 @@ def door(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("train", ["resume={tmp}"], "config.yaml is missing"),
         ("train", ["experiment=finetune"], "pretrained=logs/pretrain/<run>"),
         ("train", ["experiment=finetune", "pretrained={tmp}/none"], "neither a run folder nor"),
-        ("train", ["trainer.devices=2", "trainer.accelerator=cpu"], "not supported yet"),
+        ("train", ["trainer.devices=2", "trainer.accelerator=cpu"], "need trainer=ddp"),
         ("prepare", ["data=scientific", "paths.shared_dir={tmp}/none"], "paths.shared_dir="),
         ("prepare", ["data=amazon2018/category"], "data.category"),
         (

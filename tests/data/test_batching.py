@@ -167,10 +167,33 @@ def test_mixing_exponents_outside_their_range_are_refused(exponent: float) -> No
         sampler(mixing_exponent=exponent)
 
 
+def sorted_sampler(
+    *, batch_size: int, process_index: int = 0, num_processes: int = 1
+) -> SortedSampler:
+    return SortedSampler(
+        lengths=np.array([2, 5, 1, 5, 3]),
+        batch_size=batch_size,
+        process_index=process_index,
+        num_processes=num_processes,
+    )
+
+
 def test_sorted_sampler_gives_every_sample_once_longest_first() -> None:
-    of = SortedSampler(lengths=np.array([2, 5, 1, 5, 3]), batch_size=2)
+    of = sorted_sampler(batch_size=2)
     assert batches(of) == [[1, 3], [4, 0], [2]]  # equal lengths stay in file order
     assert len(of) == 3
+
+
+@pytest.mark.parametrize("num_processes", [2, 3, 5])
+def test_processes_deal_out_the_sorted_batches_of_one(num_processes: int) -> None:
+    dealt = [
+        sorted_sampler(batch_size=2, process_index=index, num_processes=num_processes)
+        for index in range(num_processes)
+    ]
+    for index, of in enumerate(dealt):
+        # Where there are more processes than batches, the last ones repeat the first batch.
+        assert batches(of) == ([[1, 3], [4, 0], [2]][index::num_processes] or [[1, 3]])
+        assert len(of) == len(batches(of)) > 0
 
 
 @pytest.mark.parametrize(("batch_size", "pool_batches"), [(0, 1), (1, 0)])
@@ -182,4 +205,4 @@ def test_sizes_below_one_are_refused(batch_size: int, pool_batches: int) -> None
 
 def test_evaluation_batch_size_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match=r"eval_batch_size \(0\) must be at least 1"):
-        SortedSampler(lengths=LENGTHS, batch_size=0)
+        sorted_sampler(batch_size=0)

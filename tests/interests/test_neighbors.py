@@ -25,7 +25,8 @@ def found_by(
     search: NeighborSearch, tokens: Tensor, *, count: int, block_bytes: int = 1 << 20
 ) -> tuple[Tensor, Tensor]:
     """(T, count) squared distances and tokens, nearest first."""
-    parts = list(search(tokens, count=count, block_bytes=block_bytes))
+    rows = range(len(tokens))
+    parts = list(search(tokens, rows=rows, count=count, block_bytes=block_bytes))
     assert [part.rows.start for part in parts[1:]] == [part.rows.stop for part in parts[:-1]]
     squared = torch.cat([part.squared for part in parts])
     indices = torch.cat([part.indices for part in parts])
@@ -105,11 +106,11 @@ def test_probes_below_one_are_refused() -> None:
 
 
 def test_blocks_cover_the_rows_once_and_hold_at_least_one() -> None:
-    found = [range(10)[rows] for rows in row_blocks(10, row_bytes=8, block_bytes=31)]
+    found = [range(10)[rows] for rows in row_blocks(range(10), row_bytes=8, block_bytes=31)]
     assert [len(rows) for rows in found] == [3, 3, 3, 1]
     assert [row for rows in found for row in rows] == list(range(10))
-    assert len(list(row_blocks(3, row_bytes=8, block_bytes=1))) == 3
-    assert list(row_blocks(0, row_bytes=8, block_bytes=1)) == []
+    assert len(list(row_blocks(range(3), row_bytes=8, block_bytes=1))) == 3
+    assert list(row_blocks(range(0), row_bytes=8, block_bytes=1)) == []
 
 
 def test_a_block_takes_a_share_of_a_gpus_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,15 +39,17 @@ def resume_arguments(arguments: list[str]) -> list[str]:
             "folder, such as resume=logs/scratch/<run>"
         )
     rest = [argument for argument in arguments if not argument.startswith(_PREFIX)]
+    return [*saved_config_arguments(run_dir), f"run_dir={run_dir}", f"resume={run_dir}", *rest]
+
+
+def saved_config_arguments(run_dir: Path) -> list[str]:
+    """Command-line arguments that compose the saved config of a run, in its own folder."""
     return [
         f"--config-path={run_dir}",
         "--config-name=config",
         f"hydra.run.dir={run_dir}",
         "hydra.output_subdir=null",
         "hydra.job.name=train",
-        f"run_dir={run_dir}",
-        f"resume={run_dir}",
-        *rest,
     ]
 
 

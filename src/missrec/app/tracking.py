@@ -74,19 +74,32 @@ def wandb_logger(
     )
 
 
+def saved_config(cfg: DictConfig, *, pretrained: Path | None) -> DictConfig:
+    """The resolved config to resume a run with, and to start its other processes with.
+
+    Args:
+        cfg: of the run.
+        pretrained: the checkpoint that the run started from, named in place of the pre-training,
+            so that nobody pre-trains again.
+    """
+    source = {} if pretrained is None else {"pretrained": str(pretrained), "pretraining": None}
+    saved = OmegaConf.merge(cfg, source)
+    OmegaConf.resolve(saved)
+    assert isinstance(saved, DictConfig)
+    return saved
+
+
 def record_provenance(run_dir: Path, cfg: DictConfig, *, pretrained: Path | None) -> None:
-    """Writes the resolved config and where all else came from into the run folder.
+    """Writes the `saved_config` and where all else came from into the run folder.
 
     Args:
         run_dir: made if need be.
         cfg: of the run.
-        pretrained: the checkpoint that the run started from; the saved config names it, so that a
-            resumed run does not pre-train again.
+        pretrained: the checkpoint that the run started from.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
-    source = {} if pretrained is None else {"pretrained": str(pretrained), "pretraining": None}
-    ran = OmegaConf.merge(cfg, source)
-    (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(ran, resolve=True), encoding="utf-8")
+    saved = saved_config(cfg, pretrained=pretrained)
+    (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(saved), encoding="utf-8")
     provenance = {
         "python": platform.python_version(),
         "platform": platform.platform(),

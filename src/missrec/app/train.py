@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -13,11 +14,19 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.loggers.logger import DummyLogger
 
 from missrec.app.build import Experiment, build, build_experiment, compile_modules
 from missrec.app.prepare import prepare_missing
+from missrec.app.processes import SameConfig, is_first_process, refuse_unsupported, working
 from missrec.app.resume import CHECKPOINTS, continued, furthest_checkpoint
-from missrec.app.tracking import close_loggers, record_provenance, save_ranks, write_json
+from missrec.app.tracking import (
+    close_loggers,
+    record_provenance,
+    save_ranks,
+    saved_config,
+    write_json,
+)
 from missrec.app.transfer import compose_pretraining, pretrained_checkpoint, start_from
 from missrec.reporting.tables import print_metrics
 from missrec.training.memory import keep_freed_memory
@@ -34,7 +43,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """Trains, tests the checkpoint that validation chose, and writes the run folder.
 
     A model without anything to train is only ranked. `cfg.resume` continues the run in its own
-    folder from where its checkpoints end.
+    folder from where its checkpoints end. Of several processes each comes here; the first one
+    alone writes and speaks.
 
     Returns:
         What `metrics.json` holds.
@@ -44,16 +54,20 @@ def train(cfg: DictConfig) -> dict[str, float]:
     """
     run_dir = Path(cfg.run_dir)
     quiet_lightning()
+    if not is_first_process():
+        quiet_process()
     source = first_stage(cfg, train, record=METRICS)
     experiment = set_up(cfg, source=source)
-    trainer = build_trainer(cfg)
+    trainer = build_trainer(saved_config(cfg, pretrained=source))
     _log.info("run folder: %s", run_dir)
     try:
-        metrics = fit_and_rank(
-            experiment, trainer, resume_from=furthest_checkpoint(run_dir) if cfg.resume else None
-        )
+        with working(trainer):
+            resume_from = furthest_checkpoint(run_dir) if cfg.resume else None
+            metrics = fit_and_rank(experiment, trainer, resume_from=resume_from)
     finally:
         close_loggers(trainer)
+    if not is_first_process():
+        return metrics
     for span, users in zip(
         experiment.datamodule.spans, experiment.module.target_ranks, strict=True
     ):
@@ -81,8 +95,10 @@ def first_stage(
         stage = compose_pretraining(cfg)
         stage_dir = Path(stage.run_dir)
         stage_dir.parent.mkdir(parents=True, exist_ok=True)
-        # Of the jobs that run at the same time, one trains it and the others wait.
-        with FileLock(stage_dir.with_name(f".{stage_dir.name}.lock")):
+        # Of the jobs that run at the same time, one trains it and the others wait; the processes of
+        # one job train it together.
+        lock = FileLock(stage_dir.with_name(f".{stage_dir.name}.lock"))
+        with lock if is_first_process() else nullcontext():
             if not (stage_dir / record).is_file():
                 run(continued(stage))
         return pretrained_checkpoint(stage.run_dir)
@@ -104,7 +120,8 @@ def set_up(cfg: DictConfig, *, source: Path | None) -> Experiment:
     torch.set_float32_matmul_precision(cfg.matmul_precision)
     if cfg.keep_freed_memory:
         keep_freed_memory()
-    prepare_missing(cfg)
+    if is_first_process():
+        prepare_missing(cfg)
     experiment = build_experiment(cfg)
     if source is not None:
         start_from(
@@ -117,7 +134,8 @@ def set_up(cfg: DictConfig, *, source: Path | None) -> Experiment:
         experiment.module.model, list(cfg.compiled_modules), backend=cfg.compile_backend
     )
     _log.info("%s of %s parameters train", *map("{:,}".format, count_parameters(experiment.module)))
-    record_provenance(Path(cfg.run_dir), cfg, pretrained=source)
+    if is_first_process():
+        record_provenance(Path(cfg.run_dir), cfg, pretrained=source)
     return experiment
 
 
@@ -125,23 +143,23 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     """The Lightning trainer with the callbacks and loggers of the config.
 
     Raises:
-        ValueError: the config asks for several processes, or for what this machine has not.
+        ValueError: the config asks for several processes in a way that is not supported, or for
+            what this machine has not.
     """
     callbacks: list[Callback] = [
         build(cfg.callbacks, str(key)) for key, chosen in cfg.callbacks.items() if chosen
     ]
-    loggers = [build(cfg.logger, str(key)) for key in cfg.logger]
+    callbacks.append(SameConfig(cfg))
+    loggers = [DummyLogger()]
+    if is_first_process():
+        loggers = [build(cfg.logger, str(key)) for key in cfg.logger]
     try:
         trainer: Trainer = build(
             cfg, "trainer", callbacks=callbacks, logger=loggers, default_root_dir=cfg.run_dir
         )
     except MisconfigurationException as error:  # such as a GPU that is not there
         raise ValueError(f"trainer: {error}") from error
-    if trainer.world_size > 1:
-        raise ValueError(
-            f"trainer: {trainer.world_size} processes were asked for; training on several devices "
-            "is not supported yet, set trainer.devices=1 trainer.num_nodes=1"
-        )
+    refuse_unsupported(trainer)
     for logger in trainer.loggers:
         logger.log_hyperparams({"config": OmegaConf.to_container(cfg, resolve=True)})
     return trainer
@@ -211,7 +229,7 @@ def split_metrics(metrics: dict[str, float], split: str) -> dict[str, float]:
 
 def quiet_lightning() -> None:
     """Silences what Lightning and FAISS say of themselves in every run."""
-    for library in ("pytorch_lightning", "faiss.loader"):
+    for library in ("pytorch_lightning", "lightning_fabric", "faiss.loader"):
         logging.getLogger(library).setLevel(logging.WARNING)
     # torch renamed what Lightning 2.6 still calls; nothing a user could change.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
@@ -220,6 +238,14 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")
     # Batches are cut from arrays in the training process on purpose, see conf/train.yaml.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # What is logged without it is the same in all processes.
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
+
+
+def quiet_process() -> None:
+    """Silences what the first process says for all; errors stay."""
+    logging.getLogger("missrec").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
 
 
 def _ending(trainer: Trainer) -> dict[str, float]:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from missrec.app.compose import compose_train
+from missrec.app.processes import is_first_process
 from missrec.app.resume import CHECKPOINTS
 from missrec.reporting.tables import print_transfer
 from missrec.training.transfer import (
@@ -34,9 +35,12 @@ _FORWARDED = (
     "seed",
     "logger",
     "paths",
+    "trainer=",
     "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
 )
-"""Of the overrides of a command, those that its pre-training takes over."""
+"""Of the overrides of a command, those that its pre-training takes over; with =, the choice."""
 
 _FORWARDED_WITH_DATA = (*_FORWARDED, "data", "datamodule.max_seq_len", "pretrained")
 """Those that a first stage on the run's own data takes over."""
@@ -94,7 +98,10 @@ def start_from(
     transferred = load_pretrained(model, _model_state(checkpoint), same_domain=same_domain)
     if trainable is not None:
         freeze_all_but(model, trainable)
-    print_transfer(str(checkpoint), by_component(transferred), trainable=count_parameters(model))
+    if is_first_process():
+        print_transfer(
+            str(checkpoint), by_component(transferred), trainable=count_parameters(model)
+        )
 
 
 def compose_pretraining(cfg: DictConfig) -> DictConfig:
@@ -141,8 +148,10 @@ def _check_same_data(cfg: DictConfig, stage: DictConfig) -> None:
 
 
 def _is_forwarded(override: str, names: Sequence[str]) -> bool:
-    key = override.lstrip("+~").partition("=")[0]
-    return any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in names)
+    key, separator, _ = override.lstrip("+~").partition("=")
+    return any(
+        name in {key, key + separator} or key.startswith((f"{name}.", f"{name}/")) for name in names
+    )
 
 
 def _resolved(cfg: DictConfig) -> Any:

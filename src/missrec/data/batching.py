@@ -124,15 +124,22 @@ def _tempered_counts(sizes: np.ndarray, *, exponent: float) -> np.ndarray:
 class SortedSampler(Sampler[np.ndarray]):
     """Yields every sample once, longest histories first: for evaluation.
 
-    The longest batch comes first, so a lack of memory shows at once.
+    The longest batch comes first, so a lack of memory shows at once. Several processes deal the
+    batches out, whole, so that a sample is encoded among the same others whatever their number.
     """
 
-    def __init__(self, *, lengths: np.ndarray, batch_size: int) -> None:
+    def __init__(
+        self, *, lengths: np.ndarray, batch_size: int, process_index: int, num_processes: int
+    ) -> None:
         """Fixes the order.
 
         Args:
             lengths: (S,) history length of each sample.
             batch_size: samples a batch; the last one may be smaller.
+            process_index: which of the processes this is.
+            num_processes: each takes every n-th batch; one for which there is none takes the
+                first too, because a trainer leaves out the evaluation, and the meeting at its end,
+                where there is no batch.
 
         Raises:
             ValueError: batch_size is below 1.
@@ -141,12 +148,14 @@ class SortedSampler(Sampler[np.ndarray]):
             raise ValueError(f"eval_batch_size ({batch_size}) must be at least 1")
         self._order = np.argsort(-lengths, kind="stable")
         self._batch_size = batch_size
+        starts = range(0, len(lengths), batch_size)
+        self._starts = starts[process_index::num_processes] or starts[:1]
 
     def __len__(self) -> int:
-        """Number of batches."""
-        return math.ceil(len(self._order) / self._batch_size)
+        """Number of batches of this process."""
+        return len(self._starts)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """The batches in order."""
-        for start in range(0, len(self._order), self._batch_size):
+        """The batches of this process in order."""
+        for start in self._starts:
             yield self._order[start : start + self._batch_size]

@@ -18,6 +18,7 @@ from missrec.data.loader import ResumableLoader
 from missrec.data.mixing import MixedDomains, mix_domains
 from missrec.data.sequences import SequenceDataset
 from missrec.data.splits import Split, Splitter, seen_in_training
+from missrec.distributed import num_processes, process_index
 from missrec.types import DomainSpan, SequenceBatch, TrainSequences
 
 
@@ -25,7 +26,9 @@ class SequenceDataModule(LightningDataModule):
     """Sequences of one or several domains, split for training, validation and test.
 
     Training mixes all domains in each batch; validation and test give one loader per domain, so
-    that the items of one domain never rank against another's.
+    that the items of one domain never rank against another's. Of several processes all get the
+    same training batches, to compute a share of the rows each, and a share of the evaluation
+    batches.
     """
 
     def __init__(
@@ -56,8 +59,8 @@ class SequenceDataModule(LightningDataModule):
                 learn from it anew each time; at least 1.
             max_seq_len: longest history, L (MISSRec 4.2.1: 50).
             mixing_exponent: share of the domains in training, see `LengthBucketSampler`.
-            batch_size: training samples a batch.
-            eval_batch_size: users a batch in validation and test.
+            batch_size: training samples a batch, over all processes.
+            eval_batch_size: users a batch of one process in validation and test.
             pool_batches: see `LengthBucketSampler`.
             trim_padding: pad a training batch to its longest history rather than to max_seq_len.
             num_workers: loader processes; the batches do not depend on it.
@@ -163,11 +166,11 @@ class SequenceDataModule(LightningDataModule):
         return self._loader(dataset, sampler, ResumableLoader)
 
     def val_dataloader(self) -> list[DataLoader[SequenceBatch]]:
-        """One loader per domain, each user at most once."""
+        """One loader per domain; of the batches of all users those of this process."""
         return self._evaluation_loaders(self._split.val, "validate")
 
     def test_dataloader(self) -> list[DataLoader[SequenceBatch]]:
-        """One loader per domain, each user at most once."""
+        """One loader per domain; of the batches of all users those of this process."""
         return self._evaluation_loaders(self._split.test, "test")
 
     def _ends(self, train_ends: np.ndarray) -> np.ndarray:
@@ -197,7 +200,12 @@ class SequenceDataModule(LightningDataModule):
         return [
             self._loader(
                 dataset,
-                SortedSampler(lengths=dataset.lengths, batch_size=self._eval_batch_size),
+                SortedSampler(
+                    lengths=dataset.lengths,
+                    batch_size=self._eval_batch_size,
+                    process_index=process_index(),
+                    num_processes=num_processes(),
+                ),
                 DataLoader,
             )
             for dataset in datasets

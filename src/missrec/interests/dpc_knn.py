@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from missrec.distributed import gather, share, share_of
 from missrec.interests.neighbors import (
     NeighborSearch,
     half_squared,
@@ -48,7 +49,8 @@ def density_peaks(
     """Density peaks of the tokens and the nearest peak of each (MISSRec Eq. 3-4, section 3.3.1).
 
     Distances are computed in row blocks, so that no T x T matrix exists. Equal rho x delta and
-    equal distances are ordered by index.
+    equal distances are ordered by index. Several processes, all with the same tokens, search a
+    share of the rows each and tell each other what they found.
 
     Args:
         tokens: (T, D) floating point.
@@ -123,8 +125,9 @@ def _nearest(
     kept = min(_KEPT_NEIGHBORS, num_tokens - 1)
     squared_sum = tokens.new_empty(num_tokens)
     neighbors = torch.empty((num_tokens, kept), dtype=torch.int64, device=tokens.device)
+    own = share_of(num_tokens)
     for rows, found, indices in search(
-        centered, count=max(kept, num_others), block_bytes=block_bytes
+        centered, rows=own, count=max(kept, num_others), block_bytes=block_bytes
     ):
         nearest = found.topk(kept, dim=1, largest=False, sorted=False).indices
         beyond = found.scatter(1, nearest, 0).sum(dim=1)  # 0 where no more than `kept` were found
@@ -134,7 +137,8 @@ def _nearest(
         squared, order = squared.sort(dim=1, stable=True)
         neighbors[rows] = closest.gather(1, order)
         squared_sum[rows] = squared[:, :num_others].sum(dim=1) + beyond
-    return squared_sum, neighbors
+    mine = slice(own.start, own.stop)
+    return gather(squared_sum[mine]).rows, gather(neighbors[mine]).rows
 
 
 def _separation(
@@ -162,10 +166,10 @@ def _separation(
     # The others are peaks among their neighbours: search all denser tokens. In the order of
     # falling density those are the columns before the row, so the blocks are also narrower.
     row_bytes = tokens.element_size() * len(tokens)
-    local_peaks = by_density[~is_denser.any(dim=1)[by_density]]
+    local_peaks = share(by_density[~is_denser.any(dim=1)[by_density]])
     ordered = centered[by_density]
     halves = half_squared(ordered)
-    for block in row_blocks(len(local_peaks), row_bytes=row_bytes, block_bytes=block_bytes):
+    for block in row_blocks(range(len(local_peaks)), row_bytes=row_bytes, block_bytes=block_bytes):
         rows = local_peaks[block]
         ranks = density_rank[rows]
         width = int(ranks[-1]) + 1
@@ -173,12 +177,15 @@ def _separation(
         columns = torch.arange(width, device=tokens.device)
         distances.masked_fill_(columns >= ranks[:, None], math.inf)
         parent[rows] = by_density[distances.argmin(dim=1)]
+    parent[gather(local_peaks).rows] = gather(parent[local_peaks]).rows
     # By subtraction, so that the distance between duplicates is exactly 0.
     separation = torch.empty_like(log_density)
-    for block in row_blocks(len(tokens), row_bytes=tokens[0].nbytes, block_bytes=block_bytes):
+    for block in row_blocks(
+        range(len(tokens)), row_bytes=tokens[0].nbytes, block_bytes=block_bytes
+    ):
         separation[block] = torch.linalg.vector_norm(tokens[block] - tokens[parent[block]], dim=1)
     densest = by_density[num_denser == 0]
-    for block in row_blocks(len(densest), row_bytes=row_bytes, block_bytes=block_bytes):
+    for block in row_blocks(range(len(densest)), row_bytes=row_bytes, block_bytes=block_bytes):
         distances = torch.cdist(
             tokens[densest[block]], tokens, compute_mode="donot_use_mm_for_euclid_dist"
         )
@@ -202,12 +209,13 @@ def _assign(
     assignment = torch.where(
         peak_index >= 0, peak_index, neighbor_peaks.gather(1, first).squeeze(1)
     )
-    rest = (assignment < 0).nonzero().squeeze(1)
+    rest = share((assignment < 0).nonzero().squeeze(1))
     by_index = peaks.argsort()  # of equally near peaks, the token with the lower index
     centers = tokens[peaks[by_index]]
     halves = half_squared(centers)
     row_bytes = tokens.element_size() * len(peaks)
-    for block in row_blocks(len(rest), row_bytes=row_bytes, block_bytes=block_bytes):
+    for block in row_blocks(range(len(rest)), row_bytes=row_bytes, block_bytes=block_bytes):
         distances = shifted_distances(tokens[rest[block]], centers, halves)
         assignment[rest[block]] = by_index[distances.argmin(dim=1)]
+    assignment[gather(rest).rows] = gather(assignment[rest]).rows
     return assignment

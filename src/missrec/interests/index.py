@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from missrec.distributed import batch_largest, from_first
 from missrec.interests.clustering import Clustering
 from missrec.types import InterestReport
 
@@ -112,7 +113,9 @@ class InterestIndex(nn.Module):
             item_tokens: (M, N + 1, D); values where an item lacks a modality are not read.
         """
         tokens = self._tokens(item_tokens)
-        prototypes, assignment = self._clustering(tokens, num_clusters=len(self.prototypes))
+        found = self._clustering(tokens, num_clusters=len(self.prototypes))
+        # Whatever a device rounds differently, no process works with other interests.
+        prototypes, assignment = map(from_first, found)
         sizes = assignment.bincount(minlength=len(self.prototypes))
         drift = 0.0
         if self.num_refreshes > 0:
@@ -158,8 +161,10 @@ class InterestIndex(nn.Module):
         is_repeat = torch.zeros_like(interests, dtype=torch.bool)
         is_repeat[:, 1:] = interests[:, 1:] == interests[:, :-1]
         distinct = interests.masked_fill(is_repeat, NO_INTEREST).sort(dim=1, descending=True).values
-        num_distinct = int((distinct != NO_INTEREST).sum(dim=1).max())
-        distinct = distinct[:, : max(1, num_distinct)]  # (B, K)
+        num_distinct = (distinct != NO_INTEREST).sum(dim=1).max()
+        if self.training:  # as wide as in the whole batch: the released code sums over padding too
+            num_distinct = batch_largest(num_distinct)
+        distinct = distinct[:, : max(1, int(num_distinct))]  # (B, K)
         distinct = F.pad(distinct, (0, self._padding_slots), value=NO_INTEREST)
         valid_mask = distinct != NO_INTEREST
         embeddings = self.prototypes[distinct.clamp_min(0)] * valid_mask[..., None]

@@ -36,11 +36,14 @@ class NearestBlock(NamedTuple):
 class NeighborSearch(Protocol):
     """A way to find the nearest others of every token."""
 
-    def __call__(self, tokens: Tensor, *, count: int, block_bytes: int) -> Iterator[NearestBlock]:
-        """The `count` nearest others of each of the tokens (T, D), block by block.
+    def __call__(
+        self, tokens: Tensor, *, rows: range, count: int, block_bytes: int
+    ) -> Iterator[NearestBlock]:
+        """The `count` nearest others among all tokens of the tokens `rows`, block by block.
 
         Args:
             tokens: (T, D) around their mean.
+            rows: of 0..T - 1, one after the other.
             count: 1..T - 1.
             block_bytes: memory of one block.
         """
@@ -52,13 +55,15 @@ class NeighborSearch(Protocol):
 class ExactNeighbors:
     """Distances to all tokens, a block of rows at a time; no T x T matrix exists."""
 
-    def __call__(self, tokens: Tensor, *, count: int, block_bytes: int) -> Iterator[NearestBlock]:
+    def __call__(
+        self, tokens: Tensor, *, rows: range, count: int, block_bytes: int
+    ) -> Iterator[NearestBlock]:
         """See `NeighborSearch`."""
         row_bytes = tokens.element_size() * len(tokens)
         halves = half_squared(tokens)
-        for rows in row_blocks(len(tokens), row_bytes=row_bytes, block_bytes=block_bytes):
-            own = torch.arange(rows.start, rows.stop, device=tokens.device)
-            yield NearestBlock(rows, *_nearest_of(own, tokens, halves, count=count))
+        for block in row_blocks(rows, row_bytes=row_bytes, block_bytes=block_bytes):
+            own = torch.arange(block.start, block.stop, device=tokens.device)
+            yield NearestBlock(block, *_nearest_of(own, tokens, halves, count=count))
 
     def index_bytes(self, *, num_tokens: int, embed_dim: int) -> int:
         """None: it reads the tokens themselves."""
@@ -89,7 +94,9 @@ class FaissNeighbors:
             raise ValueError(f"num_probes ({num_probes}) must be at least 1")
         self._num_probes = num_probes
 
-    def __call__(self, tokens: Tensor, *, count: int, block_bytes: int) -> Iterator[NearestBlock]:
+    def __call__(
+        self, tokens: Tensor, *, rows: range, count: int, block_bytes: int
+    ) -> Iterator[NearestBlock]:
         """See `NeighborSearch`."""
         import faiss
 
@@ -107,9 +114,9 @@ class FaissNeighbors:
         exact_rows = max(1, block_bytes // (tokens.element_size() * len(tokens)))
         # As many rows as their neighbours' vectors fit a block.
         row_bytes = count * vectors[0].nbytes
-        for rows in row_blocks(len(vectors), row_bytes=row_bytes, block_bytes=block_bytes):
-            squared, indices = map(torch.from_numpy, index.search(vectors[rows], count + 1))
-            own = torch.arange(rows.start, rows.stop)[:, None]
+        for block in row_blocks(rows, row_bytes=row_bytes, block_bytes=block_bytes):
+            squared, indices = map(torch.from_numpy, index.search(vectors[block], count + 1))
+            own = torch.arange(block.start, block.stop)[:, None]
             # Among exact duplicates the token itself may be missing; then the farthest goes.
             squared.masked_fill_((indices == own) | (indices < 0), math.inf)
             squared, order = squared.topk(count, dim=1, largest=False, sorted=False)
@@ -121,7 +128,7 @@ class FaissNeighbors:
                 exact = _nearest_of(searched, tokens, halves, count=count)
                 squared[part], indices[part] = exact[0].to(squared), exact[1].to(indices)
             yield NearestBlock(
-                rows, squared.to(tokens.device, tokens.dtype), indices.to(tokens.device)
+                block, squared.to(tokens.device, tokens.dtype), indices.to(tokens.device)
             )
 
     def index_bytes(self, *, num_tokens: int, embed_dim: int) -> int:
@@ -147,11 +154,11 @@ def _nearest_of(
     return (2 * (nearest.values + halves[own, None])).clamp_min_(0), nearest.indices
 
 
-def row_blocks(num_rows: int, *, row_bytes: int, block_bytes: int) -> Iterator[slice]:
+def row_blocks(rows: range, *, row_bytes: int, block_bytes: int) -> Iterator[slice]:
     """The rows in order, as many at a time as fit a block, at least one."""
     block_rows = max(1, block_bytes // row_bytes)
-    for start in range(0, num_rows, block_rows):
-        yield slice(start, min(start + block_rows, num_rows))
+    for start in range(rows.start, rows.stop, block_rows):
+        yield slice(start, min(start + block_rows, rows.stop))
 
 
 def half_squared(tokens: Tensor) -> Tensor:

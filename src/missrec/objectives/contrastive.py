@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from missrec.distributed import batch_mean, gather
 from missrec.nn.precision import inner_products
 
 
@@ -30,19 +31,21 @@ class SequenceContrast:
         self._include_self = include_self
 
     def __call__(self, sequences: Tensor, views: Tensor) -> Tensor:
-        """() mean over the batch.
+        """() mean over the batch; the others are the sequences of all processes, with gradients.
 
         Args:
             sequences: (B, D) u at unit length.
             views: (B, D) u' at unit length, the second view of the same sequences.
         """
-        logits = inner_products(sequences, torch.cat([views, sequences])) / self._temperature
+        everyone, first = gather(torch.stack([views, sequences]).transpose(0, 1))  # (B, 2, D)
+        logits = inner_products(sequences, everyone.transpose(0, 1).flatten(0, 1))
+        logits = logits / self._temperature
         rows = torch.arange(len(sequences), device=sequences.device)
         if not self._include_self:
             own = torch.zeros_like(logits, dtype=torch.bool)
-            own[rows, rows + len(sequences)] = True
+            own[rows, first + rows + len(everyone)] = True
             logits = logits.masked_fill(own, float("-inf"))
-        return F.cross_entropy(logits, rows)
+        return batch_mean(F.cross_entropy(logits, first + rows), count=len(rows))
 
 
 class ViewContrast:
@@ -64,14 +67,16 @@ class ViewContrast:
         self._temperature = _checked(temperature)
 
     def __call__(self, sequences: Tensor, views: Tensor) -> Tensor:
-        """() mean over the batch.
+        """() mean over the batch; the views are those of all processes, with gradients.
 
         Args:
             sequences: (B, D) at unit length.
             views: (B, D) at unit length, the second view of the same sequences.
         """
-        logits = inner_products(sequences, views) / self._temperature
-        return F.cross_entropy(logits, torch.arange(len(sequences), device=sequences.device))
+        everyone, first = gather(views)
+        logits = inner_products(sequences, everyone) / self._temperature
+        rows = torch.arange(len(sequences), device=sequences.device)
+        return batch_mean(F.cross_entropy(logits, first + rows), count=len(rows))
 
 
 def _checked(temperature: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from missrec.distributed import batch_mean
 from missrec.nn.precision import single
 
 
@@ -26,4 +27,5 @@ def mutual_information_loss(
         (single(anchors) * ys).sum(dim=-1).sigmoid() for ys in (partners, others)
     )
     losses = -F.logsigmoid(of_partner - of_other)
-    return losses.masked_fill(~takes_part, 0.0).sum() / len(anchors)
+    loss = losses.masked_fill(~takes_part, 0.0).sum() / len(anchors)
+    return batch_mean(loss, count=len(anchors))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from missrec.distributed import batch_mean, batch_sum
 from missrec.nn.pooling import masked_mean
 
 
@@ -18,7 +19,8 @@ def orthogonality(decoded: Tensor, valid_mask: Tensor) -> Tensor:
         decoded: (B, K, D).
         valid_mask: (B, K) bool, True = real interest; a row without any contributes 0.
     """
-    return masked_mean(F.normalize(decoded, dim=-1), valid_mask).square().sum(dim=-1).mean()
+    means = masked_mean(F.normalize(decoded, dim=-1), valid_mask)
+    return batch_mean(means.square().sum(dim=-1).mean(), count=len(means))
 
 
 def released_orthogonality(encoded: Tensor, valid_mask: Tensor) -> Tensor:
@@ -33,4 +35,4 @@ def released_orthogonality(encoded: Tensor, valid_mask: Tensor) -> Tensor:
         valid_mask: (B, K) bool, True = real interest.
     """
     share = valid_mask.to(encoded.dtype).mean(dim=1, keepdim=True)  # (B, 1)
-    return (encoded.sum(dim=1) * share).square().sum() / encoded.shape[-1]
+    return batch_sum((encoded.sum(dim=1) * share).square().sum()) / encoded.shape[-1]

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from missrec.distributed import batch_mean, batch_total, gather
+
 
 class RankingObjective(Protocol):
     """Chooses the candidates of a batch and turns their logits into a loss."""
@@ -19,6 +21,7 @@ class RankingObjective(Protocol):
         """() mean loss from logits (B, C) and the column (B,) of each target.
 
         Behind the candidates there may be columns of negatives that are made for their row alone.
+        In a training of several processes it is this process's part of it, see `batch_mean`.
         """
 
 
@@ -26,7 +29,8 @@ class InBatchSoftmax:
     """Sequence-item contrastive loss against the targets of the batch (MISSRec Eq. 5).
 
     Every distinct target is one column, scored once; a target that occurs n times in the batch
-    counts n times in the sum over j, as in Eq. 5.
+    counts n times in the sum over j, as in Eq. 5. The batch is that of all processes: each scores
+    its own rows against the targets of all, whose embeddings it computes itself, with gradients.
 
     **Differs**: columns that repeat the row's own positive are left out of its sum, since they
     are no negatives.
@@ -34,17 +38,17 @@ class InBatchSoftmax:
 
     def candidate_ids(self, target_ids: Tensor, *, num_items: int) -> Tensor:
         """The distinct targets."""
-        distinct: Tensor = torch.unique(target_ids)
+        distinct: Tensor = torch.unique(gather(target_ids).rows)
         return distinct
 
     def __call__(self, logits: Tensor, target_index: Tensor) -> Tensor:
         """() mean over the batch."""
         # Of a column that is no row's target there is one.
-        counts = target_index.bincount(minlength=logits.shape[1]).clamp_min(1)
+        counts = batch_total(target_index.bincount(minlength=logits.shape[1])).clamp_min(1)
         # exp(s + log n) = n exp(s); the row's own positive counts once.
         weights = counts.log().to(logits.dtype).repeat(len(logits), 1)
         weights.scatter_(1, target_index[:, None], 0.0)
-        return F.cross_entropy(logits + weights, target_index)
+        return batch_mean(F.cross_entropy(logits + weights, target_index), count=len(logits))
 
 
 class FullSoftmax:
@@ -64,7 +68,7 @@ class FullSoftmax:
 
     def __call__(self, logits: Tensor, target_index: Tensor) -> Tensor:
         """() mean over the batch."""
-        return F.cross_entropy(logits, target_index)
+        return batch_mean(F.cross_entropy(logits, target_index), count=len(logits))
 
 
 class GeneralizedBCE:
@@ -109,4 +113,4 @@ class GeneralizedBCE:
         rate = self._num_negatives / num_others  # alpha
         beta = rate * (self._calibration * (1 - 1 / rate) + 1 / rate)
         losses = -torch.cat([beta * F.logsigmoid(positive), F.logsigmoid(-negative)], dim=1)
-        return losses.mean()
+        return batch_mean(losses.mean(), count=losses.numel())

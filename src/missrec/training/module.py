@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any, cast
 
 import torch
@@ -10,9 +12,13 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from missrec.distributed import apart, gather_objects, num_processes, process_index, share
 from missrec.metrics.ranking import FullRanking, TargetRanks
 from missrec.training.ranking import DomainRanking
 from missrec.types import DomainSpan, Recommender, SequenceBatch
+
+_SEED_STEP = 1_000_003
+"""Between the seeds of two processes, so that they are not those of runs with the next seeds."""
 
 
 class RecommenderModule(LightningModule):
@@ -21,6 +27,9 @@ class RecommenderModule(LightningModule):
     Logs `train/loss`, its terms, and at validation and test `val/ndcg@10` and the like. With
     several domains that is the mean over them, beside `val/<domain>/ndcg@10`. The trainer keeps
     these in float32; `metrics` holds those of the last ranking in double.
+
+    Of several processes each gets the whole training batch and computes the loss of its rows; what
+    is logged is of the whole batch. Dropout draws from a seed of each process.
     """
 
     def __init__(
@@ -57,7 +66,7 @@ class RecommenderModule(LightningModule):
         self.target_ranks: list[TargetRanks] = []
         self.metrics: dict[str, float] = {}
         self._domains: list[DomainRanking] = []
-        self._random_state: list[Tensor] | None = None
+        self._random_state: list[Tensor] = []
 
     @property
     def learns(self) -> bool:
@@ -70,27 +79,46 @@ class RecommenderModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the state of the random numbers: a resumed run draws what it would have drawn."""
-        checkpoint["random_state"] = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+        states = [torch.get_rng_state()]
+        if self.device.type == "cuda":
+            states.append(torch.cuda.get_rng_state(self.device))
+        # Every process comes here, though only the first writes.
+        checkpoint["random_state"] = list(chain.from_iterable(gather_objects(states)))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the state until training starts; what is drawn before does not count."""
         self._random_state = checkpoint["random_state"]
 
     def on_train_start(self) -> None:
-        """Continues the random numbers of a resumed run."""
-        if self._random_state is not None:
-            torch.set_rng_state(self._random_state[0])
-            torch.cuda.set_rng_state_all(self._random_state[1 : 1 + torch.cuda.device_count()])
-            self._random_state = None
+        """Random numbers of each process's own, or those of a resumed run continued."""
+        if num_processes() > 1:
+            torch.manual_seed(torch.initial_seed() + _SEED_STEP * process_index())
+        setters: list[Callable[[Tensor], None]] = [torch.set_rng_state]
+        if self.device.type == "cuda":
+            setters.append(partial(torch.cuda.set_rng_state, device=self.device))
+        first = len(setters) * process_index()
+        # Resumed by more processes than it had, the last of them have nothing to continue.
+        for restore, state in zip(setters, self._random_state[first:], strict=False):
+            restore(state)
+        self._random_state = []
 
     def training_step(self, batch: SequenceBatch, batch_index: int) -> Tensor:
-        """The model's loss of one batch."""
-        loss = self._recommender.training_loss(batch)
+        """The model's loss of one batch, or this process's part of it."""
         size = len(batch.user_ids)
-        self.log("train/loss", loss.total.detach(), on_step=False, on_epoch=True, batch_size=size)
+        if size < num_processes():  # a process without a row would have no step
+            with apart():
+                loss = self._recommender.training_loss(batch)
+        else:
+            loss = self._recommender.training_loss(SequenceBatch(*map(share, batch)))
         self.log("loss", loss.total.detach(), prog_bar=True, logger=False, batch_size=size)
-        for name, value in loss.terms.items():
-            self.log(f"train/loss_{name}", value, on_step=False, on_epoch=True, batch_size=size)
+        terms = {f"train/loss_{name}": value for name, value in loss.terms.items()}
+        self.log_dict(
+            {"train/loss": loss.total.detach(), **terms},
+            on_step=False,
+            on_epoch=True,
+            sync_dist=True,  # the mean of the parts, once an epoch
+            batch_size=size,
+        )
         return loss.total
 
     def configure_optimizers(self) -> Optimizer:

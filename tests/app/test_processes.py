@@ -1,0 +1,243 @@
+"""Runs of two processes: sweeps, deaths, resumes, launchers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+from conftest import ALWAYS, OFFICE, ROOT, Compose
+from lightning_utilities.core.rank_zero import rank_zero_only
+from omegaconf import OmegaConf
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers.logger import DummyLogger
+
+from missrec.app.processes import SameConfig
+from missrec.app.train import build_trainer
+
+LIMIT_SEC = 240
+"""More than a slow machine takes; processes that wait for each other would never end."""
+TRAIN = [sys.executable, str(ROOT / "src" / "train.py")]
+EPOCH = 6
+"""Steps of an epoch."""
+
+
+def start(command: list[str], *arguments: str) -> subprocess.Popen[str]:
+    paths = f"{ROOT / 'src'}:{ROOT / 'tests' / 'app'}"
+    return subprocess.Popen(
+        [*command, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit code and output; a process that does not end is killed with its children."""
+    try:
+        out, err = process.communicate(timeout=LIMIT_SEC)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        pytest.fail("the processes wait for each other: " + process.communicate()[1])
+    return process.returncode, out, err
+
+
+def settings(data_dir: Path) -> list[str]:
+    return [
+        *(ALWAYS + OFFICE),
+        f"paths.data_dir={data_dir}",
+        "trainer=ddp_cpu",
+        "trainer.strategy.timeout_sec=120",
+        "trainer.max_epochs=2",
+        "callbacks.latest.train_time_interval=null",
+        "callbacks.latest.every_n_train_steps=2",
+        "+callbacks.note._target_=note_process.NoteProcess",
+        "+callbacks.note.folder=${run_dir}",
+    ]
+
+
+def notes(run_dir: Path) -> list[dict[str, Any]]:
+    """What each of the two processes noted."""
+    return [json.loads((run_dir / f"process_{index}.json").read_text()) for index in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("processes")
+
+
+@pytest.fixture(scope="module")
+def running_sweep(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Three jobs, one after the other; the learning rate is drawn when a config is composed."""
+    drawn = 'optimizer.lr="${oc.decode:0.00${now:%f}}"'
+    places = [f"hydra.sweep.dir={folder / 'sweep'}", "hydra.sweep.subdir=${hydra:job.num}"]
+    jobs = start(TRAIN, "-m", "+trial=0,1,2", drawn, *settings(folder / "data"), *places)
+    yield jobs
+    jobs.kill()
+
+
+@pytest.fixture(scope="module")
+def sweep(running_sweep: subprocess.Popen[str], folder: Path) -> tuple[Path, str]:
+    """The folder of the sweep and what it said."""
+    code, out, err = end(running_sweep)
+    assert code == 0, err
+    return folder / "sweep", out + err
+
+
+@pytest.fixture(scope="module")
+def killed(running_sweep: subprocess.Popen[str], folder: Path) -> Path:
+    """A run like the first job; its second process is ended, and, once resumed, the first one."""
+    first = folder / "sweep" / "0" / "config.yaml"
+    until = time.monotonic() + LIMIT_SEC
+    while not (first.is_file() and "\ntrial:" in first.read_text()):
+        assert running_sweep.poll() is None, running_sweep.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    rate = yaml.safe_load(first.read_text())["optimizer"]["lr"]
+    run_dir = folder / "killed"
+    code, _, err = end(
+        start(
+            TRAIN,
+            *settings(folder / "data"),
+            "+trial=0",
+            f"optimizer.lr={rate}",
+            f"hydra.run.dir={run_dir}",
+            "+callbacks.kill._target_=kill_at_step.KillAtStep",
+            f"+callbacks.kill.step={EPOCH // 2}",
+            "+callbacks.kill.process=1",
+            f"+callbacks.kill.signum={signal.SIGTERM.value}",
+        )
+    )
+    assert code == 1
+    assert err.strip().endswith("RuntimeError: process 1 of 0..1 was ended by signal 15")
+    assert not (run_dir / "metrics.json").exists()
+
+    kill = {"step": EPOCH + 3, "process": 0, "signum": signal.SIGKILL.value}
+    kill_first = [f"callbacks.kill.{key}={value}" for key, value in kill.items()]
+    code, _, _ = end(start(TRAIN, f"resume={run_dir}", *kill_first))
+    assert code == -signal.SIGKILL
+    assert not (run_dir / "metrics.json").exists()
+    second = notes(run_dir)[1]["pid"]
+    until = time.monotonic() + 30
+    while Path(f"/proc/{second}").exists():
+        assert time.monotonic() < until, "the second process goes on without the first"
+        time.sleep(0.2)
+    return run_dir
+
+
+@pytest.mark.slow
+def test_killed_processes_end_a_job_and_its_resume_by_torchrun_ends_as_if_nothing_had_been(
+    killed: Path, sweep: tuple[Path, str]
+) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    code, _, err = end(start([*torchrun, TRAIN[1]], f"resume={killed}", "~callbacks.kill"))
+    assert code == 0, err
+    straight = sweep[0] / "0"
+    assert (killed / "metrics.json").read_bytes() == (straight / "metrics.json").read_bytes()
+    ranks = [pl.read_parquet(run / "test_ranks_demo_office.parquet") for run in (killed, straight)]
+    assert ranks[0].equals(ranks[1])
+    weights = {note["weights"] for run in (killed, straight) for note in notes(run)}
+    assert len(weights) == 1
+
+
+@pytest.mark.slow
+def test_both_processes_of_each_job_of_a_sweep_train_with_what_was_drawn_for_it(
+    sweep: tuple[Path, str],
+) -> None:
+    jobs = [notes(sweep[0] / str(number)) for number in range(3)]
+    for first, second in jobs:
+        assert first["pid"] != second["pid"]
+        assert first["lr"] == second["lr"]
+        assert first["weights"] == second["weights"]
+    assert len({first["lr"] for first, _ in jobs}) == 3
+
+
+@pytest.mark.slow
+def test_the_first_process_alone_writes_and_speaks(sweep: tuple[Path, str]) -> None:
+    folder, said = sweep
+    for number in range(3):
+        run_dir = folder / str(number)
+        assert {path.name for path in run_dir.iterdir()} == {
+            ".hydra",
+            "checkpoints",
+            "config.yaml",
+            "csv",
+            "interests",
+            "metrics.json",
+            "process_0.json",
+            "process_1.json",
+            "provenance.json",
+            "test_ranks_demo_office.parquet",
+            "train.log",
+        }
+        assert [path.name for path in (run_dir / "csv").iterdir()] == ["version_0"]
+        assert len(pl.read_parquet(run_dir / "test_ranks_demo_office.parquet")) == 60
+        log = (run_dir / "train.log").read_text()
+        assert log.count("parameters train") == log.count("run folder") == 1
+    assert said.count("parameters train") == said.count("run folder") == 3
+    assert "Warning" not in said, said
+
+
+def test_another_process_has_no_loggers(
+    compose_tiny: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [type(logger) for logger in build_trainer(compose_tiny()).loggers] == [CSVLogger]
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    assert [type(logger) for logger in build_trainer(compose_tiny()).loggers] == [DummyLogger]
+
+
+def test_processes_with_different_configs_stop_with_what_differs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    configs = [OmegaConf.create({"seed": 1, "optimizer": {"lr": rate}}) for rate in (0.1, 0.2)]
+    first, second = map(SameConfig, configs)
+    everyone = [first._lines, second._lines]
+    monkeypatch.setattr("missrec.app.processes.gather_objects", lambda own: everyone)
+    said = r"different configs: lr: 0\.2 in process 1, lr: 0\.1 here"
+    with pytest.raises(ValueError, match=said):
+        first.setup(SimpleNamespace(), SimpleNamespace(), "fit")  # type: ignore[arg-type]
+    everyone[1] = everyone[0]
+    first.setup(SimpleNamespace(), SimpleNamespace(), "fit")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "environment", "said"),
+    [
+        (["trainer.devices=2"], {}, r"2 processes need trainer=ddp, or trainer=ddp_cpu; DDPStr"),
+        (
+            [],
+            {"WORLD_SIZE": "2"},
+            "one of 2 processes, but the trainer is for one; set trainer=ddp",
+        ),
+    ],
+)
+def test_what_several_processes_cannot_do_is_refused(
+    compose_tiny: Compose,
+    monkeypatch: pytest.MonkeyPatch,
+    overrides: list[str],
+    environment: dict[str, str],
+    said: str,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=said):
+        build_trainer(compose_tiny(*overrides))
+
+
+def test_several_machines_need_a_launcher(compose_tiny: Compose) -> None:
+    trainer = build_trainer(compose_tiny("trainer=ddp_cpu", "trainer.num_nodes=2"))
+    assert trainer.world_size == 4
+    with pytest.raises(ValueError, match="several machines need torchrun or srun"):
+        trainer.strategy.launcher.launch(lambda: None)
