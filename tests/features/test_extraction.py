@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from torch import distributed
 
 from missrec.features.extraction import Extraction
 from missrec.features.inputs import INPUT_SCHEMA, ItemTexts
@@ -226,3 +227,9 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     assert read(tmp_path / "two") == FEATURES
     one, two = (manifest(tmp_path / name)["files"] for name in ("one", "two"))
     assert one == two
+
+
+def test_a_process_leaves_the_others_before_it_ends(tmp_path: Path) -> None:
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    extract(tmp_path, ToyEncoder())
+    assert not distributed.is_initialized()

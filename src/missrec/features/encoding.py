@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.progress import Progress
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from missrec.features.encoders import ENCODED, Encoder, Loaded
@@ -91,6 +91,11 @@ class EncodingModule(LightningModule):
     def predict_step(self, batch: EncodingBatch) -> Tensor:
         """(B, F) features."""
         return self._encoder.encode(self._modality, batch.loaded.values)
+
+    def teardown(self, stage: str) -> None:
+        """Leaves the other ranks; a spawned process that ends with gloo's threads may abort."""
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
 
 
 class ShardWriter(Callback):
