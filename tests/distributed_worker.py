@@ -43,6 +43,8 @@ SOURCES = [
 ]
 CASES: Mapping[str, Sequence[str]] = {
     **{f"model={name}": (f"model={name}", *SMALL) for name in MODELS},
+    # Each of 18 users ten times.
+    "model=bert4rec": ("model=bert4rec", *SMALL, "datamodule.batch_size=179"),
     "pretraining": ("experiment=pretrain", *SOURCES, "datamodule.batch_size=29"),
     "pretraining of UniSRec": (
         "experiment=pretrain",

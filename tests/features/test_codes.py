@@ -43,7 +43,7 @@ def coding(cache_dir: Path | None, **changes: Any) -> ItemCoding:
 def assert_same(one: ItemCodes, other: ItemCodes) -> None:
     assert one.codewords.equal(other.codewords)
     assert one.present.equal(other.present)
-    assert one.num_used == other.num_used
+    assert one.num_used.equal(other.num_used)
 
 
 def test_every_item_has_the_codes_of_its_text_and_others_have_none() -> None:
@@ -51,14 +51,15 @@ def test_every_item_has_the_codes_of_its_text_and_others_have_none() -> None:
     codes = coding(None)(given)
     assert codes.codewords.dtype == torch.uint8
     without = [0, *WITHOUT_TEXT]
-    assert codes.present.logical_not().nonzero().squeeze(1).tolist() == without
+    assert codes.present.eq(codes.present[:, :1]).all()
+    assert codes.present[:, 0].logical_not().nonzero().squeeze(1).tolist() == without
     assert not codes.codewords[without].any()
     learned_from = [item for item in SEEN if item not in WITHOUT_TEXT]  # 29 items
-    assert codes.num_used == 8
+    assert codes.num_used.tolist() == [8] * 4
     codebooks = coding(None)._quantizer.learn(
         given.features.lookup(0, torch.tensor(learned_from)).numpy()
     )
-    coded = codes.present.nonzero().squeeze(1)
+    coded = codes.present[:, 0].nonzero().squeeze(1)
     expected = codebooks(given.features.lookup(0, coded).numpy())
     np.testing.assert_array_equal(codes.codewords[coded].numpy(), expected)
 
@@ -170,11 +171,25 @@ def test_codes_of_other_features_under_this_name_are_not_used(
     assert "was made of other features" in caplog.text
 
 
-@pytest.mark.parametrize(("modalities", "named"), [([], "none"), (["text", "image"], "image")])
-def test_other_than_one_modality_is_refused(modalities: list[str], named: str) -> None:
-    features = {name: raw_features(num_items=6, width=4) for name in modalities}
-    with pytest.raises(ValueError, match=f"of one modality, not .*{named}.*inputs=text"):
-        coding(None)(catalogue(features=features, num_items=6))
+def test_each_modality_has_its_codes_behind_those_of_the_other(
+    tmp_path: Path, learned: list[int]
+) -> None:
+    text = raw_features(num_items=NUM_ITEMS, width=WIDTH, missing=WITHOUT_TEXT, seed=1)
+    image = raw_features(num_items=NUM_ITEMS, width=6, missing=[*range(1, 20)], seed=2)
+    both, *alone = (
+        coding(tmp_path)(catalogue([[*SEEN, 1, 1]], features=features))
+        for features in ({"text": text, "image": image}, {"text": text}, {"image": image})
+    )
+    for part in ItemCodes._fields:
+        expected = torch.cat([getattr(codes, part) for codes in alone], dim=-1)
+        assert getattr(both, part).equal(expected)
+    assert both.num_used.tolist() == [8] * 4 + [4] * 4  # 29 texts, 11 images
+    assert learned == [29, 11]  # either is kept by itself
+
+
+def test_without_features_there_are_no_codes() -> None:
+    with pytest.raises(ValueError, match="made of features; choose inputs=text"):
+        coding(None)(catalogue(features={}, num_items=6))
 
 
 def test_a_single_item_in_training_is_refused() -> None:

@@ -37,8 +37,8 @@ def from_reference(*overrides: str, missing: int | None = None) -> Any:
         | stacks
         | {
             "items.weight": theirs["item_embedding.weight"],
-            "features.adapter.0.weight": theirs["adapter.mlp_layers.1.weight"],
-            "features.adapter.0.bias": theirs["adapter.mlp_layers.1.bias"],
+            "features.adapter.text.0.weight": theirs["adapter.mlp_layers.1.weight"],
+            "features.adapter.text.0.bias": theirs["adapter.mlp_layers.1.bias"],
             "join.weight": theirs["concat_layer.weight"],
             "join.bias": theirs["concat_layer.bias"],
         }

@@ -42,7 +42,7 @@ def test_items_without_text_score_zero_and_so_does_a_history_without_any() -> No
 
 
 def test_two_modalities_are_refused() -> None:
-    with pytest.raises(ValueError, match="reads one modality"):
+    with pytest.raises(ValueError, match="the features of one modality"):
         NearestNeighbor(catalogue=catalogue(features=text_and_image()))
 
 

@@ -12,7 +12,6 @@ from missrec.models import s3rec
 from missrec.models.s3rec import SelfSupervision, TaskWeights
 from missrec.nn.adapters import LinearAdapter
 from missrec.nn.item_embeddings import FeatureEmbedding
-from missrec.types import Catalogue
 from models.reference import (
     NUM_ITEMS,
     assert_scores_agree,
@@ -41,7 +40,7 @@ def state(*, self_supervised: bool) -> dict[str, Tensor]:
         return ours
     ours["tasks.mask"] = table[-1]
     for part in ("weight", "bias"):
-        ours[f"tasks.texts.adapter.0.{part}"] = theirs[f"adapter.mlp_layers.1.{part}"]
+        ours[f"tasks.texts.adapter.text.0.{part}"] = theirs[f"adapter.mlp_layers.1.{part}"]
         for task in TASKS:
             ours[f"tasks.maps.{task}.{part}"] = theirs[f"{task}_norm.{part}"]
     return ours
@@ -124,7 +123,7 @@ class Naive:
         self.model, self.tasks, self.without_text = model, model.tasks, without_text
 
     def text(self, item: int) -> Tensor:
-        linear = self.tasks.texts.adapter[0]
+        linear = self.tasks.texts.adapter["text"][0]
         features = weights("s3rec")["feature_embedding.weight"][item]
         return (linear.weight @ features + linear.bias).clamp_min(0)
 
@@ -316,7 +315,6 @@ def test_a_catalogue_without_negatives_is_refused() -> None:
         fresh(catalogue=single)
 
 
-def test_the_first_stage_needs_the_features_of_one_modality() -> None:
-    several: Catalogue = catalogue()
-    with pytest.raises(ValueError, match="this model reads one modality"):
-        fresh(catalogue=several)
+def test_the_first_stage_needs_features() -> None:
+    with pytest.raises(ValueError, match="this model reads features"):
+        fresh(catalogue=catalogue(features={}, num_items=6))

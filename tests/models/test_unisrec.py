@@ -32,12 +32,12 @@ def from_reference(setting: str, *overrides: str) -> Any:
     theirs = weights(f"unisrec_{setting}")
     experts = [f"moe_adaptor.experts.{number}" for number in EXPERTS]
     state = encoder_state(theirs) | {
-        "items.adapter.shift": torch.stack([theirs[f"{name}.bias"] for name in experts]),
-        "items.adapter.whitening": torch.stack(
+        "items.adapter.text.shift": torch.stack([theirs[f"{name}.bias"] for name in experts]),
+        "items.adapter.text.whitening": torch.stack(
             [theirs[f"{name}.lin.weight"].T for name in experts]
         ),
-        "items.adapter.gate": theirs["moe_adaptor.w_gate"],
-        "items.adapter.gate_noise": theirs["moe_adaptor.w_noise"],
+        "items.adapter.text.gate": theirs["moe_adaptor.w_gate"],
+        "items.adapter.text.gate_noise": theirs["moe_adaptor.w_noise"],
     }
     if setting == "transductive":
         state["item_embeddings.weight"] = theirs["item_embedding.weight"]
@@ -141,7 +141,7 @@ def test_in_the_other_batches_the_second_view_drops_features_of_the_history_alon
         "inductive", *PRETRAINING, "model.item_drop_share=0", "model.feature_dropout_prob=0.5"
     )
     batch, seen = pretraining_batch(), []
-    model.items.adapter.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.items.adapter["text"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     without_noise(model).training_loss(batch)
     history, candidates, view = seen
     assert len(candidates) == 2

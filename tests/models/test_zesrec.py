@@ -38,7 +38,7 @@ def zesrec(*overrides: str) -> Any:
 def naive_item(model: Any, item: int) -> Tensor:
     """v_j = f_e(x_j) + epsilon_j of one item."""
     text = model.items.features.lookup(0, torch.tensor([item]))[0] if item != WITHOUT_TEXT else None
-    adapter = model.items.adapter
+    adapter = model.items.adapter["text"]
     mean = torch.zeros(4) if text is None else adapter.weight @ text + adapter.bias
     return mean if model.item_offsets is None else mean + model.item_offsets.weight[item]
 

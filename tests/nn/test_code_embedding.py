@@ -14,20 +14,22 @@ from synthetic import catalogue
 
 NUM_CODEBOOKS, NUM_CODEWORDS, WIDTH = 3, 8, 4
 CODEWORDS = [[0, 0, 0], [4, 0, 2], [1, 1, 1], [0, 0, 0], [4, 3, 2], [4, 0, 2]]
-"""Of padding and items 1..5; item 3 has none, items 1 and 5 have the same."""
-WITHOUT = (0, 3)
-NUM_USED = 5
+"""Of padding and items 1..5; items 1 and 5 have the same."""
+LACKING = ((0, 0), (0, 1), (0, 2), (3, 0), (3, 1), (3, 2), (2, 2))
+"""Items and the codebooks that they have no codeword of."""
+NUM_USED = (5, 4, 5)
 
 
 class GivenCodes:
     """A coding with ready codes."""
 
-    num_codebooks = NUM_CODEBOOKS
     num_codewords = NUM_CODEWORDS
 
     def __call__(self, catalogue: Catalogue) -> ItemCodes:
-        present = torch.tensor([item not in WITHOUT for item in range(6)])
-        return ItemCodes(torch.tensor(CODEWORDS, dtype=torch.uint8), present, NUM_USED)
+        codewords = torch.tensor(CODEWORDS, dtype=torch.uint8)
+        present = torch.ones(6, NUM_CODEBOOKS, dtype=torch.bool)
+        present[tuple(torch.tensor(LACKING).T)] = False
+        return ItemCodes(codewords, present, torch.tensor(NUM_USED))
 
 
 def embedding(permutation: Callable[..., CodewordPermutation] | None = None) -> CodeEmbedding:
@@ -43,12 +45,12 @@ def embedding(permutation: Callable[..., CodewordPermutation] | None = None) -> 
 
 def naive(weight: Tensor, item: int) -> Tensor:
     """Eq. 3, one codebook after the other."""
-    if item in WITHOUT:
-        return torch.zeros(WIDTH)
-    total = torch.zeros(WIDTH)
-    for book, codeword in enumerate(CODEWORDS[item]):
-        total = total + weight[book, codeword]
-    return total / NUM_CODEBOOKS
+    has = [
+        weight[book, codeword]
+        for book, codeword in enumerate(CODEWORDS[item])
+        if (item, book) not in LACKING
+    ]
+    return sum(has, torch.zeros(WIDTH)) / max(1, len(has))
 
 
 def test_an_item_is_the_mean_of_the_embeddings_of_its_codewords() -> None:
@@ -109,17 +111,21 @@ def test_each_codeword_is_replaced_by_a_uniform_one_of_its_codebook(prob: float)
     made = replacements(prob)
     for book, own in enumerate(CODEWORDS[4]):
         shares = made[:, book].bincount(minlength=NUM_CODEWORDS) / len(made)
-        expected = torch.full((NUM_USED,), prob / NUM_USED)
+        num_used = NUM_USED[book]
+        expected = torch.full((num_used,), prob / num_used)
         expected[own] += 1 - prob
-        torch.testing.assert_close(shares[:NUM_USED], expected, rtol=0, atol=0.015)
-        assert not shares[NUM_USED:].any()  # codewords that no item has
+        torch.testing.assert_close(shares[:num_used], expected, rtol=0, atol=0.015)
+        assert not shares[num_used:].any()  # codewords that no item has
 
 
 def test_codewords_are_replaced_independently() -> None:
     kept = replacements(0.5).eq(torch.tensor(CODEWORDS[4])).float()
-    # Kept, or drawn again: 0.5 + 0.5 / 5 each, so 0.6 ** 2 for two at once.
-    both = (kept.T @ kept / len(kept)).fill_diagonal_(0.36)
-    torch.testing.assert_close(both, torch.full((3, 3), 0.36), rtol=0, atol=0.015)
+    # Kept, or drawn again; of two at once the product.
+    each = 0.5 + 0.5 / torch.tensor(NUM_USED)
+    together = each[:, None] * each
+    both = kept.T @ kept / len(kept)
+    apart = ~torch.eye(3, dtype=torch.bool)
+    torch.testing.assert_close(both[apart], together[apart], rtol=0, atol=0.015)
 
 
 def test_a_synthetic_item_of_an_item_without_codes_is_zero() -> None:

@@ -29,18 +29,41 @@ class ItemCodes(NamedTuple):
     """The codes of all items of a run.
 
     Attributes:
-        codewords: (N + 1, G) uint8 in 0..num_used - 1; zeros where an item has no feature.
-        present: (N + 1,) bool, True = the item has codes.
-        num_used: codewords of each codebook that were learned, at most W.
+        codewords: (N + 1, G) uint8, below `num_used`; zeros where an item has none.
+        present: (N + 1, G) bool, True = the item has this codeword.
+        num_used: (G,) int64 codewords of each codebook that were learned, at most W.
     """
 
     codewords: Tensor
     present: Tensor
-    num_used: int
+    num_used: Tensor
+
+
+class _Items(NamedTuple):
+    """The items to code by one modality.
+
+    Attributes:
+        features: of all modalities.
+        modality: which of them.
+        coded: (P,) items that have it.
+        known: those of them that the codebooks are learned from.
+    """
+
+    features: FeatureTable
+    modality: int
+    coded: Tensor
+    known: Tensor
+
+    def parts(self) -> Iterator[np.ndarray]:
+        """(P, F) features of the items to code, some at a time."""
+        for item_ids in torch.split(self.coded, _ITEMS_AT_ONCE):
+            yield self.features.lookup(self.modality, item_ids).numpy()
 
 
 class ItemCoding:
-    """Codes of the items of a run by quantisation of the features of one modality.
+    """Codes of the items of a run by quantisation of their features.
+
+    Each modality has codebooks of its own, one modality's behind the other's.
 
     The codebooks are learned on the items that occur in the training sequences, of all domains of
     the run together, as VQ-Rec's public code does: each target of a transfer has its own.
@@ -61,11 +84,6 @@ class ItemCoding:
         self._cache_dir = None if cache_dir is None else Path(cache_dir)
 
     @property
-    def num_codebooks(self) -> int:
-        """G."""
-        return self._quantizer.num_codebooks
-
-    @property
     def num_codewords(self) -> int:
         """W."""
         return self._quantizer.num_codewords
@@ -74,61 +92,74 @@ class ItemCoding:
         """The codes of the items, read if they are kept already.
 
         Raises:
-            ValueError: not one modality is in use, or fewer than two of the items that occur in
-                training have it.
+            ValueError: no modality is in use, or fewer than two of the items that occur in training
+                have it.
         """
         features = catalogue.features
-        if features.num_modalities != 1:
+        if not features.modalities:
             raise ValueError(
-                f"codes are made of one modality, not {features.modalities or 'none'}; choose "
-                "inputs=text or inputs=image"
+                "codes are made of features; choose inputs=text, inputs=image or inputs=text_image"
             )
-        present = features.present(torch.arange(features.num_items + 1))[0]
-        coded = present.nonzero().squeeze(1)  # (P,)
-        known = (present & (catalogue.train_counts > 0)).nonzero().squeeze(1)
-        codewords = torch.zeros(len(present), self.num_codebooks, dtype=torch.uint8)
-        codewords[coded] = torch.from_numpy(self._codes(features, coded, known))
-        return ItemCodes(codewords, present, 1 << self._quantizer.num_bits(len(known)))
+        exists = features.present(torch.arange(features.num_items + 1))  # (M, N + 1)
+        codewords, num_used = [], []
+        for modality, present in enumerate(exists):
+            items = _Items(
+                features,
+                modality,
+                coded=present.nonzero().squeeze(1),
+                known=(present & (catalogue.train_counts > 0)).nonzero().squeeze(1),
+            )
+            codes = torch.zeros(len(present), self._quantizer.num_codebooks, dtype=torch.uint8)
+            codes[items.coded] = torch.from_numpy(self._codes(items))
+            codewords.append(codes)
+            num_used.append(1 << self._quantizer.num_bits(len(items.known)))
+        num_codebooks = self._quantizer.num_codebooks
+        return ItemCodes(
+            torch.cat(codewords, dim=1),
+            exists.repeat_interleave(num_codebooks, dim=0).T.contiguous(),
+            torch.tensor(num_used).repeat_interleave(num_codebooks),
+        )
 
-    def _codes(self, features: FeatureTable, coded: Tensor, known: Tensor) -> np.ndarray:
-        """(P, G) uint8 codes of the items `coded` from what is learned on the items `known`."""
+    def _codes(self, items: _Items) -> np.ndarray:
+        """(P, G / M) uint8."""
         if self._cache_dir is None:
-            return self._make(features, coded, known)
-        facts = self._facts(features, coded, known)
+            return self._make(items)
+        facts = self._facts(items)
         content = json.dumps(facts, sort_keys=True).encode()
         folder = self._cache_dir / hashlib.sha256(content).hexdigest()[:16]
         try:
             self._cache_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:  # such as of a run that another machine made
             _log.warning("item codes are not kept: %s", error)
-            return self._make(features, coded, known)
+            return self._make(items)
         # Of the processes that need the same codes, one makes them and the others wait.
         with FileLock(folder.with_name(f".{folder.name}.lock")):
             codes = _read(folder, facts)
             if codes is None:
-                codes = self._make(features, coded, known)
+                codes = self._make(items)
                 with replace_folder(folder) as draft:
                     np.save(draft / _CODES, codes)
                     write_manifest(draft, facts)
         return codes
 
-    def _make(self, features: FeatureTable, coded: Tensor, known: Tensor) -> np.ndarray:
+    def _make(self, items: _Items) -> np.ndarray:
         _log.info(
-            "item codes: learning %s codebooks of %s codewords from %s items, once",
-            self.num_codebooks,
-            1 << self._quantizer.num_bits(len(known)),
-            f"{len(known):,}",
+            "item codes: learning %s codebooks of %s codewords from the %ss of %s items, once",
+            self._quantizer.num_codebooks,
+            1 << self._quantizer.num_bits(len(items.known)),
+            items.features.modalities[items.modality],
+            f"{len(items.known):,}",
         )
-        vectors = features.lookup(0, self._quantizer.sample(known)).numpy()
-        codebooks = self._quantizer.learn(vectors)
-        return np.concatenate([codebooks(part) for part in _parts(features, coded)])
+        sample = self._quantizer.sample(items.known)
+        codebooks = self._quantizer.learn(items.features.lookup(items.modality, sample).numpy())
+        return np.concatenate([codebooks(part) for part in items.parts()])
 
-    def _facts(self, features: FeatureTable, coded: Tensor, known: Tensor) -> dict[str, Any]:
+    def _facts(self, items: _Items) -> dict[str, Any]:
         """All that the codes depend on."""
         import faiss
 
         digest = hashlib.sha256()
-        for values in (coded.numpy(), known.numpy(), *_parts(features, coded)):
+        for values in (items.coded.numpy(), items.known.numpy(), *items.parts()):
             digest.update(values.tobytes())
         return {
             "features_sha256": digest.hexdigest(),
@@ -153,9 +184,3 @@ def _read(folder: Path, facts: dict[str, Any]) -> np.ndarray | None:
         return None
     codes: np.ndarray = np.load(folder / _CODES, allow_pickle=False)
     return codes
-
-
-def _parts(features: FeatureTable, item_ids: Tensor) -> Iterator[np.ndarray]:
-    """(P, F) features of the items, some at a time."""
-    for ids in torch.split(item_ids, _ITEMS_AT_ONCE):
-        yield features.lookup(0, ids).numpy()

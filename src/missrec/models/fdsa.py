@@ -21,7 +21,7 @@ class FDSA(nn.Module):
     positions and one LayerNorm, which normalises the joined vector too.
     **Differs**: no vanilla attention over the features of an item (section 3.2), since it has one;
     the loss is the objective's at the last item, by default a softmax over all items, rather than
-    a binary cross-entropy at each; an item without the feature is a zero vector, see
+    a binary cross-entropy at each; an item without any feature is a zero vector, see
     `FeatureEmbedding`; blocks as in `SequenceEncoder`.
     """
 
@@ -38,7 +38,7 @@ class FDSA(nn.Module):
         """Builds the parts that depend on the catalogue.
 
         Args:
-            catalogue: the items of the run, with the features of one modality.
+            catalogue: the items of the run, with features.
             embed_dim: D.
             items: embeds items by id, `IdEmbedding` without catalogue and width.
             features: embeds items by feature, `FeatureEmbedding` without catalogue and width.

@@ -25,10 +25,14 @@ class NearestNeighbor(nn.Module):
             ValueError: no modality is in use, or several are.
         """
         super().__init__()
+        modalities, widths = catalogue.features.modalities, catalogue.features.dims
+        if len(modalities) != 1:
+            raise ValueError(
+                f"this model compares the features of one modality, not {modalities or 'none'}; "
+                "choose inputs=text or inputs=image"
+            )
         self.items = FeatureEmbedding(
-            catalogue=catalogue,
-            embed_dim=catalogue.features.dims[0] if catalogue.features.dims else 0,
-            adapter=lambda feature_dim, embed_dim: nn.Identity(),
+            catalogue=catalogue, embed_dim=widths[0], adapter=lambda *widths: nn.Identity()
         )
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
@@ -41,7 +45,7 @@ class NearestNeighbor(nn.Module):
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, F) unit features of the last item that has any; zeros without one."""
-        exists = self.items.features.present(batch.item_ids)[0]  # (B, L)
+        exists = self.items.exist(batch.item_ids)  # (B, L)
         steps = torch.arange(exists.shape[1], device=exists.device)
         last = torch.where(exists, steps, 0).amax(dim=1, keepdim=True)
         return self.candidates(batch.item_ids.gather(1, last).squeeze(1))

@@ -62,7 +62,7 @@ class SelfSupervision(nn.Module):
         """Builds the parts that depend on the catalogue.
 
         Args:
-            catalogue: the items of the run, with the features of one modality.
+            catalogue: the items of the run, with features.
             embed_dim: D.
             texts: embeds items by feature, without catalogue and width.
             mask_prob: of each item of a sequence to be hidden, in [0, 1].
@@ -104,7 +104,7 @@ class SelfSupervision(nn.Module):
         other_ids = self._draw_others(item_ids)
         embeddings, other_embeddings = items(item_ids), items(other_ids)  # (B, L, D)
         texts, other_texts = self.texts(item_ids), self.texts(other_ids)
-        have_texts = self._have_text(item_ids) & self._have_text(other_ids)
+        have_texts = self.texts.exist(item_ids) & self.texts.exist(other_ids)
         replacements = items(draw_replacements(item_ids, segments))
         readings = (
             (embeddings, hidden),
@@ -141,9 +141,6 @@ class SelfSupervision(nn.Module):
         drawn = torch.randint(1, self._num_items, item_ids.shape, device=item_ids.device)
         return drawn + (drawn >= item_ids).long()
 
-    def _have_text(self, item_ids: Tensor) -> Tensor:
-        return self.texts.features.present(item_ids)[0]
-
 
 class S3Rec(nn.Module):
     """SASRec by ids that starts from what self-supervision has taught it.
@@ -177,7 +174,7 @@ class S3Rec(nn.Module):
             encoder: the sequence encoder without its width.
             objective: the loss of fine-tuning.
             tasks: the losses of pre-training without catalogue and width.
-            self_supervised: learn from the tasks, with the features of one modality; else from
+            self_supervised: learn from the tasks, with features; else from
                 the next item, without features.
         """
         super().__init__()

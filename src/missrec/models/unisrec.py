@@ -1,4 +1,4 @@
-"""UniSRec: universal sequence representation learning from texts (Hou et al., KDD 2022)."""
+"""UniSRec: universal sequence representation learning (Hou et al., KDD 2022)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from missrec.types import PAD_ID, Catalogue, SequenceBatch, TrainingLoss
 
 
 class UniSRec(nn.Module):
-    """A causal Transformer over adapted texts; the score is the cosine of user and item.
+    """A causal Transformer over adapted features; the score is the cosine of user and item.
 
     **Source**: sections 2.1 to 2.3. Whitening and mixture of experts are the adapter's; with item
-    ids it is the transductive setting, an item's id added to its adapted text both in the history
-    and as a candidate.
+    ids it is the transductive setting, an item's id added to its adapted features both in the
+    history and as a candidate.
     **Differs**: the second view of pre-training drops features of all items of the history where
     the paper drops words of some, as there is one encoding of each text; it drops items as
-    `drop_items` does. An item without a text is as in `FeatureEmbedding`, so in the transductive
-    setting it is its id. Histories with the same target are each other's negatives in the
-    sequence-sequence loss; the public code sets their logit to 0.
+    `drop_items` does. Images beside texts, and items without either, are as in `FeatureEmbedding`.
+    Histories with the same target are each other's negatives in the sequence-sequence loss; the
+    public code sets their logit to 0.
     """
 
     domain_bound = ("item_embeddings",)
@@ -70,8 +70,8 @@ class UniSRec(nn.Module):
             id_init_std: standard deviation of the item ids at the start.
 
         Raises:
-            ValueError: temperature or item_drop_share is outside its range, or not one modality is
-                in use.
+            ValueError: temperature or item_drop_share is outside its range, or no modality is in
+                use.
         """
         super().__init__()
         if not temperature > 0:
@@ -125,7 +125,7 @@ class UniSRec(nn.Module):
     def _embed(
         self, item_ids: Tensor, *, augment: Callable[[Tensor], Tensor] | None = None
     ) -> Tensor:
-        """(..., D) adapted texts of items (...), with their ids in the transductive setting."""
+        """(..., D) adapted features of items (...), with their ids in the transductive setting."""
         embeddings: Tensor = self.items(item_ids, augment=augment)
         if self.item_embeddings is not None:
             embeddings = embeddings + self.item_embeddings(item_ids)

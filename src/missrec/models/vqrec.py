@@ -17,7 +17,7 @@ from missrec.types import Catalogue, SequenceBatch, TrainingLoss
 
 
 class VQRec(nn.Module):
-    """A causal Transformer over items known by discrete codes of their texts alone.
+    """A causal Transformer over items known by discrete codes of their features alone.
 
     The score is the cosine of the encoder's output at the last item and the item's embedding.
     Pre-training mixes domains in a batch, whose targets are each other's negatives, and gives each
@@ -30,7 +30,7 @@ class VQRec(nn.Module):
     `SequenceEncoder`.
     """
 
-    domain_bound = ("items.codewords", "items.present", "items.permutation")
+    domain_bound = ("items.codewords", "items.present", "items.num_used", "items.permutation")
     feature_bound = ()
     stage_bound = ("items.permutation.logits",)
 

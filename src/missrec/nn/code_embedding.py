@@ -18,7 +18,7 @@ from missrec.types import Catalogue
 
 
 class CodeEmbedding(nn.Module):
-    """The mean of the embeddings of an item's codewords.
+    """The mean of the embeddings of the codewords that an item has.
 
     The codes are part of the checkpoint, being what the embeddings were learned for.
 
@@ -29,6 +29,7 @@ class CodeEmbedding(nn.Module):
 
     codewords: Tensor
     present: Tensor
+    num_used: Tensor
 
     def __init__(
         self,
@@ -50,10 +51,10 @@ class CodeEmbedding(nn.Module):
         """
         super().__init__()
         codes = coding(catalogue)
-        self._num_used = codes.num_used
         self.register_buffer("codewords", codes.codewords)
         self.register_buffer("present", codes.present)
-        num_codebooks, num_codewords = coding.num_codebooks, coding.num_codewords
+        self.register_buffer("num_used", codes.num_used)
+        num_codebooks, num_codewords = len(codes.num_used), coding.num_codewords
         self.weight = nn.Parameter(torch.empty(num_codebooks, num_codewords, embed_dim))
         nn.init.normal_(self.weight, std=init_std)
         self.permutation = permutation and permutation(
@@ -75,9 +76,9 @@ class CodeEmbedding(nn.Module):
             prob: rho, the probability.
         """
         codewords = self.codewords[item_ids].long()  # (P, G)
-        drawn = torch.randint_like(codewords, self._num_used)
-        replaced = torch.rand(codewords.shape, device=codewords.device) < prob
-        return self._embed(torch.where(replaced, drawn, codewords), item_ids)
+        uniform, chance = torch.rand((2, *codewords.shape), device=codewords.device)
+        drawn = (uniform * self.num_used).long()
+        return self._embed(torch.where(chance < prob, drawn, codewords), item_ids)
 
     def _embed(self, codewords: Tensor, item_ids: Tensor) -> Tensor:
         """(P, D) of codewords (P, G) that items (P,) have; zeros where the item has none."""
@@ -85,5 +86,5 @@ class CodeEmbedding(nn.Module):
         num_codebooks, num_codewords, _ = table.shape
         firsts = torch.arange(num_codebooks, device=codewords.device) * num_codewords
         rows = single(table).flatten(0, 1)  # (G W, D)
-        means = F.embedding_bag(codewords + firsts, rows, mode="mean")
-        return means * self.present[item_ids, None]
+        weights = F.normalize(self.present[item_ids].to(rows.dtype), p=1, dim=1)
+        return F.embedding_bag(codewords + firsts, rows, per_sample_weights=weights, mode="sum")

@@ -1,4 +1,7 @@
-"""One embedding an item, learned by id or adapted from its features."""
+"""One embedding an item, learned by id or adapted from its features.
+
+M modalities, U distinct items of a call.
+"""
 
 from __future__ import annotations
 
@@ -21,49 +24,64 @@ class IdEmbedding(nn.Embedding):
 
 
 class FeatureEmbedding(nn.Module):
-    """The adapted features of one modality.
+    """The adapted features of an item, the mean over the modalities that it has.
 
-    **Differs** from the public codes of UniSRec and its kin, which adapt a zero vector: an item
-    without the feature is the zero vector itself, as everywhere in this project. And an item
-    passes the adapter once a call, however often it occurs there, so what the adapter draws at
-    random is drawn once too.
+    **Differs** from the public codes of UniSRec and its kin, which read texts alone and adapt a
+    zero vector: an item without any feature is the zero vector itself, as everywhere in this
+    project. And an item passes an adapter once a call, however often it occurs there, so what the
+    adapter draws at random is drawn once too.
     """
 
     def __init__(
         self, *, catalogue: Catalogue, embed_dim: int, adapter: Callable[[int, int], nn.Module]
     ) -> None:
-        """The adapter of the only modality in use.
+        """An adapter for each modality in use.
 
         Args:
-            catalogue: with the features of one modality.
+            catalogue: with features.
             embed_dim: D.
             adapter: (F, D) -> module.
 
         Raises:
-            ValueError: no modality is in use, or several are.
+            ValueError: no modality is in use.
         """
         super().__init__()
         self.features = catalogue.features
-        if self.features.num_modalities != 1:
+        if not self.features.modalities:
             raise ValueError(
-                f"this model reads one modality, not {self.features.modalities or 'none'}; choose "
-                "inputs=text or inputs=image"
+                "this model reads features; choose inputs=text, inputs=image or inputs=text_image"
             )
-        self.adapter = adapter(self.features.dims[0], embed_dim)
+        self.adapter = nn.ModuleDict(
+            {
+                modality: adapter(width, embed_dim)
+                for modality, width in zip(
+                    self.features.modalities, self.features.dims, strict=True
+                )
+            }
+        )
         self._embed_dim = embed_dim
 
     def forward(
         self, item_ids: Tensor, *, augment: Callable[[Tensor], Tensor] | None = None
     ) -> Tensor:
-        """(..., D) of items (...); zeros for padding and for an item without the feature.
+        """(..., D) of items (...); zeros for padding and for an item without any feature.
 
         Args:
             item_ids: (...).
             augment: changes the raw features (P, F) before the adapter.
         """
         unique_ids, inverse = torch.unique(item_ids, return_inverse=True)
-        exists = self.features.present(unique_ids)[0]
-        features = self.features.lookup(0, unique_ids[exists])
-        adapted = self.adapter(features if augment is None else augment(features))
-        embeddings = adapted.new_zeros(len(unique_ids), self._embed_dim)
-        return F.embedding(inverse, embeddings.index_put((exists,), adapted))
+        present = self.features.present(unique_ids)  # (M, U)
+        by_modality = []
+        for modality, adapter in enumerate(self.adapter.values()):
+            exists = present[modality]
+            features = self.features.lookup(modality, unique_ids[exists])
+            adapted = adapter(features if augment is None else augment(features))
+            nowhere = adapted.new_zeros(len(unique_ids), self._embed_dim)
+            by_modality.append(nowhere.index_put((exists,), adapted))
+        embeddings = torch.stack(by_modality).sum(dim=0)
+        return F.embedding(inverse, embeddings / present.sum(dim=0).clamp_min(1)[:, None])
+
+    def exist(self, item_ids: Tensor) -> Tensor:
+        """(...) bool, True where the item of `item_ids` (...) has a feature."""
+        return self.features.present(item_ids).any(dim=0)
