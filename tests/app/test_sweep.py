@@ -75,6 +75,7 @@ def test_failed_jobs_are_listed_and_the_command_ends_with_1(
 def test_a_sweep_without_a_finished_job_prints_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    job(tmp_path / "0_x")
     end_of_sweep(tmp_path)
     assert capsys.readouterr().out == ""
 
@@ -117,10 +118,29 @@ def test_the_sweeps_are_found() -> None:
 def test_what_a_sweep_varies_exists(sweep: str) -> None:
     params = OmegaConf.load(ROOT / "conf" / "sweep" / f"{sweep}.yaml").hydra.sweeper.params
     for key, values in params.items():
-        for value in str(values).split(","):
+        for value in map(str.strip, str(values).split(",")):
             pattern = value.removeprefix("glob(").removesuffix(")")
+            assert pattern == value or "/" not in pattern  # Hydra looks into no folder of a group
             if (ROOT / "conf" / str(key)).is_dir():
                 assert list((ROOT / "conf" / str(key)).glob(f"{pattern}.yaml")), (key, value)
+
+
+def test_every_row_of_table_2_is_in_its_sweep() -> None:
+    params = OmegaConf.load(ROOT / "conf" / "sweep" / "table2.yaml").hydra.sweeper.params
+    rows = [path.stem for path in (ROOT / "conf" / "experiment" / "table2").glob("*.yaml")]
+    assert sorted(params.experiment.replace(" ", "").split(",")) == sorted(
+        f"table2/{row}" for row in rows
+    )
+
+
+def test_a_sweep_without_a_job_is_a_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "multirun.yaml").touch()
+    with pytest.raises(SystemExit) as ended:
+        end_of_sweep(tmp_path)
+    assert ended.value.code == 1
+    assert "the sweep has no job" in capsys.readouterr().err
 
 
 def test_claimed_gpus_are_distinct_among_processes_and_kept_within_one(

@@ -88,7 +88,7 @@ def run_job(cfg: DictConfig, train: Callable[[DictConfig], Mapping[str, float]])
 class SweepTable(Callback):
     """Prints a row for each finished job of a multirun, and those that failed.
 
-    With a failed job the command ends with exit code 1.
+    With a failed job, or without any job, the command ends with exit code 1.
     """
 
     def __init__(self, *, keys: Sequence[str]) -> None:
@@ -98,6 +98,9 @@ class SweepTable(Callback):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Collects the run folders of the sweep."""
         folder = Path(config.hydra.sweep.dir)
+        if not any(path.is_dir() for path in folder.iterdir()):
+            sys.stderr.write("error: the sweep has no job: a glob(...) in it finds nothing\n")
+            sys.exit(1)
         labels = _labels(folder)
         rows = {
             labels[path.parent.name]: json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,89 @@
+"""A small sweep of each table of the paper on the demo, and the report of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+import pytest
+from conftest import ROOT
+from hydra import compose, initialize_config_dir
+
+from missrec.app.report import report
+from missrec.reporting.contents import Report
+
+TINY = (
+    "data=demo",
+    "data.sources.demo_office.num_users=40",
+    "data.sources.demo_office.num_items=30",
+    "trainer.max_epochs=1",
+    "trainer.accelerator=cpu",
+    "trainer.enable_progress_bar=false",
+    "callbacks.progress_bar=null",
+    "callbacks.interpretation=null",
+    "logger=csv",
+    "seed=1",
+)
+SHORT = ["trainer.max_epochs=1"] + [
+    f"data.sources.demo_{name}.{size}"
+    for name in ("kitchen", "garden", "music")
+    for size in ("num_users=20", "num_items=20")
+]
+SWEEPS: Mapping[str, Sequence[str]] = {
+    "table2": (),
+    "table3": (),
+    "table4": ("model=missrec", f"pretraining_overrides={json.dumps(SHORT)}"),
+    "table5": (),
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    folder = tmp_path_factory.mktemp("tables")
+    places = [f"paths.data_dir={folder / 'data'}", f"paths.log_dir={folder / 'logs'}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    sweeps = [
+        subprocess.Popen(
+            [sys.executable, ROOT / "src" / "train.py", f"sweep={name}", *TINY, *places, *further],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+        )
+        for name, further in SWEEPS.items()
+    ]
+    said = [sweep.communicate()[0] for sweep in sweeps]
+    assert [sweep.returncode for sweep in sweeps] == [0] * len(sweeps), "\n".join(said)
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("report", overrides=["num_resamples=99", "seeds=[1]", *places])
+    return report(cfg)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("title", "num_rows"),
+    [
+        ("Table 2, demo, from scratch", 11),
+        ("Table 3, demo, from scratch", 6 + 3),  # of MISSRec, and those that are in Table 2 too
+        ("Table 4, demo", 4),
+        ("Table 5, demo, from scratch", 5),  # from scratch, row (1) is row (0)
+    ],
+)
+def test_a_sweep_fills_its_table(made: Report, title: str, num_rows: int) -> None:
+    (section,) = [section for section in made.sections if section.title == title]
+    filled = [row.label for row in section.rows if len(row.values("recall@10")) == 1]
+    assert len(filled) == num_rows
+
+
+@pytest.mark.slow
+def test_what_is_in_no_table_is_named_beside_them(made: Report) -> None:
+    assert {row.label for row in made.others} == {
+        "missrec, tv, transductive, no_contrast, demo",
+        "missrec, tv, inductive, full, demo_sources",
+        "s3rec, t, transductive, full, demo",  # its first stage
+    }
+    assert not made.broken
+    assert not made.unfinished
