@@ -93,21 +93,3 @@ def test_pretraining_mixes_domains_and_reports_their_mean(
     by_domain = [metrics[f"test/demo_{name}/ndcg@10"] for name in ("kitchen", "garden", "music")]
     assert metrics["test/ndcg@10"] == pytest.approx(sum(by_domain) / 3)
     assert len(list((tmp_path / "logs" / "run").glob("test_ranks_*.parquet"))) == 3
-
-
-def test_a_wandb_run_is_offline_without_a_login_and_holds_the_metrics(
-    compose_tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
-    train(compose_tiny("trainer.max_epochs=1", "logger=wandb"))
-    (logged,) = (tmp_path / "logs" / "run" / "wandb").glob("offline-run-*/*.wandb")
-    content = logged.read_bytes()
-    assert b"val/ndcg@10" in content
-    assert b"interests/live" in content
-    assert b"fusion/alpha" in content
-    media = {
-        path.name.partition("_")[0] for path in logged.parent.glob("files/media/*/interests/*")
-    }
-    assert media == {"largest", "sizes", "epochs"}

@@ -13,7 +13,7 @@ from missrec.app.build import Experiment, build_experiment
 from missrec.app.tracking import save_ranks, write_json
 from missrec.app.train import quiet_lightning, split_metrics
 from missrec.app.transfer import best_checkpoint
-from missrec.metrics.buckets import Bucket, popularity_buckets
+from missrec.metrics.buckets import popularity_buckets
 from missrec.reporting.figures import popularity_figure
 from missrec.reporting.tables import print_buckets, print_metrics
 
@@ -70,7 +70,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         print_buckets(span.name, buckets, cfg.shown)
         popularity_figure(folder / f"popularity_{span.name}.png", buckets, title=span.name)
         save_ranks(folder / f"ranks_{span.name}.parquet", span, users)
-        report["buckets"][span.name] = [_as_dict(bucket) for bucket in buckets]
+        report["buckets"][span.name] = [bucket.as_row() for bucket in buckets]
     write_json(folder / "metrics.json", report)
     return report
 
@@ -115,7 +115,3 @@ def _rank(experiment: Experiment, trainer: Trainer, *, checkpoint: Path | None) 
 
 def _is_load_error(error: RuntimeError) -> bool:
     return "state_dict" in str(error) or "PytorchStreamReader" in str(error)
-
-
-def _as_dict(bucket: Bucket) -> dict[str, Any]:
-    return {"in_training": bucket.label, "test_users": bucket.num_users, **bucket.metrics}

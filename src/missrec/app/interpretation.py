@@ -10,7 +10,7 @@ import polars as pl
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 
-from missrec.data.domain import read_items
+from missrec.data.domain import read_titles
 from missrec.models.missrec import MISSRec
 from missrec.reporting.interests import epochs_figure, interest_table, interests_figure
 
@@ -74,7 +74,7 @@ class Interpretation(Callback):
             return
         self._output_dir.mkdir(parents=True, exist_ok=True)
         modalities = list(model.features.modalities)
-        tokens = _tokens(model, _catalogue(self._folders))
+        tokens = _tokens(model, read_titles(self._folders))
         interests = interest_table(
             tokens,
             modalities=modalities,
@@ -95,25 +95,12 @@ class Interpretation(Callback):
                 _log_to_wandb(logger, interests, pictures)
 
 
-def _catalogue(folders: Sequence[Path]) -> pl.DataFrame:
-    """`domain`, `item_key` and `title` of item 1..N of the run, in order."""
-    return pl.concat(
-        read_items(folder).select(
-            pl.lit(folder.name).alias("domain"),
-            "item_key",
-            # An item without a text still has a name.
-            pl.when(pl.col("text") == "").then("item_key").otherwise("text").alias("title"),
-        )
-        for folder in folders
-    )
-
-
-def _tokens(model: MISSRec, catalogue: pl.DataFrame) -> pl.DataFrame:
+def _tokens(model: MISSRec, titles: pl.DataFrame) -> pl.DataFrame:
     """One row an item token: the item, its modality, its interest, and how central it is."""
     members = model.interests.members(model.item_tokens())
     modalities, item_ids, interests, distances = (column.cpu().numpy() for column in members)
     names = pl.Series(list(model.features.modalities))
-    return catalogue[item_ids - 1].with_columns(
+    return titles[item_ids - 1].with_columns(
         names[modalities].alias("modality"),
         pl.Series("interest", interests),
         pl.Series("distance", distances),

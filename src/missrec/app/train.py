@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
@@ -160,8 +161,9 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     except MisconfigurationException as error:  # such as a GPU that is not there
         raise ValueError(f"trainer: {error}") from error
     refuse_unsupported(trainer)
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
     for logger in trainer.loggers:
-        logger.log_hyperparams({"config": OmegaConf.to_container(cfg, resolve=True)})
+        logger.log_hyperparams(settings)
     return trainer
 
 

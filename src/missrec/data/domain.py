@@ -212,6 +212,19 @@ def read_items(folder: Path) -> pl.DataFrame:
     return items
 
 
+def read_titles(folders: Sequence[Path]) -> pl.DataFrame:
+    """`domain`, `item_key` and `title` of the items of several domains, in order."""
+    return pl.concat(
+        read_items(folder).select(
+            pl.lit(folder.name).alias("domain"),
+            "item_key",
+            # An item without a text still has a name.
+            pl.when(pl.col("text") == "").then("item_key").otherwise("text").alias("title"),
+        )
+        for folder in folders
+    )
+
+
 def read_prepared(folder: Path) -> PreparedDomain:
     """All of a domain folder but its features, checked as in `read_domain`."""
     domain = read_domain(folder, with_times=True)

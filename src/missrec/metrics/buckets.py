@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -34,6 +34,10 @@ class Bucket(NamedTuple):
         if self.highest == 0:
             return "0 (cold)"
         return f"{self.lowest}+" if self.highest is None else f"{self.lowest}-{self.highest}"
+
+    def as_row(self) -> dict[str, Any]:
+        """`in_training`, `test_users` and the metrics, as a row of a table."""
+        return {"in_training": self.label, "test_users": self.num_users, **self.metrics}
 
 
 def popularity_buckets(

@@ -1,0 +1,110 @@
+"""What an offline W&B run holds, read back from its file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Compose
+from wandb.proto.wandb_internal_pb2 import Record
+
+from missrec.app.resume import continued
+from missrec.app.train import train
+
+_BLOCK, _FILE_HEADER, _HEADER = 32768, 7, 7
+
+
+def records(path: Path) -> Iterator[Record]:
+    """The records of a `.wandb` file: LevelDB's log format behind a header of its own."""
+    content = path.read_bytes()
+    at, parts = _FILE_HEADER, b""
+    while at + _HEADER <= len(content):
+        if _BLOCK - at % _BLOCK < _HEADER:  # too little room for a header: filled up with zeros
+            at += _BLOCK - at % _BLOCK
+        length = int.from_bytes(content[at + 4 : at + 6], "little")
+        kind = content[at + 6]  # 1 whole, 2 first, 3 middle, 4 last part of a record
+        at += _HEADER + length
+        parts += content[at - length : at]
+        if kind in {1, 4}:
+            yield Record.FromString(parts)
+            parts = b""
+
+
+def run_of(recorded: list[Record]) -> Any:
+    return next(record.run for record in recorded if record.HasField("run"))
+
+
+def logged_keys(recorded: list[Record]) -> set[str]:
+    """Of all values of a history, such as `val/ndcg@10` or `test/buckets/nrows`."""
+    items = chain.from_iterable(
+        record.history.item for record in recorded if record.HasField("history")
+    )
+    return {item.key or "/".join(item.nested_key) for item in items}
+
+
+def table(folder: Path, key: str) -> list[dict[str, Any]]:
+    """The rows of the newest table of a W&B folder."""
+    name, _, column = key.partition("/")
+    files = folder.glob(f"*/files/media/table/{name}/{column}_*.table.json")
+    content = json.loads(max(files, key=lambda path: path.stat().st_mtime_ns).read_text())
+    return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+
+
+@pytest.fixture
+def wandb_dir(compose_tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of a run of one epoch, resumed for a second, without a login."""
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staging"))
+    train(compose_tiny("logger=wandb", "names.group=a sweep", "trainer.max_epochs=1"))
+    longer = compose_tiny("logger=wandb", "names.group=a sweep", "trainer.max_epochs=2")
+    train(continued(longer))
+    return tmp_path / "logs" / "run" / "wandb"
+
+
+def test_an_offline_run_holds_all_that_the_dashboard_shows(wandb_dir: Path) -> None:
+    files = sorted(wandb_dir.glob("offline-run-*/*.wandb"))
+    first, second = (list(records(path)) for path in files)
+
+    run, again = run_of(first), run_of(second)
+    assert run.run_group == "a sweep"
+    assert again.run_id == run.run_id
+    assert again.resume
+    config = {
+        update.key: json.loads(update.value_json)
+        for record in first
+        if record.HasField("config")
+        for update in record.config.update
+    }
+    assert config["model"]["embed_dim"] == 8
+    assert any(record.HasField("stats") for record in second)  # of the system
+
+    shown = {"val/ndcg@10", "test/recall@10", "train/loss", "interests/live", "fusion/alpha"}
+    shown |= {f"{name}/nrows" for name in ("interests/largest", "test/buckets", "test/examples")}
+    shown |= {f"{name}/filenames" for name in ("interests/sizes", "test/popularity/demo_office")}
+    assert shown <= logged_keys(second)
+
+    artifacts = {r.artifact.name: r.artifact for r in second if r.HasField("artifact")}
+    domain, checkpoint = (
+        artifacts[f"{kind}-{name}"]
+        for kind, name in (("domain", "demo_office"), ("checkpoint", run.run_id))
+    )
+    manifests = {entry.path for entry in domain.manifest.contents}
+    assert manifests == {"manifest.json", "features/manifest.json"}
+    assert set(checkpoint.aliases) >= {"best", "epoch-001"}
+    (entry,) = checkpoint.manifest.contents
+    assert Path(entry.local_path) == wandb_dir.parent / "checkpoints" / "epoch_001.ckpt"
+
+    buckets = table(wandb_dir, "test/buckets")
+    assert sum(row["test_users"] for row in buckets) == 60
+    examples = table(wandb_dir, "test/examples")
+    assert len(examples) == 20
+    for row in examples:
+        recommended = row["recommended"].split("; ")
+        assert len(recommended) == 10
+        assert (row["target"] in recommended) == (row["rank"] <= 10)
