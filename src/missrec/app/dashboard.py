@@ -1,0 +1,93 @@
+"""`python src/dashboard.py`: the project's views in W&B."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import wandb
+import wandb_workspaces.workspaces as ws
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from wandb_workspaces.expr import Config, Metric
+
+from missrec.app.tracking import write_json
+
+_CONFIG = "config."
+
+_log = logging.getLogger(__name__)
+
+
+def save_dashboard(cfg: DictConfig) -> dict[str, str]:
+    """Saves each view of `cfg.views`; one that an earlier call saved is brought up to date.
+
+    Returns:
+        Name of a view -> its address.
+
+    Raises:
+        ValueError: W&B has no login, or refuses.
+    """
+    record = Path(cfg.record)
+    known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    saved = {}
+    try:
+        if not wandb.login(prompt=False):
+            raise ValueError("W&B knows no API key: run `wandb login`, or set WANDB_API_KEY")
+        entity = cfg.entity or wandb.Api().default_entity
+        for key, view in cfg.views.items():
+            place = f"{entity}/{cfg.project}/{key}"
+            workspace = make_view(view, entity=entity, project=cfg.project)
+            if place in known:
+                workspace = _in_place_of(known[place], workspace)
+            workspace.save()
+            known[place] = saved[view.name] = workspace.url
+            record.parent.mkdir(parents=True, exist_ok=True)
+            write_json(record, known)
+    except wandb.Error as error:
+        raise ValueError(f"W&B: {error}") from error
+    return saved
+
+
+def make_view(view: DictConfig, *, entity: str, project: str) -> ws.Workspace:
+    """A view that is not saved yet.
+
+    Args:
+        view: `name`, `runs` (a filter), `group_by` (run attributes, or keys led by `config.`),
+            `columns` of the list of runs, and `sections`, title -> panels.
+        entity: W&B user or team.
+        project: of the runs.
+    """
+    return ws.Workspace(
+        name=view.name,
+        entity=entity,
+        project=project,
+        sections=[
+            ws.Section(
+                name=str(title),
+                panels=[instantiate(panel, _convert_="all") for panel in panels],
+                is_open=True,
+            )
+            for title, panels in view.sections.items()
+        ],
+        runset_settings=ws.RunsetSettings(
+            filters=view.runs,
+            groupby=[
+                Config(key.removeprefix(_CONFIG)) if key.startswith(_CONFIG) else Metric(key)
+                for key in view.group_by
+            ],
+            pinned_columns=list(view.columns),
+        ),
+    )
+
+
+def _in_place_of(address: str, workspace: ws.Workspace) -> ws.Workspace:
+    """The view at an address with the content of another; the other where there is none."""
+    try:
+        there = ws.Workspace.from_url(address)
+    except (wandb.Error, ValueError):
+        _log.warning("%s is no longer there; the view is made anew", address)
+        return workspace
+    for part in ("name", "sections", "settings", "runset_settings"):
+        setattr(there, part, getattr(workspace, part))
+    return there
