@@ -11,10 +11,13 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from missrec.app.build import build_experiment
 from missrec.app.processes import OneProcessPerDevice
+from missrec.app.sharding import ShardedTables
 from missrec.app.train import quiet_lightning
 from missrec.distributed import batch_mean, batch_sum, gather, process_index, share, share_of
 from missrec.interests.clustering import DPCKNN
@@ -63,6 +66,8 @@ CASES: Mapping[str, Sequence[str]] = {
         "datamodule.batch_size=17",
     ),
     "with dropout": ("model=missrec_small", *SMALL),
+    "sharded tables": ("model=missrec_released", *SMALL),
+    "sharded tables of SASRec": ("model=sasrec", *SMALL),
 }
 """Case -> overrides of the config; batches cannot be cut evenly, and the last has one row."""
 
@@ -77,6 +82,7 @@ class Trained(NamedTuple):
         gradients: of each step, of each parameter.
         weights: state of the model.
         initial_seed: of the random numbers of training.
+        sharded: parameters of which the process had a share.
     """
 
     ranked: dict[str, Any]
@@ -85,6 +91,7 @@ class Trained(NamedTuple):
     gradients: list[dict[str, Tensor]]
     weights: dict[str, Tensor]
     initial_seed: int
+    sharded: list[str]
 
 
 def compose_case(name: str, data_dir: Path) -> DictConfig:
@@ -100,20 +107,29 @@ def compose_case(name: str, data_dir: Path) -> DictConfig:
 
 
 class Notes(Callback):
-    """Notes the gradients of each step, and the seed."""
+    """Notes the gradients of each step, the seed, and what is sharded."""
 
     def __init__(self) -> None:
         self.gradients: list[dict[str, Tensor]] = []
         self.initial_seed = 0
+        self.sharded: list[str] = []
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.initial_seed = torch.initial_seed()
+        named = pl_module.model.named_parameters()
+        self.sharded = [name for name, p in named if isinstance(p, DTensor)]
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Any
     ) -> None:
         named = pl_module.model.named_parameters()
-        self.gradients.append({n: p.grad.clone() for n, p in named if p.grad is not None})
+        gradients = {name: whole(p.grad) for name, p in named if p.grad is not None}
+        self.gradients.append({name: grad.clone() for name, grad in gradients.items()})
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of it, where each process has a share."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def train_case(name: str, data_dir: Path, *, num_processes: int) -> Trained:
@@ -125,39 +141,58 @@ def train_case(name: str, data_dir: Path, *, num_processes: int) -> Trained:
         without_dropout(module)
     if isinstance(module.model, DiscoversInterests):
         module.model.refresh_interests()
+    sharded = name.startswith("sharded") and num_processes > 1
     ranked = trainer(num_processes)
     ranked.test(module, datamodule=datamodule, verbose=False)
     ranks = [users.ranks.tolist() for users in module.target_ranks]
     found = {"metrics": module.metrics, "ranks": ranks}
     if not module.learns:
-        return Trained(found, False, {}, [], {}, 0)
+        return Trained(found, False, {}, [], {}, 0, [])
     random = draws(module, next(iter(datamodule.train_dataloader())))
     notes = Notes()
-    fit = trainer(num_processes, RefreshInterests(every_n_epochs=1), notes)
+    callbacks = [RefreshInterests(every_n_epochs=1), notes]
+    if sharded:
+        callbacks.append(ModelCheckpoint(data_dir / name, filename="{epoch}", save_top_k=-1))
+    fit = trainer(num_processes, *callbacks, sharded=sharded)
     fit.fit(module, datamodule=datamodule)
     logged = {key: float(v) for key, v in fit.callback_metrics.items() if key.startswith("train/")}
     weights = {key: value.clone() for key, value in module.model.state_dict().items()}
-    return Trained(found, random, logged, notes.gradients, weights, notes.initial_seed)
+    seed, sharded_names = notes.initial_seed, notes.sharded
+    return Trained(found, random, logged, notes.gradients, weights, seed, sharded_names)
 
 
-def trainer(num_processes: int, *callbacks: Callback) -> Trainer:
+def resume_case(name: str, data_dir: Path) -> dict[str, Tensor]:
+    """The weights after the second epoch, from the checkpoint of the first."""
+    cfg = compose_case(name, data_dir)
+    datamodule, module, _ = build_experiment(cfg)
+    without_dropout(module)
+    fit = trainer(2, RefreshInterests(every_n_epochs=1), sharded=True)
+    checkpoint = data_dir / name / "epoch=0.ckpt"
+    fit.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+    return module.model.state_dict()
+
+
+def trainer(num_processes: int, *callbacks: Callback, sharded: bool = False) -> Trainer:
     """A trainer that works alone, or with processes that are there already."""
     strategy: Any = "auto"
-    if num_processes > 1:
-        strategy = OneProcessPerDevice(run_dir=".", timeout_sec=60)
+    settings: dict[str, Any] = {"run_dir": ".", "timeout_sec": 60}
+    if sharded:
+        strategy = ShardedTables(**settings, tables=["item_embeddings", "items"])
+    elif num_processes > 1:
+        strategy = OneProcessPerDevice(**settings)
     return Trainer(
         accelerator="cpu",
         devices=num_processes,
         strategy=strategy,
         deterministic=True,
         logger=False,
-        enable_checkpointing=False,
+        enable_checkpointing=any(isinstance(one, ModelCheckpoint) for one in callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         max_epochs=2,
-        limit_val_batches=0,
+        limit_val_batches=1.0 if sharded else 0,
         callbacks=list(callbacks),
     )
 
@@ -263,6 +298,7 @@ def run(index: int, folder: str, port: int) -> None:
         "clusters": cluster_tokens(),
         "collectives": use_collectives(),
         "losses": losses_of_rows(),
+        "resumed": {name: resume_case(name, Path(folder)) for name in CASES if "sharded" in name},
         "ranked": {case: rank_users(batches[index]) for case, batches in RANKING_CASES.items()},
     }
     torch.save(found, Path(folder, f"{index}.pt"))

@@ -6,12 +6,14 @@ import socket
 import time
 from collections.abc import Callable
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import multiprocessing
+from torch.utils._pytree import tree_leaves
 
 from distributed_worker import (
     CASES,
@@ -102,6 +104,20 @@ def test_two_processes_learn_what_one_learns(
     torch.testing.assert_close(two.logged, one.logged, **close)
     torch.testing.assert_close(two.gradients, one.gradients, **close)
     torch.testing.assert_close(two.weights, one.weights, **close)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("sharded")])
+def test_a_run_with_sharded_tables_resumes_from_its_whole_checkpoint(
+    found: list[dict[str, Any]], data_dir: Path, name: str
+) -> None:
+    for process in found:
+        trained = process["trained"][name]
+        assert trained.sharded in (["item_embeddings.weight"], ["items.weight"])
+        torch.testing.assert_close(process["resumed"][name], trained.weights, rtol=0, atol=0)
+    saved = torch.load(data_dir / name / "epoch=1.ckpt", weights_only=True)
+    states = chain(saved["state_dict"].values(), saved["optimizer_states"][0]["state"].values())
+    tensors = [leaf for state in states for leaf in tree_leaves(state)]
+    assert {type(leaf) for leaf in tensors} == {torch.Tensor}
 
 
 def test_two_processes_rank_as_one(found: list[dict[str, Any]], alone: Alone, case: str) -> None:

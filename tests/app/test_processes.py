@@ -217,6 +217,11 @@ def test_processes_with_different_configs_stop_with_what_differs(
     [
         (["trainer.devices=2"], {}, r"2 processes need trainer=ddp, or trainer=ddp_cpu; DDPStr"),
         (
+            ["trainer=fsdp", "trainer.precision=32-true", "trainer.gradient_clip_val=1.0"],
+            {},
+            r"gradient_clip_val \(1.0\): trainer=fsdp cannot clip",
+        ),
+        (
             [],
             {"WORLD_SIZE": "2"},
             "one of 2 processes, but the trainer is for one; set trainer=ddp",

@@ -34,13 +34,13 @@ def save_dashboard(cfg: DictConfig) -> dict[str, str]:
     try:
         if not wandb.login(prompt=False):
             raise ValueError("W&B knows no API key: run `wandb login`, or set WANDB_API_KEY")
-        entity = cfg.entity or wandb.Api().default_entity
+        entity = str(cfg.entity or wandb.Api().default_entity)
         for key, view in cfg.views.items():
             place = f"{entity}/{cfg.project}/{key}"
             workspace = make_view(view, entity=entity, project=cfg.project)
             if place in known:
                 workspace = _in_place_of(known[place], workspace)
-            workspace.save()
+            workspace.save()  # type: ignore[no-untyped-call]
             known[place] = saved[view.name] = workspace.url
             record.parent.mkdir(parents=True, exist_ok=True)
             write_json(record, known)
@@ -84,7 +84,7 @@ def make_view(view: DictConfig, *, entity: str, project: str) -> ws.Workspace:
 def _in_place_of(address: str, workspace: ws.Workspace) -> ws.Workspace:
     """The view at an address with the content of another; the other where there is none."""
     try:
-        there = ws.Workspace.from_url(address)
+        there: ws.Workspace = ws.Workspace.from_url(address)
     except (wandb.Error, ValueError):
         _log.warning("%s is no longer there; the view is made anew", address)
         return workspace

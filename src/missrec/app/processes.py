@@ -49,6 +49,8 @@ class OneProcessPerDevice(DDPStrategy):
     computed alike everywhere, so they are not sent around before each step.
     """
 
+    clips_gradients = True
+
     def __init__(self, *, run_dir: str, timeout_sec: float) -> None:
         """Keeps the settings.
 
@@ -236,6 +238,12 @@ def refuse_unsupported(trainer: Trainer) -> None:
         raise ValueError(
             f"trainer: {trainer.world_size} processes need trainer=ddp, or trainer=ddp_cpu; "
             f"{type(trainer.strategy).__name__} is not supported"
+        )
+    strategy = trainer.strategy
+    if trainer.gradient_clip_val and not getattr(strategy, "clips_gradients", True):
+        raise ValueError(
+            f"trainer.gradient_clip_val ({trainer.gradient_clip_val}): trainer=fsdp cannot clip "
+            "gradients; set it to null, or use trainer=ddp"
         )
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started > 1 and trainer.world_size == 1:
