@@ -8,12 +8,13 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 from conftest import ALWAYS, OFFICE, ROOT, Compose
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from missrec.app.resume import furthest_checkpoint, resume_arguments
+from missrec.app.resume import continued, furthest_checkpoint, resume_arguments
 from missrec.app.train import build_trainer, train
 from missrec.training.callbacks import MidEpochCheckpoint
 
@@ -141,3 +142,28 @@ def test_a_process_killed_at_a_random_step_and_resumed_writes_the_same_metrics(
     assert (killed / "metrics.json").read_bytes() == expected, f"killed at step {step}"
     said = "holds no checkpoint yet" in result.stdout + result.stderr
     assert said == (step < 2), f"killed at step {step}"
+
+
+LEARNING = sorted(
+    {path.stem for path in (ROOT / "conf" / "model").glob("*.yaml")}
+    - {"most_popular", "last_item_transition", "nearest_neighbor", "missrec", "missrec_released"}
+)
+"""Models that train; of MISSRec the smallest."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", LEARNING)
+def test_a_run_of_any_model_resumed_after_an_epoch_ends_as_one_that_never_stopped(
+    compose_tiny: Compose, tmp_path: Path, model: str
+) -> None:
+    settings = (f"model={model}", "pretraining=null")
+    straight = train(compose_tiny(*settings, "trainer.max_epochs=2", run="straight"))
+    train(compose_tiny(*settings, "trainer.max_epochs=1", run="resumed"))
+    resumed = train(continued(compose_tiny(*settings, "trainer.max_epochs=2", run="resumed")))
+    assert resumed == straight
+    ranks = [
+        pl.read_parquet(tmp_path / "logs" / run / "test_ranks_demo_office.parquet")
+        for run in ("straight", "resumed")
+    ]
+    assert len(ranks[0]) == 60
+    assert ranks[0].equals(ranks[1])
