@@ -20,7 +20,6 @@ from missrec.app.processes import OneProcessPerDevice
 from missrec.app.sharding import ShardedTables
 from missrec.app.train import quiet_lightning
 from missrec.distributed import batch_mean, batch_sum, gather, process_index, share, share_of
-from missrec.interests.clustering import DPCKNN
 from missrec.interests.neighbors import ExactNeighbors, FaissNeighbors
 from missrec.nn.dropout import Dropout
 from missrec.objectives.contrastive import SequenceContrast, ViewContrast
@@ -30,6 +29,7 @@ from missrec.training.module import RecommenderModule
 from missrec.types import DiscoversInterests
 from ranking_worker import CASES as RANKING_CASES
 from ranking_worker import rank_users
+from synthetic import demo_source_sizes, dpc_knn
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("PROJECT_ROOT", str(ROOT))
@@ -39,11 +39,7 @@ SMALL = (
     "data.sources.demo_office.num_items=30",
     "datamodule.batch_size=15",
 )
-SOURCES = [
-    f"data.sources.demo_{name}.{key}"
-    for name in ("kitchen", "garden", "music")
-    for key in ("num_users=10", "num_items=20")
-]
+SOURCES = demo_source_sizes(num_users=10, num_items=20)
 CASES: Mapping[str, Sequence[str]] = {
     **{f"model={name}": (f"model={name}", *SMALL) for name in MODELS},
     # Each of 18 users ten times.
@@ -222,15 +218,7 @@ def cluster_tokens() -> dict[str, Tensor]:
     found = {}
     for break_ties in (True, False):
         for search in (ExactNeighbors(), FaissNeighbors(num_probes=2)):
-            clustering = DPCKNN(
-                num_neighbors=5,
-                include_self=False,
-                scale_distances=False,
-                break_ties=break_ties,
-                mean_prototypes=True,
-                search=search,
-                block_bytes=4 * 301 * 20,
-            )
+            clustering = dpc_knn(break_ties=break_ties, search=search, block_bytes=4 * 301 * 20)
             prototypes, assignment = clustering(tokens, num_clusters=40)
             name = f"{type(search).__name__}, break_ties={break_ties}"
             found[name] = torch.cat([prototypes.flatten(), assignment.to(prototypes)])

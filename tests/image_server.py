@@ -9,11 +9,12 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from PIL import Image
 
+from local_server import LocalServer
 from missrec.features.fetching import ImageFetcher
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -127,9 +128,8 @@ class ImageServer:
         self.stopping = threading.Event()
         self._open = 0
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = LocalServer(self._handler())
+        self.url = self._server.url
 
     def slow(self, handler: BaseHTTPRequestHandler) -> None:
         """Never answers."""
@@ -178,12 +178,8 @@ class ImageServer:
 
     @contextmanager
     def running(self) -> Iterator[ImageServer]:
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.stopping.set()
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()
+        with self._server.running():
+            try:
+                yield self
+            finally:
+                self.stopping.set()

@@ -16,6 +16,8 @@ from missrec.data.released import HEADER, ReleasedDomain
 from missrec.data.splits import LeaveOneOut
 from missrec.features.store import ModalityFeatures, write_features
 from missrec.features.table import FeatureTable
+from missrec.interests.clustering import DPCKNN
+from missrec.interests.neighbors import ExactNeighbors
 from missrec.types import PAD_ID, Catalogue, SequenceBatch, TrainSequences
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -40,6 +42,29 @@ def random_sequences(
     generator = np.random.default_rng(seed)
     lengths = generator.integers(shortest, longest + 1, size=num_users)
     return [generator.integers(1, num_items + 1, size=length).tolist() for length in lengths]
+
+
+def dpc_knn(**changes: Any) -> DPCKNN:
+    """DPC-KNN as the paper has it, in small blocks, with other settings on request."""
+    settings = {
+        "num_neighbors": 5,
+        "include_self": False,
+        "scale_distances": False,
+        "break_ties": True,
+        "mean_prototypes": True,
+        "search": ExactNeighbors(),
+        "block_bytes": 1 << 20,
+    }
+    return DPCKNN(**settings | changes)
+
+
+def demo_source_sizes(*, num_users: int, num_items: int) -> list[str]:
+    """Overrides of a config that make the source domains of the demo small."""
+    return [
+        f"data.sources.demo_{name}.{size}"
+        for name in ("kitchen", "garden", "music")
+        for size in (f"num_users={num_users}", f"num_items={num_items}")
+    ]
 
 
 def raw_features(

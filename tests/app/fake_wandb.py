@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import count
-from threading import Thread
 from typing import Any
+
+from local_server import LocalServer
 
 _VIEWER = {"id": "1", "entity": "me", "username": "me", "flags": "{}", "teams": {"edges": []}}
 
 
-class FakeWandb(ThreadingHTTPServer):
+class FakeWandb(LocalServer):
     """Answers what making, reading and changing a view asks; `views` has each as it was sent."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.views: dict[str, dict[str, Any]] = {}
         self.refuses = False
         self._numbers = count()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
     def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         if "upsertView" in query:
@@ -67,15 +62,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Nothing on the terminal."""
-
-
-@contextmanager
-def fake_wandb() -> Iterator[FakeWandb]:
-    """The server, for as long as it is needed."""
-    server = FakeWandb()
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()

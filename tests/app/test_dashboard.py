@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from fake_wandb import FakeWandb, fake_wandb
+from fake_wandb import FakeWandb
 
 
 def door(tmp_path: Path, server: FakeWandb, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "src" / "dashboard.py"), f"paths.log_dir={tmp_path}"]
     own = {
-        "WANDB_BASE_URL": server.address,
+        "WANDB_BASE_URL": server.url,
         "WANDB_API_KEY": "0" * 40,
+        "WANDB_MODE": "online",  # Lightning leaves another after an offline run in this process
         "NETRC": str(tmp_path / "no"),
     }
     return subprocess.run(
@@ -34,7 +35,8 @@ def door(tmp_path: Path, server: FakeWandb, **environment: str) -> subprocess.Co
 
 @pytest.fixture
 def server() -> Iterator[FakeWandb]:
-    with fake_wandb() as server:
+    server = FakeWandb()
+    with server.running():
         yield server
 
 
@@ -56,7 +58,7 @@ def test_the_same_command_again_brings_the_views_up_to_date(
         "Ablations",
     ]
     addresses = first.stdout.splitlines()
-    assert addresses[0].startswith(f"Pre-training: {server.address}/me/missrec?nw=")
+    assert addresses[0].startswith(f"Pre-training: {server.url}/me/missrec?nw=")
     ours = dict(server.views)
 
     del server.views["1"]  # as if deleted in W&B

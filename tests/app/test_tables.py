@@ -14,6 +14,7 @@ from hydra import compose, initialize_config_dir
 
 from missrec.app.report import report
 from missrec.reporting.contents import Report
+from synthetic import demo_source_sizes
 
 TINY = (
     "data=demo",
@@ -27,11 +28,7 @@ TINY = (
     "logger=csv",
     "seed=1",
 )
-SHORT = ["trainer.max_epochs=1"] + [
-    f"data.sources.demo_{name}.{size}"
-    for name in ("kitchen", "garden", "music")
-    for size in ("num_users=20", "num_items=20")
-]
+SHORT = ["trainer.max_epochs=1", *demo_source_sizes(num_users=20, num_items=20)]
 SWEEPS: Mapping[str, Sequence[str]] = {
     "table2": (),
     "table3": (),

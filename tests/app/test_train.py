@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from missrec.app.evaluate import evaluate
 from missrec.app.train import train
 from missrec.metrics.ranking import ranking_metrics
+from synthetic import demo_source_sizes
 
 pytestmark = pytest.mark.slow
 
@@ -83,11 +84,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(compose_tiny:
 def test_pretraining_mixes_domains_and_reports_their_mean(
     compose_tiny: Compose, tmp_path: Path
 ) -> None:
-    sizes = [
-        f"data.sources.demo_{name}.{key}"
-        for name in ("kitchen", "garden", "music")
-        for key in ("num_users=30", "num_items=25")
-    ]
+    sizes = demo_source_sizes(num_users=30, num_items=25)
     base = ("experiment=pretrain", "model.embed_dim=8", *sizes)
     metrics = train(compose_tiny("trainer.max_epochs=1", base=base))
     by_domain = [metrics[f"test/demo_{name}/ndcg@10"] for name in ("kitchen", "garden", "music")]

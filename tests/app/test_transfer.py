@@ -14,14 +14,11 @@ from torch import Tensor
 from missrec.app.evaluate import evaluate
 from missrec.app.train import train
 from missrec.app.transfer import best_checkpoint
+from synthetic import demo_source_sizes
 
 pytestmark = pytest.mark.slow
 
-SIZES = [
-    f"data.sources.demo_{name}.{size}"
-    for name in ("kitchen", "garden", "music")
-    for size in ("num_users=30", "num_items=25")
-]
+SIZES = demo_source_sizes(num_users=30, num_items=25)
 TARGET = ("data.sources.demo_office.num_users=60", "data.sources.demo_office.num_items=40")
 IDS = {"unisrec": "item_embeddings.weight", "zesrec": "item_offsets.weight"}
 EMBED = "model.embed_dim=8"

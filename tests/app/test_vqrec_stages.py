@@ -11,6 +11,7 @@ from torch import Tensor
 
 from missrec.app.train import train
 from missrec.app.transfer import best_checkpoint, compose_pretraining
+from synthetic import demo_source_sizes
 
 pytestmark = pytest.mark.slow
 
@@ -21,11 +22,7 @@ SMALL = (
     "model.items.coding.quantizer.num_rotations=2",
     "seed=3",
 )
-SOURCES = [
-    f"data.sources.demo_{name}.{size}"
-    for name in ("kitchen", "garden", "music")
-    for size in ("num_users=30", "num_items=25")
-]
+SOURCES = demo_source_sizes(num_users=30, num_items=25)
 TARGET = ("data.sources.demo_office.num_users=60", "data.sources.demo_office.num_items=40")
 CODES = {"items.codewords", "items.present"}
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from missrec.interests.clustering import DPCKNN, SinglePrototype
+from missrec.interests.clustering import SinglePrototype
 from missrec.interests.index import NO_INTEREST, InterestIndex
-from missrec.interests.neighbors import ExactNeighbors
+from synthetic import dpc_knn
 
 NUM_ITEMS, EMBED_DIM = 12, 4
 WITHOUT_IMAGE = [2, 5, 6, 11]
@@ -41,15 +41,7 @@ def interest_index(
         "present": presence(),
         "embed_dim": EMBED_DIM,
         "ratio": 1 / 3,
-        "clustering": DPCKNN(
-            num_neighbors=num_neighbors,
-            include_self=False,
-            scale_distances=False,
-            break_ties=True,
-            mean_prototypes=mean_prototypes,
-            search=ExactNeighbors(),
-            block_bytes=1 << 20,
-        ),
+        "clustering": dpc_knn(num_neighbors=num_neighbors, mean_prototypes=mean_prototypes),
         "normalize_tokens": False,
         "padding_slot": False,
     }

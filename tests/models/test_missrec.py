@@ -10,9 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from missrec.interests.clustering import DPCKNN
 from missrec.interests.index import NO_INTEREST, InterestIndex, InterestTokens
-from missrec.interests.neighbors import ExactNeighbors
 from missrec.models.missrec import MISSRec
 from missrec.nn.adapters import LinearAdapter, NoAdapter
 from missrec.nn.fusion import DynamicFusion, FixedFusion
@@ -22,7 +20,7 @@ from missrec.objectives.contrastive import SequenceContrast
 from missrec.objectives.orthogonality import orthogonality, released_orthogonality
 from missrec.objectives.ranking import FullSoftmax, InBatchSoftmax
 from missrec.types import SequenceBatch
-from synthetic import catalogue, sequence_batch, text_and_image
+from synthetic import catalogue, dpc_knn, sequence_batch, text_and_image
 
 NUM_ITEMS, EMBED_DIM, MAX_SEQ_LEN = 12, 8, 6
 WITHOUT_IMAGE = (2, 5, 6, 9)
@@ -64,15 +62,7 @@ def missrec(raw: dict[str, np.ndarray] | None = None, **changes: Any) -> MISSRec
         "interests": partial(
             InterestIndex,
             ratio=0.5,
-            clustering=DPCKNN(
-                num_neighbors=2,
-                include_self=False,
-                scale_distances=False,
-                break_ties=True,
-                mean_prototypes=False,
-                search=ExactNeighbors(),
-                block_bytes=1 << 20,
-            ),
+            clustering=dpc_knn(num_neighbors=2, mean_prototypes=False),
             normalize_tokens=False,
             padding_slot=False,
         ),

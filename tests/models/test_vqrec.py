@@ -40,7 +40,6 @@ def from_reference(*overrides: str) -> Any:
         "items.weight": theirs["pq_code_embedding.weight"].view(4, 9, 24)[:, 1:],
         "items.codewords": codewords.to(torch.uint8),
         "items.present": (torch.arange(41) > 0)[:, None].repeat(1, 4),
-        "items.num_used": torch.full((4,), 8),
     }
     texts = torch.randn(41, 16, generator=torch.Generator().manual_seed(0))
     return build_with(state, "model=vqrec", *CODES, *overrides, text_features=texts)
@@ -129,7 +128,6 @@ def test_codes_and_permutation_belong_to_their_domain_and_the_rest_moves() -> No
     assert stayed == {
         "items.codewords",
         "items.present",
-        "items.num_used",
         "items.permutation.logits",
         "items.permutation.permutation",
     }

@@ -15,9 +15,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from missrec.app.resume import furthest_checkpoint
 from missrec.data.datamodule import SequenceDataModule
-from missrec.interests.clustering import DPCKNN
 from missrec.interests.index import InterestIndex
-from missrec.interests.neighbors import ExactNeighbors
 from missrec.models.missrec import MISSRec
 from missrec.nn.adapters import LinearAdapter
 from missrec.nn.fusion import DynamicFusion
@@ -31,6 +29,7 @@ from missrec.training.module import RecommenderModule
 from missrec.types import DomainSpan
 from synthetic import (
     catalogue,
+    dpc_knn,
     prepared_domain,
     random_sequences,
     sequence_datamodule,
@@ -114,15 +113,7 @@ def missrec(*, dropout_prob: float) -> MISSRec:
         interests=partial(
             InterestIndex,
             ratio=0.5,
-            clustering=DPCKNN(
-                num_neighbors=3,
-                include_self=False,
-                scale_distances=False,
-                break_ties=True,
-                mean_prototypes=True,
-                search=ExactNeighbors(),
-                block_bytes=1 << 20,
-            ),
+            clustering=dpc_knn(num_neighbors=3),
             normalize_tokens=False,
             padding_slot=False,
         ),

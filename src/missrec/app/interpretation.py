@@ -10,6 +10,7 @@ import polars as pl
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 
+from missrec.app.tracking import log_table
 from missrec.data.domain import read_titles
 from missrec.models.missrec import MISSRec
 from missrec.reporting.interests import epochs_figure, interest_table, interests_figure
@@ -109,7 +110,6 @@ def _tokens(model: MISSRec, titles: pl.DataFrame) -> pl.DataFrame:
 
 def _log_to_wandb(logger: WandbLogger, interests: pl.DataFrame, pictures: dict[str, Path]) -> None:
     shown = interests.head(_SHOWN_INTERESTS).with_columns(pl.col("central_items").list.join("; "))
-    rows = [list(row) for row in shown.rows()]
-    logger.log_table("interests/largest", columns=shown.columns, data=rows)
+    log_table(logger, "interests/largest", shown)
     for key, path in pictures.items():
         logger.log_image(key, [str(path)])

@@ -234,12 +234,12 @@ def refuse_unsupported(trainer: Trainer) -> None:
     Raises:
         ValueError: in a way that is not supported.
     """
-    if trainer.world_size > 1 and not isinstance(trainer.strategy, OneProcessPerDevice):
+    strategy = trainer.strategy
+    if trainer.world_size > 1 and not isinstance(strategy, OneProcessPerDevice):
         raise ValueError(
             f"trainer: {trainer.world_size} processes need trainer=ddp, or trainer=ddp_cpu; "
-            f"{type(trainer.strategy).__name__} is not supported"
+            f"{type(strategy).__name__} is not supported"
         )
-    strategy = trainer.strategy
     if trainer.gradient_clip_val and not getattr(strategy, "clips_gradients", True):
         raise ValueError(
             f"trainer.gradient_clip_val ({trainer.gradient_clip_val}): trainer=fsdp cannot clip "

@@ -123,6 +123,11 @@ def save_ranks(path: Path, span: DomainSpan, users: TargetRanks) -> None:
     table.write_parquet(path)
 
 
+def log_table(logger: WandbLogger, key: str, table: pl.DataFrame) -> None:
+    """Shows a table in W&B."""
+    logger.log_table(key, columns=table.columns, data=[list(row) for row in table.rows()])
+
+
 def close_loggers(trainer: Trainer) -> None:
     """Ends the W&B run, so that the next job of a sweep in this process starts its own."""
     for logger in trainer.loggers:

@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
+from missrec.app.tracking import log_table
 from missrec.data.datamodule import SequenceDataModule
 from missrec.data.domain import read_titles
 from missrec.data.manifest import MANIFEST
@@ -85,17 +86,18 @@ class WandbRecords(Callback):
     def _log_buckets(
         self, logger: WandbLogger, data: SequenceDataModule, module: RecommenderModule
     ) -> None:
+        train_counts = data.train_counts  # goes over all interactions
         rows: list[dict[str, Any]] = []
         for span, users in zip(data.spans, module.target_ranks, strict=True):
             buckets = popularity_buckets(
                 TargetRanks(*(part.cpu() for part in users)),
-                data.train_counts,
+                train_counts,
                 edges=self._bucket_edges,
                 cutoffs=self._cutoffs,
             )
             rows += [{"domain": span.name, **bucket.as_row()} for bucket in buckets]
             _log_figure(logger, span, buckets)
-        _log_table(logger, "test/buckets", pl.from_dicts(rows, infer_schema_length=None))
+        log_table(logger, "test/buckets", pl.from_dicts(rows, infer_schema_length=None))
 
     def _log_examples(
         self, logger: WandbLogger, data: SequenceDataModule, module: RecommenderModule
@@ -127,7 +129,7 @@ class WandbRecords(Callback):
                         "recommended": _names(titles, found[row]),
                     }
                 )
-        _log_table(logger, "test/examples", pl.from_dicts(rows))
+        log_table(logger, "test/examples", pl.from_dicts(rows))
 
     def _log_artifacts(self, logger: WandbLogger, trainer: Trainer) -> None:
         from wandb import Artifact
@@ -174,10 +176,6 @@ def highest_scored(
 
 def _names(titles: pl.Series, item_ids: Tensor) -> str:
     return "; ".join(titles[item_ids.cpu().numpy() - 1])
-
-
-def _log_table(logger: WandbLogger, key: str, table: pl.DataFrame) -> None:
-    logger.log_table(key, columns=table.columns, data=[list(row) for row in table.rows()])
 
 
 def _log_figure(logger: WandbLogger, span: DomainSpan, buckets: Sequence[Bucket]) -> None:

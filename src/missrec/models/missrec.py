@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from missrec.interests.index import InterestIndex
+from missrec.nn.adapters import modality_adapters
 from missrec.nn.dropout import Dropout
 from missrec.nn.fusion import DynamicFusion, FixedFusion
 from missrec.nn.precision import full_precision, single
@@ -125,12 +126,7 @@ class MISSRec(nn.Module):
         self.features = catalogue.features
         width = self.features.dims[0] if embed_dim is None else embed_dim
         self.feature_dropout = Dropout(feature_dropout_prob)
-        self.adapters = nn.ModuleDict(
-            {
-                modality: adapter(dim, width)
-                for modality, dim in zip(self.features.modalities, self.features.dims, strict=True)
-            }
-        )
+        self.adapters = modality_adapters(self.features, embed_dim=width, adapter=adapter)
         self.positions = nn.Embedding(max_seq_len, width)
         self.network = network(embed_dim=width)
         if not self.network.reads_items:

@@ -174,8 +174,8 @@ class S3Rec(nn.Module):
             encoder: the sequence encoder without its width.
             objective: the loss of fine-tuning.
             tasks: the losses of pre-training without catalogue and width.
-            self_supervised: learn from the tasks, with features; else from
-                the next item, without features.
+            self_supervised: learn from the tasks, with features; else from the next item, without
+                features.
         """
         super().__init__()
         self._num_items = catalogue.num_items

@@ -30,7 +30,7 @@ class VQRec(nn.Module):
     `SequenceEncoder`.
     """
 
-    domain_bound = ("items.codewords", "items.present", "items.num_used", "items.permutation")
+    domain_bound = ("items.codewords", "items.present", "items.permutation")
     feature_bound = ()
     stage_bound = ("items.permutation.logits",)
 

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from missrec.features.table import FeatureTable
 from missrec.nn.dropout import Dropout
 
 _INIT_STD = 0.02
 _NOISE_FLOOR = 0.01
+
+
+def modality_adapters(
+    features: FeatureTable, *, embed_dim: int, adapter: Callable[[int, int], nn.Module]
+) -> nn.ModuleDict:
+    """Modality -> the adapter of its features, in the order of the table.
+
+    Args:
+        features: F of each modality.
+        embed_dim: D.
+        adapter: (F, D) -> module.
+    """
+    return nn.ModuleDict(
+        {
+            modality: adapter(width, embed_dim)
+            for modality, width in zip(features.modalities, features.dims, strict=True)
+        }
+    )
 
 
 class LinearAdapter(nn.Linear):

@@ -53,7 +53,7 @@ class CodeEmbedding(nn.Module):
         codes = coding(catalogue)
         self.register_buffer("codewords", codes.codewords)
         self.register_buffer("present", codes.present)
-        self.register_buffer("num_used", codes.num_used)
+        self.register_buffer("num_used", codes.num_used, persistent=False)
         num_codebooks, num_codewords = len(codes.num_used), coding.num_codewords
         self.weight = nn.Parameter(torch.empty(num_codebooks, num_codewords, embed_dim))
         nn.init.normal_(self.weight, std=init_std)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from missrec.nn.adapters import modality_adapters
 from missrec.types import Catalogue
 
 
@@ -51,14 +52,7 @@ class FeatureEmbedding(nn.Module):
             raise ValueError(
                 "this model reads features; choose inputs=text, inputs=image or inputs=text_image"
             )
-        self.adapter = nn.ModuleDict(
-            {
-                modality: adapter(width, embed_dim)
-                for modality, width in zip(
-                    self.features.modalities, self.features.dims, strict=True
-                )
-            }
-        )
+        self.adapter = modality_adapters(self.features, embed_dim=embed_dim, adapter=adapter)
         self._embed_dim = embed_dim
 
     def forward(
