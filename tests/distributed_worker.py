@@ -62,7 +62,7 @@ CASES: Mapping[str, Sequence[str]] = {
         "datamodule.batch_size=17",
     ),
     "with dropout": ("model=missrec_small", *SMALL),
-    "sharded tables": ("model=missrec_released", *SMALL),
+    "sharded tables": ("model=missrec_released", "transfer=transductive", *SMALL),
     "sharded tables of SASRec": ("model=sasrec", *SMALL),
 }
 """Case -> overrides of the config; batches cannot be cut evenly, and the last has one row."""
@@ -112,14 +112,13 @@ class Notes(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.initial_seed = torch.initial_seed()
-        named = pl_module.model.named_parameters()
-        self.sharded = [name for name, p in named if isinstance(p, DTensor)]
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Any
     ) -> None:
-        named = pl_module.model.named_parameters()
-        gradients = {name: whole(p.grad) for name, p in named if p.grad is not None}
+        named = dict(pl_module.model.named_parameters())
+        self.sharded = [name for name, p in named.items() if isinstance(p, DTensor)]
+        gradients = {name: whole(p.grad) for name, p in named.items() if p.grad is not None}
         self.gradients.append({name: grad.clone() for name, grad in gradients.items()})
 
 
