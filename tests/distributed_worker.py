@@ -64,6 +64,12 @@ CASES: Mapping[str, Sequence[str]] = {
     "with dropout": ("model=missrec_small", *SMALL),
     "sharded tables": ("model=missrec_released", "transfer=transductive", *SMALL),
     "sharded tables of SASRec": ("model=sasrec", *SMALL),
+    "sharded tables of ZESRec": (
+        "experiment=pretrain",
+        "model=zesrec",
+        *SOURCES,
+        "datamodule.batch_size=29",
+    ),
 }
 """Case -> overrides of the config; batches cannot be cut evenly, and the last has one row."""
 
@@ -156,13 +162,13 @@ def train_case(name: str, data_dir: Path, *, num_processes: int) -> Trained:
     return Trained(found, random, logged, notes.gradients, weights, seed, sharded_names)
 
 
-def resume_case(name: str, data_dir: Path) -> dict[str, Tensor]:
-    """The weights after the second epoch, from the checkpoint of the first."""
+def resume_case(name: str, data_dir: Path, *, epoch: int) -> dict[str, Tensor]:
+    """The weights after the second epoch, from the checkpoint of an epoch, 0 or 1."""
     cfg = compose_case(name, data_dir)
     datamodule, module, _ = build_experiment(cfg)
     without_dropout(module)
     fit = trainer(2, RefreshInterests(every_n_epochs=1), sharded=True)
-    checkpoint = data_dir / name / "epoch=0.ckpt"
+    checkpoint = data_dir / name / f"epoch={epoch}.ckpt"
     fit.fit(module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
     return module.model.state_dict()
 
@@ -172,7 +178,7 @@ def trainer(num_processes: int, *callbacks: Callback, sharded: bool = False) -> 
     strategy: Any = "auto"
     settings: dict[str, Any] = {"run_dir": ".", "timeout_sec": 60}
     if sharded:
-        strategy = ShardedTables(**settings, tables=["item_embeddings", "items"])
+        strategy = ShardedTables(**settings, tables=["item_embeddings", "items", "item_offsets"])
     elif num_processes > 1:
         strategy = OneProcessPerDevice(**settings)
     return Trainer(
@@ -285,7 +291,11 @@ def run(index: int, folder: str, port: int) -> None:
         "clusters": cluster_tokens(),
         "collectives": use_collectives(),
         "losses": losses_of_rows(),
-        "resumed": {name: resume_case(name, Path(folder)) for name in CASES if "sharded" in name},
+        "resumed": {
+            name: [resume_case(name, Path(folder), epoch=epoch) for epoch in (0, 1)]
+            for name in CASES
+            if "sharded" in name
+        },
         "ranked": {case: rank_users(batches[index]) for case, batches in RANKING_CASES.items()},
     }
     torch.save(found, Path(folder, f"{index}.pt"))

@@ -62,7 +62,9 @@ def test_the_same_command_again_brings_the_views_up_to_date(
     ours = dict(server.views)
 
     del server.views["1"]  # as if deleted in W&B
-    server.views["0"] = {**ours["0"], "displayName": "changed by hand"}
+    spec = json.loads(ours["0"]["spec"])
+    spec["section"]["panelBankConfig"]["sections"] = []
+    server.views["0"] = {**ours["0"], "displayName": "by hand", "spec": json.dumps(spec)}
     again = door(tmp_path, server)
     assert again.returncode == 0, again.stderr
     warning, *addresses_again = again.stdout.splitlines()
@@ -70,8 +72,19 @@ def test_the_same_command_again_brings_the_views_up_to_date(
     assert addresses_again[::2] == addresses[::2]
     names = sorted(view["displayName"] for view in server.views.values())
     assert names == ["Ablations", "Pre-training", "Transfer"]
+    assert len(panels(server.views["0"])) == 4
     for name in ("0", "2"):
         assert panels(server.views[name]).keys() == panels(ours[name]).keys()
+
+
+@pytest.mark.slow
+def test_a_view_that_cannot_be_read_is_not_made_twice(tmp_path: Path, server: FakeWandb) -> None:
+    assert door(tmp_path, server).returncode == 0
+    server.views["1"]["spec"] = "{}"
+    ended = door(tmp_path, server)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert len(server.views) == 3
 
 
 @pytest.mark.slow

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from ast import literal_eval
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ from typing import Any
 import pytest
 from conftest import ROOT, Compose
 from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from wandb import Artifact
 from wandb.proto.wandb_internal_pb2 import Record
 
 from missrec.app.resume import continued
 from missrec.app.train import train
+from missrec.app.wandb_records import _plain
 
 _BLOCK, _FILE_HEADER, _HEADER = 32768, 7, 7
 
@@ -55,16 +59,61 @@ def table(folder: Path, key: str) -> list[dict[str, Any]]:
     return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
 
 
+def dashboard() -> DictConfig:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("dashboard")
+
+
+def panels_of(views: Sequence[DictConfig]) -> list[DictConfig]:
+    return list(chain.from_iterable(chain(*view.sections.values()) for view in views))
+
+
 def shown_keys() -> set[str]:
     """What the panels of the dashboard show."""
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        views = compose("dashboard").views.values()
-    panels = chain.from_iterable(chain(*view.sections.values()) for view in views)
     keys: set[str] = set()
-    for panel in panels:
+    for panel in panels_of(list(dashboard().views.values())):
         keys |= {panel[name] for name in ("table_name", "with_respect_to") if name in panel}
         keys |= {key for name in ("y", "metrics", "media_keys") for key in panel.get(name, [])}
     return keys
+
+
+def config_keys() -> set[str]:
+    """The keys of a run's config by which the dashboard groups, or that its columns show."""
+    views = list(dashboard().views.values())
+    grouping = [panel.groupby for panel in panels_of(views) if "groupby" in panel]
+    grouping += chain.from_iterable(view.group_by for view in views)
+    columns = chain.from_iterable(view.columns for view in views)
+    # W&B keeps each first key as {value: ...}; in columns that shows.
+    shown = [key.replace(".value.", ".") for key in columns if ".value." in key]
+    return {key[len("config.") :] for key in (*grouping, *shown) if key.startswith("config")}
+
+
+def test_the_runs_that_the_dashboard_tells_apart_are_experiments() -> None:
+    for name in literal_eval(dashboard().pretraining_types):
+        assert (ROOT / "conf" / "experiment" / f"{name}.yaml").is_file()
+
+
+def test_a_record_that_fails_costs_no_run(
+    compose_tiny: Compose, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr("missrec.app.wandb_records.popularity_buckets", None)
+    assert train(compose_tiny("logger=wandb", "trainer.max_epochs=1"))["test/recall@10"] >= 0
+    assert "the records of the test are incomplete" in caplog.text
+
+
+def test_of_a_limited_test_the_ranked_users_are_shown(
+    compose_tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    limited = ("+trainer.limit_test_batches=1", "datamodule.eval_batch_size=8")
+    train(compose_tiny("logger=wandb", "trainer.max_epochs=1", *limited))
+    assert len(table(tmp_path / "logs" / "run" / "wandb", "test/examples")) == 8
+
+
+@pytest.mark.parametrize("name", ["büro 1", "x" * 300])
+def test_any_domain_has_a_name_that_an_artifact_may_have(name: str) -> None:
+    Artifact(f"domain-{_plain(name)}", type="domain")
 
 
 @pytest.fixture
@@ -95,7 +144,10 @@ def test_an_offline_run_holds_all_that_the_dashboard_shows(wandb_dir: Path) -> N
         for update in record.config.update
     }
     assert config["model"]["embed_dim"] == 8
-    assert config["names"]["ablation"] == "full"
+    assert config_keys() > {"names.ablation", "inputs.name", "names.model"}
+    for key in config_keys():
+        group, name = key.split(".")
+        assert name in config[group]
     assert any(record.HasField("stats") for record in second)  # of the system
 
     logged = {key.removesuffix("/nrows").removesuffix("/filenames") for key in logged_keys(second)}

@@ -34,7 +34,9 @@ def save_dashboard(cfg: DictConfig) -> dict[str, str]:
     try:
         if not wandb.login(prompt=False):
             raise ValueError("W&B knows no API key: run `wandb login`, or set WANDB_API_KEY")
-        entity = str(cfg.entity or wandb.Api().default_entity)
+        entity = cfg.entity or wandb.Api().default_entity
+        if not entity:
+            raise ValueError("W&B names no user or team of this login: set entity=<team>")
         for key, view in cfg.views.items():
             place = f"{entity}/{cfg.project}/{key}"
             workspace = make_view(view, entity=entity, project=cfg.project)
@@ -54,7 +56,8 @@ def make_view(view: DictConfig, *, entity: str, project: str) -> ws.Workspace:
 
     Args:
         view: `name`, `runs` (a filter), `group_by` (run attributes, or keys led by `config.`),
-            `columns` of the list of runs, and `sections`, title -> panels.
+            `columns` of the list of runs (of a nested key the first part is followed by `value`, as
+            W&B keeps it), and `sections`, title -> panels.
         entity: W&B user or team.
         project: of the runs.
     """
@@ -85,7 +88,9 @@ def _in_place_of(address: str, workspace: ws.Workspace) -> ws.Workspace:
     """The view at an address with the content of another; the other where there is none."""
     try:
         there: ws.Workspace = ws.Workspace.from_url(address)
-    except (wandb.Error, ValueError):
+    except ValueError as error:
+        if "not found" not in str(error):
+            raise
         _log.warning("%s is no longer there; the view is made anew", address)
         return workspace
     for part in ("name", "sections", "settings", "runset_settings"):

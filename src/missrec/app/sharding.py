@@ -51,8 +51,12 @@ class ShardedTables(OneProcessPerDevice):
             if isinstance(table, nn.Embedding) and table.weight.requires_grad:
                 self._plain[name] = _without_weight(table)
                 fully_shard(table, mesh=mesh, reshard_after_forward=False)
+        tables = [f"{name}.weight" for name in self._plain]
+        trained = {name for name, one in model.named_parameters() if one.requires_grad}
+        if trained <= set(tables):
+            raise ValueError("trainer=fsdp: nothing trains beside the tables; use trainer=ddp")
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(  # type: ignore[no-untyped-call]
-            model, [f"{name}.weight" for name in self._plain]
+            model, tables
         )
         return super()._setup_model(model)
 
@@ -95,16 +99,17 @@ class ShardedTables(OneProcessPerDevice):
                                 value, parameter.device_mesh, parameter.placements
                             )
 
-    def on_train_end(self) -> None:
+    def teardown(self) -> None:
         """Puts whole tables in the place of the sharded ones: whoever has the model may use it."""
         module = self.lightning_module
-        assert module is not None
-        for name, plain in self._plain.items():
-            sharded: Any = module.get_submodule(name)
-            sharded.reshard()
-            plain.weight = nn.Parameter(sharded.weight.full_tensor().detach())
-            module.set_submodule(name, plain)
-        self._plain = {}
+        if module is not None and not module.trainer.interrupted:  # else a process may be missing
+            for name, plain in self._plain.items():
+                sharded: Any = module.get_submodule(name)
+                sharded.reshard()
+                plain.weight = nn.Parameter(sharded.weight.full_tensor().detach())
+                module.set_submodule(name, plain)
+            self._plain = {}
+        super().teardown()
 
     def _for_tables(self, act: Callable[[Any], object]) -> None:
         module = self.lightning_module

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ from missrec.training.module import RecommenderModule
 from missrec.types import DomainSpan, Recommender, SequenceBatch
 
 _SHOWN_HISTORY = 5
+
+_log = logging.getLogger(__name__)
 
 
 class WandbRecords(Callback):
@@ -78,10 +81,14 @@ class WandbRecords(Callback):
         assert isinstance(data, SequenceDataModule)
         assert isinstance(module, RecommenderModule)
         for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
+            if not isinstance(logger, WandbLogger):
+                continue
+            try:
                 self._log_buckets(logger, data, module)
                 self._log_examples(logger, data, module)
                 self._log_artifacts(logger, trainer)
+            except Exception as error:  # whatever it is: a finished run is not lost for its picture
+                _log.warning("W&B: the records of the test are incomplete: %s", error)
 
     def _log_buckets(
         self, logger: WandbLogger, data: SequenceDataModule, module: RecommenderModule
@@ -108,7 +115,10 @@ class WandbRecords(Callback):
             data.test_dataloader(), data.spans, module.target_ranks, strict=True
         ):
             dataset: Any = loader.dataset
-            chosen = np.arange(min(self._num_examples, len(dataset)))
+            ranked = np.isin(
+                dataset.user_ids, users.user_ids.cpu().numpy()
+            )  # the test may be limited
+            chosen = np.flatnonzero(ranked)[: self._num_examples]
             batch = SequenceBatch(*(part.to(module.device) for part in dataset[chosen]))
             found = highest_scored(
                 cast("Recommender", module.model),
@@ -186,5 +196,5 @@ def _log_figure(logger: WandbLogger, span: DomainSpan, buckets: Sequence[Bucket]
 
 
 def _plain(name: str) -> str:
-    """The name with what W&B takes in that of an artifact."""
-    return re.sub(r"[^\w.-]", "-", name)
+    """The name with what W&B takes in that of an artifact: these letters, and 128 in all."""
+    return re.sub(r"[^a-zA-Z0-9_.-]", "-", name)[:100]

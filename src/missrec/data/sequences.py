@@ -61,6 +61,11 @@ class SequenceDataset(Dataset[SequenceBatch]):
             user = int(self._users(targets[sample]))
             raise ValueError(f"sample {sample} of user {user} has an empty history")
 
+    @property
+    def user_ids(self) -> np.ndarray:
+        """(S,) int64, of each sample."""
+        return self._users(self._targets)
+
     def _users(self, targets: np.ndarray) -> np.ndarray:
         """int64, whose the targets at these positions are."""
         return np.searchsorted(self._offsets, targets, side="right") - 1
