@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,8 +24,9 @@ from omegaconf import OmegaConf
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.logger import DummyLogger
 
-from missrec.app.processes import SameConfig
+from missrec.app.processes import SameConfig, working
 from missrec.app.train import build_trainer
+from missrec.app.trial import fit_and_validate
 
 LIMIT_SEC = 240
 """More than a slow machine takes; processes that wait for each other would never end."""
@@ -195,7 +198,8 @@ def test_another_process_has_no_loggers(
 ) -> None:
     assert [type(logger) for logger in build_trainer(compose_tiny()).loggers] == [CSVLogger]
     monkeypatch.setattr(rank_zero_only, "rank", 1)
-    assert [type(logger) for logger in build_trainer(compose_tiny()).loggers] == [DummyLogger]
+    trainer = build_trainer(compose_tiny("trainer=ddp_cpu"))
+    assert [type(logger) for logger in trainer.loggers] == [DummyLogger]
 
 
 def test_processes_with_different_configs_stop_with_what_differs(
@@ -224,7 +228,7 @@ def test_processes_with_different_configs_stop_with_what_differs(
         (
             [],
             {"WORLD_SIZE": "2"},
-            "one of 2 processes, but the trainer is for one; set trainer=ddp",
+            "one of several processes, but the trainer is for one; set trainer=ddp",
         ),
     ],
 )
@@ -239,6 +243,35 @@ def test_what_several_processes_cannot_do_is_refused(
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=said):
         build_trainer(compose_tiny(*overrides))
+
+
+def test_a_rank_left_in_the_environment_is_refused(
+    compose_tiny: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rank_zero_only, "rank", 1)  # which Lightning reads from SLURM_PROCID
+    with pytest.raises(ValueError, match=r"SLURM_PROCID says .* unset the variable"):
+        build_trainer(compose_tiny())
+
+
+@pytest.mark.parametrize("in_work", [True, False])
+def test_the_death_of_another_process_costs_no_finished_work(
+    compose_tiny: Compose, caplog: pytest.LogCaptureFixture, in_work: bool
+) -> None:
+    trainer = build_trainer(compose_tiny("trainer=ddp_cpu"))
+    died = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    trainer.strategy.launcher.procs = [died]
+    said = r"process 1 of 0\.\.1 failed with code 3"
+    expected = pytest.raises(RuntimeError, match=said) if in_work else nullcontext()
+    with expected, working(trainer):
+        died.wait()
+        if in_work:
+            raise RuntimeError("of the collective")
+    assert in_work or re.search(f"{said}, after the work was done", caplog.text)
+
+
+def test_a_trial_of_a_search_is_one_process(compose_tiny: Compose) -> None:
+    with pytest.raises(ValueError, match="a trial is one process, not 2"):
+        fit_and_validate(compose_tiny("trainer=ddp_cpu"))
 
 
 def test_several_machines_need_a_launcher(compose_tiny: Compose) -> None:

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 import torch
 from conftest import ALWAYS, OFFICE, ROOT, Compose
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from missrec.app.resume import continued, furthest_checkpoint, resume_arguments
@@ -68,15 +69,22 @@ def test_a_run_without_a_checkpoint_starts_over_and_says_so(
     assert record.getMessage() == f"{tmp_path} holds no checkpoint yet: the run starts over"
 
 
-def test_resume_takes_the_saved_config_and_the_same_folder(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").touch()
-    arguments = resume_arguments([f"resume={tmp_path}", "trainer.max_epochs=5"])
-    assert arguments[:3] == [
-        f"--config-path={tmp_path}",
-        "--config-name=config",
-        f"hydra.run.dir={tmp_path}",
-    ]
-    assert arguments[-1] == "trainer.max_epochs=5"
+@pytest.mark.parametrize("name", ["run", "it's run [1], {of 2}"])
+def test_resume_takes_the_saved_config_and_the_same_folder(tmp_path: Path, name: str) -> None:
+    run_dir = tmp_path / name
+    run_dir.mkdir()
+    (run_dir / "config.yaml").touch()
+    arguments = resume_arguments([f"resume={run_dir}", "trainer.max_epochs=5"])
+    assert arguments[:2] == [f"--config-path={run_dir}", "--config-name=config"]
+    parsed = OverridesParser.create().parse_overrides(arguments[2:])
+    assert {one.key_or_group: one.value() for one in parsed} == {
+        "hydra.run.dir": str(run_dir),
+        "hydra.output_subdir": None,
+        "hydra.job.name": "train",
+        "run_dir": str(run_dir),
+        "resume": str(run_dir),
+        "trainer.max_epochs": 5,
+    }
 
 
 def test_arguments_without_resume_stay_as_they_are() -> None:

@@ -228,3 +228,20 @@ def test_the_optimizer_has_the_parameters_that_need_a_gradient() -> None:
 def test_the_state_of_a_checkpoint_holds_each_tensor_of_the_model_once() -> None:
     lightning = module(FixedScores([1, 2, 3]), FIRST)
     assert set(lightning.state_dict()) == {"model.item_scores", "model.weight", "model.frozen"}
+
+
+def test_random_numbers_go_on_from_those_of_a_gpu_and_of_fewer_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lightning = module(FixedScores([1, 2, 3]), FIRST)
+    saved = torch.get_rng_state()
+    drawn = torch.rand(3)
+    of_a_gpu = torch.zeros(16, dtype=torch.uint8)
+    lightning.on_load_checkpoint({"random_states": [[saved, of_a_gpu]]})
+    lightning.on_train_start()
+    assert torch.equal(torch.rand(3), drawn)
+
+    monkeypatch.setattr("missrec.training.module.process_index", lambda: 1)
+    lightning.on_load_checkpoint({"random_states": [[saved]]})
+    lightning.on_train_start()
+    assert not torch.equal(torch.rand(3), drawn)

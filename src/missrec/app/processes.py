@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import signal
 import subprocess
@@ -34,6 +36,8 @@ _MOMENT_SEC, _LEAVE_SEC = 2, 60
 _GRACE_SEC = 20
 """How long a process may take to fail by itself after another one has died."""
 
+_log = logging.getLogger(__name__)
+
 
 def is_first_process() -> bool:
     """Whether this process is the one that writes and speaks; known before the processes meet."""
@@ -59,7 +63,7 @@ class OneProcessPerDevice(DDPStrategy):
             timeout_sec: how long a process waits for the others before it gives up.
         """
         super().__init__(timeout=timedelta(seconds=timeout_sec))
-        self._run_dir = Path(run_dir)
+        self._run_dir = Path(run_dir).resolve()
 
     def _setup_model(self, model: nn.Module) -> DistributedDataParallel:
         wrapped = super()._setup_model(model)
@@ -102,8 +106,11 @@ class _SavedConfigLauncher(_SubprocessScriptLauncher):
         )
         if not self.cluster_environment.creates_processes_externally:
             self._start_others()
-        elif parent := os.environ.pop(_PARENT, None):
-            _start_thread(_die_with, int(parent))
+        else:
+            # As Lightning does with NCCL alone; gloo's threads may abort a process that has ended.
+            atexit.register(_leave)
+            if parent := os.environ.pop(_PARENT, None):
+                _start_thread(_die_with, int(parent))
         _set_num_threads_if_needed(num_processes=self.num_processes)
         return function(*args, **kwargs)
 
@@ -136,8 +143,8 @@ class _SavedConfigLauncher(_SubprocessScriptLauncher):
         self.kill(signal.SIGKILL)
         for process in self.procs:
             process.wait()
-        if self._environment and distributed.is_initialized():
-            distributed.destroy_process_group()
+        if self._environment:
+            _leave()
         for name, value in self._environment.items():
             os.environ.pop(name, None)
             if value is not None:
@@ -188,7 +195,7 @@ def working(trainer: Trainer) -> Iterator[None]:
     """Inside, the trainer may start processes; afterwards there is none left, nor a trace of one.
 
     Raises:
-        RuntimeError: a process died.
+        RuntimeError: a process died, and the work of this one with it.
     """
     launcher = trainer.strategy.launcher
     if not isinstance(launcher, _SavedConfigLauncher):
@@ -203,7 +210,7 @@ def working(trainer: Trainer) -> Iterator[None]:
             raise RuntimeError(failure) from error
         raise
     if failure := launcher.end(wait_sec=_LEAVE_SEC):
-        raise RuntimeError(failure)
+        _log.warning("%s, after the work was done", failure)
 
 
 class SameConfig(Callback):
@@ -245,16 +252,22 @@ def refuse_unsupported(trainer: Trainer) -> None:
             f"trainer.gradient_clip_val ({trainer.gradient_clip_val}): trainer=fsdp cannot clip "
             "gradients; set it to null, or use trainer=ddp"
         )
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if started > 1 and trainer.world_size == 1:
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1 or not is_first_process()
+    if several and trainer.world_size == 1:
         raise ValueError(
-            f"trainer: this is one of {started} processes, but the trainer is for one; "
-            "set trainer=ddp, see docs/distributed.md"
+            "trainer: WORLD_SIZE, RANK, LOCAL_RANK or SLURM_PROCID says that this is one of "
+            "several processes, but the trainer is for one; set trainer=ddp, see docs/distributed.md, or "
+            "unset the variable"
         )
 
 
 def _first_not_in(others: Sequence[str], lines: Sequence[str]) -> str:
     return next((line.strip() for line in lines if line not in others), "nothing more")
+
+
+def _leave() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _start_thread(target: Callable[..., None], *args: Any) -> None:

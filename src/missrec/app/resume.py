@@ -39,18 +39,29 @@ def resume_arguments(arguments: list[str]) -> list[str]:
             "folder, such as resume=logs/scratch/<run>"
         )
     rest = [argument for argument in arguments if not argument.startswith(_PREFIX)]
-    return [*saved_config_arguments(run_dir), f"run_dir={run_dir}", f"resume={run_dir}", *rest]
+    folder = _quoted(run_dir)
+    return [*saved_config_arguments(run_dir), f"run_dir={folder}", f"resume={folder}", *rest]
 
 
 def saved_config_arguments(run_dir: Path) -> list[str]:
-    """Command-line arguments that compose the saved config of a run, in its own folder."""
+    """Command-line arguments that compose the saved config of a run, in its own folder.
+
+    Args:
+        run_dir: absolute.
+    """
     return [
         f"--config-path={run_dir}",
         "--config-name=config",
-        f"hydra.run.dir={run_dir}",
+        f"hydra.run.dir={_quoted(run_dir)}",
         "hydra.output_subdir=null",
         "hydra.job.name=train",
     ]
+
+
+def _quoted(path: Path) -> str:
+    """A path as Hydra's grammar takes it, whatever characters it has."""
+    escaped = str(path).replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def continued(cfg: DictConfig) -> DictConfig:

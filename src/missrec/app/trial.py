@@ -92,6 +92,11 @@ def fit_and_validate(cfg: DictConfig, *, callbacks: Sequence[Callback] = ()) -> 
     source = first_stage(cfg, fit_and_validate, record=VALIDATION)
     experiment = set_up(cfg, source=source)
     trainer = build_trainer(cfg)
+    if trainer.world_size > 1:  # the others would start as runs of their own, with a test
+        raise ValueError(
+            f"trainer: a trial is one process, not {trainer.world_size}; workers=<n> has several "
+            "trials at a time"
+        )
     trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
     try:
         best, metrics = fit(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import chain
 from typing import Any, cast
 
 import torch
@@ -66,7 +65,7 @@ class RecommenderModule(LightningModule):
         self.target_ranks: list[TargetRanks] = []
         self.metrics: dict[str, float] = {}
         self._domains: list[DomainRanking] = []
-        self._random_state: list[Tensor] = []
+        self._random_states: list[list[Tensor]] = []
 
     @property
     def learns(self) -> bool:
@@ -78,16 +77,16 @@ class RecommenderModule(LightningModule):
         return cast("Recommender", self.model)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the state of the random numbers: a resumed run draws what it would have drawn."""
+        """Adds each process's state of the random numbers: resumed, it draws what it would have."""
         states = [torch.get_rng_state()]
         if self.device.type == "cuda":
             states.append(torch.cuda.get_rng_state(self.device))
         # Every process comes here, though only the first writes.
-        checkpoint["random_state"] = list(chain.from_iterable(gather_objects(states)))
+        checkpoint["random_states"] = gather_objects(states)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the state until training starts; what is drawn before does not count."""
-        self._random_state = checkpoint["random_state"]
+        """Keeps the states until training starts; what is drawn before does not count."""
+        self._random_states = checkpoint["random_states"]
 
     def on_train_start(self) -> None:
         """Random numbers of each process's own, or those of a resumed run continued."""
@@ -96,11 +95,12 @@ class RecommenderModule(LightningModule):
         setters: list[Callable[[Tensor], None]] = [torch.set_rng_state]
         if self.device.type == "cuda":
             setters.append(partial(torch.cuda.set_rng_state, device=self.device))
-        first = len(setters) * process_index()
-        # Resumed by more processes than it had, the last of them have nothing to continue.
-        for restore, state in zip(setters, self._random_state[first:], strict=False):
-            restore(state)
-        self._random_state = []
+        # Resumed by more processes than it had, the last of them have nothing to continue; on
+        # another kind of device, nothing but the state of the CPU.
+        for own in self._random_states[process_index() :][:1]:
+            for restore, state in zip(setters, own, strict=False):
+                restore(state)
+        self._random_states = []
 
     def training_step(self, batch: SequenceBatch, batch_index: int) -> Tensor:
         """The model's loss of one batch, or this process's part of it."""
