@@ -256,8 +256,8 @@ def refuse_unsupported(trainer: Trainer) -> None:
     if several and trainer.world_size == 1:
         raise ValueError(
             "trainer: WORLD_SIZE, RANK, LOCAL_RANK or SLURM_PROCID says that this is one of "
-            "several processes, but the trainer is for one; set trainer=ddp, see docs/distributed.md, or "
-            "unset the variable"
+            "several processes, but the trainer is for one; set trainer=ddp, see "
+            "docs/distributed.md, or unset the variable"
         )
 
 
