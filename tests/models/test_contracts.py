@@ -9,12 +9,14 @@ from __future__ import annotations
 import itertools
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from missrec.app.build import build
 from missrec.types import DiscoversInterests, SequenceBatch
@@ -168,6 +170,39 @@ def test_every_choice_differs_from_the_default_and_from_the_others_of_its_group(
 @pytest.mark.parametrize("name", WITHOUT_PARAMETERS)
 def test_models_that_are_not_trained_have_no_parameters(name: str, transfer: str) -> None:
     assert not list(build_model(name, transfer=transfer).parameters())
+
+
+class Waits(TorchDispatchMode):
+    """Counts the operations for which a program waits for its GPU: shapes depend on values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = func.overloadpacket.__name__
+        by_mask = name.startswith("index") and any(
+            isinstance(index, Tensor) and index.dtype == torch.bool
+            for index in itertools.chain.from_iterable(arg for arg in args if type(arg) is list)
+        )
+        of_values = name in {"_local_scalar_dense", "nonzero", "masked_select", "bincount"}
+        self.count += by_mask or of_values or "unique" in name
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize(("name", "transfer"), TRAINED_RUNS)
+def test_a_training_step_seldom_waits_for_the_device(name: str, transfer: str) -> None:
+    model = build_model(name, transfer=transfer).train()
+    counts = []
+    for num_users in (2, 8):
+        batch = SequenceBatch(*(part[:num_users] for part in batch_of_eight()))
+        with Waits() as waits:
+            model.training_loss(batch).total.backward()
+        counts.append(waits.count)
+    two_views = "contrast=" in name or "pretraining@" in name
+    assert counts[0] == counts[1] <= (9 if two_views else 4)
 
 
 @every_model_and_choice

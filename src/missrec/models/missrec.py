@@ -13,6 +13,7 @@ from missrec.interests.index import InterestIndex
 from missrec.nn.adapters import modality_adapters
 from missrec.nn.dropout import Dropout
 from missrec.nn.fusion import DynamicFusion, FixedFusion
+from missrec.nn.item_embeddings import spread_rows
 from missrec.nn.precision import full_precision, single
 from missrec.nn.sequence_networks import EncodedSequence, ItemTokens
 from missrec.objectives.ranking import RankingObjective
@@ -231,9 +232,9 @@ class MISSRec(nn.Module):
             if augment:
                 features = self.feature_dropout(features)
             if self._missing_as_zeros:
-                tokens.append(adapter(_rows(features, index, len(item_ids))))
+                tokens.append(adapter(spread_rows(features, index, num_rows=len(item_ids))))
             else:
-                tokens.append(_rows(adapter(features), index, len(item_ids)))
+                tokens.append(spread_rows(adapter(features), index, num_rows=len(item_ids)))
         present = torch.ones_like(exists) if self._missing_as_zeros else exists
         ids = None if self.item_embeddings is None else self.item_embeddings(item_ids)
         return ItemEmbeddings(item_ids, torch.stack(tokens), present, ids)
@@ -277,8 +278,3 @@ class MISSRec(nn.Module):
 
 def _as_candidates(items: ItemEmbeddings) -> ItemEmbeddings:
     return items._replace(tokens=F.normalize(items.tokens, dim=-1))
-
-
-def _rows(values: Tensor, index: Tensor, num_rows: int) -> Tensor:
-    """(U, ...) zeros with `values` in the rows `index`."""
-    return values.new_zeros(num_rows, values.shape[-1]).index_copy(0, index, values)

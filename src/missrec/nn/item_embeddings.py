@@ -53,7 +53,6 @@ class FeatureEmbedding(nn.Module):
                 "this model reads features; choose inputs=text, inputs=image or inputs=text_image"
             )
         self.adapter = modality_adapters(self.features, embed_dim=embed_dim, adapter=adapter)
-        self._embed_dim = embed_dim
 
     def forward(
         self, item_ids: Tensor, *, augment: Callable[[Tensor], Tensor] | None = None
@@ -68,14 +67,18 @@ class FeatureEmbedding(nn.Module):
         present = self.features.present(unique_ids)  # (M, U)
         by_modality = []
         for modality, adapter in enumerate(self.adapter.values()):
-            exists = present[modality]
-            features = self.features.lookup(modality, unique_ids[exists])
+            index = present[modality].nonzero().squeeze(1)  # once: a device is waited for
+            features = self.features.lookup(modality, unique_ids[index])
             adapted = adapter(features if augment is None else augment(features))
-            nowhere = adapted.new_zeros(len(unique_ids), self._embed_dim)
-            by_modality.append(nowhere.index_put((exists,), adapted))
+            by_modality.append(spread_rows(adapted, index, num_rows=len(unique_ids)))
         embeddings = torch.stack(by_modality).sum(dim=0)
         return F.embedding(inverse, embeddings / present.sum(dim=0).clamp_min(1)[:, None])
 
     def exist(self, item_ids: Tensor) -> Tensor:
         """(...) bool, True where the item of `item_ids` (...) has a feature."""
         return self.features.present(item_ids).any(dim=0)
+
+
+def spread_rows(values: Tensor, index: Tensor, *, num_rows: int) -> Tensor:
+    """(num_rows, ...) zeros with `values` (P, ...) in the rows `index` (P,), each there once."""
+    return values.new_zeros(num_rows, *values.shape[1:]).index_copy(0, index, values)
