@@ -1,18 +1,20 @@
-"""Table 5: every ablation differs from the full model, and none leaks into another."""
+"""Tables 3 and 5: every row differs from the others, and none leaks into another."""
 
 from __future__ import annotations
 
 from functools import cache
+from itertools import combinations, product
 from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, Compose
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from missrec.app.build import build
+from missrec.app.build import build, build_experiment
+from missrec.app.prepare import prepare_missing
 from synthetic import catalogue, random_sequences, raw_features, sequence_batch
 
 CONF = ROOT / "conf"
@@ -110,3 +112,25 @@ def test_an_ablation_changes_its_own_settings_alone(ablation: str, keys: set[str
 def test_the_ablations_of_the_network_change_the_network_alone(ablation: str) -> None:
     assert changed(ablation)
     assert all(key.startswith("model.network.") for key in changed(ablation))
+
+
+def test_the_rows_of_table_3_read_what_they_name_and_nothing_else(compose_tiny: Compose) -> None:
+    prepare_missing(compose_tiny())
+    configs, losses = {}, {}
+    for inputs, transfer in product(("text", "image", "text_image"), ("inductive", "transductive")):
+        cfg = compose_tiny(f"inputs={inputs}", f"transfer={transfer}")
+        configs[inputs, transfer] = flat(OmegaConf.to_container(cfg, resolve=True))
+        torch.manual_seed(0)
+        datamodule, module, _ = build_experiment(cfg)
+        parameters = dict(module.model.named_parameters())
+        adapters = {name.split(".")[1] for name in parameters if name.startswith("adapters.")}
+        assert adapters == set(inputs.split("_"))
+        assert ("item_embeddings.weight" in parameters) == (transfer == "transductive")
+        module.model.refresh_interests()
+        batch = next(iter(datamodule.train_dataloader()))
+        losses[inputs, transfer] = module.model.eval().training_loss(batch).total.item()
+    assert min(abs(one - other) for one, other in combinations(losses.values(), 2)) > 1e-4
+    for one, other in combinations(configs, 2):
+        differing = {k for k in configs[one] if configs[one][k] != configs[other].get(k, "-")}
+        groups = {key.split(".")[0] for key in differing - {"model.item_ids"}}
+        assert groups <= {"inputs", "transfer", "names", "logger", "features", "datamodule"}, groups

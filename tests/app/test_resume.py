@@ -18,6 +18,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from missrec.app.resume import continued, furthest_checkpoint, resume_arguments
 from missrec.app.train import build_trainer, train
 from missrec.training.callbacks import MidEpochCheckpoint
+from synthetic import demo_source_sizes
 
 
 def write_checkpoint(run_dir: Path, name: str, *, steps: int, age_sec: int = 0) -> Path:
@@ -125,13 +126,23 @@ def run_train(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+PRETRAINING = (
+    "experiment=pretrain",
+    "model.embed_dim=8",
+    *demo_source_sizes(num_users=40, num_items=25),
+    "datamodule.batch_size=124",
+)
+"""Three domains, features that are augmented twice, and two views."""
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("base", [OFFICE, PRETRAINING], ids=["target", "pretraining"])
 def test_a_process_killed_at_a_random_step_and_resumed_writes_the_same_metrics(
-    tmp_path: Path,
+    tmp_path: Path, base: tuple[str, ...]
 ) -> None:
     step = random.randint(1, 17)  # of 18: six batches in each of three epochs
     settings = [
-        *(ALWAYS + OFFICE),
+        *(ALWAYS + base),
         f"paths.data_dir={tmp_path / 'data'}",
         "trainer.max_epochs=3",
         "callbacks.latest.train_time_interval=null",

@@ -86,7 +86,9 @@ def test_pretraining_mixes_domains_and_reports_their_mean(
 ) -> None:
     sizes = demo_source_sizes(num_users=30, num_items=25)
     base = ("experiment=pretrain", "model.embed_dim=8", *sizes)
-    metrics = train(compose_tiny("trainer.max_epochs=1", base=base))
+    settings = ("trainer.max_epochs=1", "callbacks.snapshots.every_n_epochs=1")
+    metrics = train(compose_tiny(*settings, base=base))
+    assert (tmp_path / "logs" / "run" / "checkpoints" / "snapshot_000.ckpt").is_file()
     by_domain = [metrics[f"test/demo_{name}/ndcg@10"] for name in ("kitchen", "garden", "music")]
     assert metrics["test/ndcg@10"] == pytest.approx(sum(by_domain) / 3)
     assert len(list((tmp_path / "logs" / "run").glob("test_ranks_*.parquet"))) == 3

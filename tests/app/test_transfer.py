@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,32 @@ def test_adapter_and_ids_train_on_the_target_and_the_encoder_stays(
         assert after[ids].shape == (41, 8)  # of the target's own items
         assert after[ids][0].eq(0).all()
         assert after[ids][1:].ne(0).any(dim=1).all()
+
+
+@pytest.mark.parametrize("transfer", ["inductive", "transductive"])
+def test_of_missrec_adapters_ids_and_what_is_new_train_and_a_table_says_so(
+    compose_tiny: Compose,
+    tmp_path: Path,
+    pretrained: Any,
+    transfer: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = pretrained("missrec_small")
+    capsys.readouterr()
+    finetune(compose_tiny, "missrec_small", source, f"transfer={transfer}", "model/fusion=per_item")
+    before, after = state(source), state(tmp_path / "logs" / "target")
+    changed = {name for name in moved(before, after) if not name.startswith("interests.")}
+    changed -= {"fusion.raw_alpha"}  # the pre-training's is one for all items
+    assert changed == {name for name in before if name.startswith("adapters.")}
+    assert after["fusion.raw_alpha"].unique().numel() > 1  # it started as one value
+    said = capsys.readouterr().out
+    new = ["fusion.raw_alpha", *(["item_embeddings.weight"] if transfer == "transductive" else [])]
+    for name in new:
+        assert re.search(rf"fresh +│ {re.escape(name)}", said), said
+    assert re.search(r"loaded +│ adapters\.text", said)
+    assert re.search(r"fresh +│ interests\.", said)
+    num_trained = sum(after[name].numel() for name in (*changed, *new))
+    assert f"{num_trained:,} of " in said
 
 
 @pytest.mark.parametrize(

@@ -241,6 +241,10 @@ def test_random_numbers_go_on_from_those_of_a_gpu_and_of_fewer_processes(
     lightning.on_train_start()
     assert torch.equal(torch.rand(3), drawn)
 
+    lightning.on_load_checkpoint({"random_state": [saved]})  # as older checkpoints have it
+    lightning.on_train_start()
+    assert torch.equal(torch.rand(3), drawn)
+
     monkeypatch.setattr("missrec.training.module.process_index", lambda: 1)
     lightning.on_load_checkpoint({"random_states": [[saved]]})
     lightning.on_train_start()

@@ -40,3 +40,9 @@ def composed(root_dir: Path, overrides: Sequence[str]) -> Iterator[DictConfig]:
         yield job
     finally:
         HydraConfig.instance().cfg = outer
+
+
+def quoted(path: Path) -> str:
+    """A path as Hydra's grammar takes it, whatever characters it has."""
+    escaped = str(path).replace("'", "\\'")
+    return f"'{escaped}'"

@@ -8,6 +8,8 @@ from pickle import UnpicklingError
 
 from omegaconf import DictConfig, OmegaConf
 
+from missrec.app.compose import quoted
+
 CHECKPOINTS = "checkpoints"
 _RESUMABLE = ("last.ckpt", "latest.ckpt")
 _PREFIX = "resume="
@@ -39,7 +41,7 @@ def resume_arguments(arguments: list[str]) -> list[str]:
             "folder, such as resume=logs/scratch/<run>"
         )
     rest = [argument for argument in arguments if not argument.startswith(_PREFIX)]
-    folder = _quoted(run_dir)
+    folder = quoted(run_dir)
     return [*saved_config_arguments(run_dir), f"run_dir={folder}", f"resume={folder}", *rest]
 
 
@@ -52,16 +54,10 @@ def saved_config_arguments(run_dir: Path) -> list[str]:
     return [
         f"--config-path={run_dir}",
         "--config-name=config",
-        f"hydra.run.dir={_quoted(run_dir)}",
+        f"hydra.run.dir={quoted(run_dir)}",
         "hydra.output_subdir=null",
         "hydra.job.name=train",
     ]
-
-
-def _quoted(path: Path) -> str:
-    """A path as Hydra's grammar takes it, whatever characters it has."""
-    escaped = str(path).replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def continued(cfg: DictConfig) -> DictConfig:

@@ -14,11 +14,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from missrec.app.compose import compose_train
+from missrec.app.compose import compose_train, quoted
 from missrec.app.processes import is_first_process
 from missrec.app.resume import CHECKPOINTS
 from missrec.reporting.tables import print_transfer
 from missrec.training.transfer import (
+    Fate,
     by_component,
     count_parameters,
     freeze_all_but,
@@ -90,14 +91,16 @@ def start_from(
         checkpoint: of the pre-trained run.
         model: changed in place.
         same_domain: the run had this run's data, so what belongs to a domain is loaded too.
-        trainable: names that still train; None trains everything.
+        trainable: names that still train, and with them what was not loaded; nothing trains where
+            there is no name, everything where it is None.
 
     Raises:
         ValueError: the file is damaged, or its model does not fit.
     """
     transferred = load_pretrained(model, _model_state(checkpoint), same_domain=same_domain)
     if trainable is not None:
-        freeze_all_but(model, trainable)
+        fresh = [tensor.name for tensor in transferred if tensor.fate is Fate.FRESH]
+        freeze_all_but(model, [*trainable, *fresh] if trainable else [])
     if is_first_process():
         print_transfer(
             str(checkpoint), by_component(transferred), trainable=count_parameters(model)
@@ -133,7 +136,8 @@ def compose_pretraining(cfg: DictConfig) -> DictConfig:
     key = json.dumps(_resolved(stage), sort_keys=True)
     name = f"{cfg.pretraining}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
     _log.info("pre-training first: python src/train.py %s", " ".join(overrides))
-    return compose_train(root_dir, [*overrides, f"run_dir='{Path(cfg.run_dir).parent / name}'"])
+    place = f"run_dir={quoted(Path(cfg.run_dir).parent / name)}"
+    return compose_train(root_dir, [*overrides, place])
 
 
 def _check_same_data(cfg: DictConfig, stage: DictConfig) -> None:

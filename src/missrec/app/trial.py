@@ -13,7 +13,7 @@ from optuna.exceptions import TrialPruned
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
-from missrec.app.compose import composed
+from missrec.app.compose import composed, quoted
 from missrec.app.resume import continued, furthest_checkpoint
 from missrec.app.tracking import close_loggers, write_json
 from missrec.app.train import (
@@ -74,7 +74,7 @@ def run_once(
     """
     record = run_dir / VALIDATION
     if not record.is_file():
-        with composed(root_dir, [*overrides, f"run_dir='{run_dir}'"]) as cfg:
+        with composed(root_dir, [*overrides, f"run_dir={quoted(run_dir)}"]) as cfg:
             fit_and_validate(continued(cfg), callbacks=callbacks)
     metrics: dict[str, float] = json.loads(record.read_text(encoding="utf-8"))
     return metrics

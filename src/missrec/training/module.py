@@ -86,7 +86,8 @@ class RecommenderModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the states until training starts; what is drawn before does not count."""
-        self._random_states = checkpoint["random_states"]
+        # Checkpoints of one process had its state alone.
+        self._random_states = checkpoint.get("random_states") or [checkpoint["random_state"]]
 
     def on_train_start(self) -> None:
         """Random numbers of each process's own, or those of a resumed run continued."""
