@@ -17,14 +17,17 @@ from typing import Any
 
 import polars as pl
 import pytest
+import torch
 import yaml
 from conftest import ALWAYS, OFFICE, ROOT, Compose
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.logger import DummyLogger
+from torch import nn
 
 from missrec.app.processes import SameConfig, working
+from missrec.app.sharding import ShardedTables
 from missrec.app.train import build_trainer
 from missrec.app.trial import fit_and_validate
 
@@ -272,6 +275,17 @@ def test_the_death_of_another_process_costs_no_finished_work(
 def test_a_trial_of_a_search_is_one_process(compose_tiny: Compose) -> None:
     with pytest.raises(ValueError, match="a trial is one process, not 2"):
         fit_and_validate(compose_tiny("trainer=ddp_cpu"))
+
+
+def test_sharded_tables_that_train_alone_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("init_device_mesh", "fully_shard"):
+        monkeypatch.setattr(f"missrec.app.sharding.{name}", lambda *_, **__: None)
+    strategy = ShardedTables(run_dir=".", timeout_sec=1, tables=["item_embeddings"])
+    strategy.parallel_devices = [torch.device("cpu")]
+    strategy._local_rank = 0
+    module = nn.ModuleDict({"model": nn.ModuleDict({"item_embeddings": nn.Embedding(3, 2)})})
+    with pytest.raises(ValueError, match="nothing trains beside the tables; use trainer=ddp"):
+        strategy._setup_model(module)
 
 
 def test_several_machines_need_a_launcher(compose_tiny: Compose) -> None:

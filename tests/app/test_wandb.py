@@ -144,8 +144,9 @@ def test_an_offline_run_holds_all_that_the_dashboard_shows(wandb_dir: Path) -> N
         for update in record.config.update
     }
     assert config["model"]["embed_dim"] == 8
-    assert config_keys() > {"names.ablation", "inputs.name", "names.model"}
-    for key in config_keys():
+    keys = config_keys()
+    assert keys > {"names.ablation", "inputs.name", "names.model"}
+    for key in keys:
         group, name = key.split(".")
         assert name in config[group]
     assert any(record.HasField("stats") for record in second)  # of the system

@@ -42,7 +42,7 @@ def composed(root_dir: Path, overrides: Sequence[str]) -> Iterator[DictConfig]:
         HydraConfig.instance().cfg = outer
 
 
-def quoted(path: Path) -> str:
-    """A path as Hydra's grammar takes it, whatever characters it has."""
-    escaped = str(path).replace("'", "\\'")
+def quoted(value: str | Path) -> str:
+    """A value as Hydra's grammar takes it, whatever characters it has."""
+    escaped = str(value).replace("'", "\\'")
     return f"'{escaped}'"

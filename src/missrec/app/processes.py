@@ -92,6 +92,8 @@ class _SavedConfigLauncher(_SubprocessScriptLauncher):
         self._run_dir = run_dir
         self._environment: dict[str, str | None] = {}
         self._ended = threading.Event()
+        # As Lightning does with NCCL alone; gloo's threads may abort a process that has ended.
+        atexit.register(_leave)
 
     def launch(
         self,
@@ -106,11 +108,8 @@ class _SavedConfigLauncher(_SubprocessScriptLauncher):
         )
         if not self.cluster_environment.creates_processes_externally:
             self._start_others()
-        else:
-            # As Lightning does with NCCL alone; gloo's threads may abort a process that has ended.
-            atexit.register(_leave)
-            if parent := os.environ.pop(_PARENT, None):
-                _start_thread(_die_with, int(parent))
+        elif parent := os.environ.pop(_PARENT, None):
+            _start_thread(_die_with, int(parent))
         _set_num_threads_if_needed(num_processes=self.num_processes)
         return function(*args, **kwargs)
 

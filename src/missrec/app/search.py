@@ -17,6 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution
 
+from missrec.app.compose import quoted
 from missrec.app.space import lowest, num_combinations, read_space
 from missrec.app.study import SharedStudy, trial_name
 
@@ -60,7 +61,7 @@ class Search(NamedTuple):
 
     def of_trial(self, params: Mapping[str, Any], *, seed: int | None, name: str) -> list[str]:
         """Overrides of the train config for one run of a trial."""
-        names = [f"names.group='{self.name}'", f"names.run='{name}'"]
+        names = [f"names.group={quoted(self.name)}", f"names.run={quoted(name)}"]
         chosen = [*self.chosen(params), f"seed={_text(seed)}"]
         return [*self.quiet, *self.overrides, *chosen, *names]
 

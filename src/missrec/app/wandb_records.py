@@ -115,9 +115,8 @@ class WandbRecords(Callback):
             data.test_dataloader(), data.spans, module.target_ranks, strict=True
         ):
             dataset: Any = loader.dataset
-            ranked = np.isin(
-                dataset.user_ids, users.user_ids.cpu().numpy()
-            )  # the test may be limited
+            # Not those that a limited test left out.
+            ranked = np.isin(dataset.user_ids, users.user_ids.cpu().numpy())
             chosen = np.flatnonzero(ranked)[: self._num_examples]
             batch = SequenceBatch(*(part.to(module.device) for part in dataset[chosen]))
             found = highest_scored(
