@@ -6,10 +6,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,14 +39,14 @@ EPOCH = 6
 """Steps of an epoch."""
 
 
-def start(command: list[str], *arguments: str) -> subprocess.Popen[str]:
+def start(command: list[str], *arguments: str, **variables: str) -> subprocess.Popen[str]:
     paths = f"{ROOT / 'src'}:{ROOT / 'tests' / 'app'}"
     return subprocess.Popen(
         [*command, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **variables},
         start_new_session=True,
     )
 
@@ -177,6 +178,7 @@ def test_the_first_process_alone_writes_and_speaks(sweep: tuple[Path, str]) -> N
         run_dir = folder / str(number)
         assert {path.name for path in run_dir.iterdir()} == {
             ".hydra",
+            ".writer.lock",
             "checkpoints",
             "config.yaml",
             "csv",
@@ -194,6 +196,57 @@ def test_the_first_process_alone_writes_and_speaks(sweep: tuple[Path, str]) -> N
         assert log.count("parameters train") == log.count("run folder") == 1
     assert said.count("parameters train") == said.count("run folder") == 3
     assert "Warning" not in said, said
+
+
+def started_outside(how: str, *arguments: str, own: Sequence[str] = ("", "")) -> list[Any]:
+    """Two processes as two machines start them, each with an argument of its own where named."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    machines = [*arguments, "trainer.devices=1", "trainer.num_nodes=2"]
+    started = []
+    for index, argument in enumerate(own):
+        command, variables = [*TRAIN, *machines, *filter(None, [argument])], {}
+        if how == "torchrun":
+            launch = ["--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", "--rdzv-id=test"]
+            launch += [f"--rdzv-endpoint=127.0.0.1:{port}", f"--local-addr=127.0.0.{index + 1}"]
+            command = [sys.executable, "-m", "torch.distributed.run", *launch, *command[1:]]
+        else:
+            variables = {"SLURM_PROCID": str(index), "SLURM_NODEID": str(index)}
+            variables |= {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_NNODES": "2"}
+            variables |= {"SLURM_LOCALID": "0", "SLURM_NODELIST": "localhost"}
+            variables |= {"SLURM_JOB_ID": str(port), "SLURM_JOB_NAME": "test"}
+        started.append(start(command, **variables))
+    return [end(process) for process in started]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["torchrun", "slurm"])
+def test_two_machines_give_what_two_processes_of_one_give(
+    sweep: tuple[Path, str], folder: Path, how: str
+) -> None:
+    straight = sweep[0] / "0"
+    rate = yaml.safe_load((straight / "config.yaml").read_text())["optimizer"]["lr"]
+    run_dir = folder / how
+    own = [*settings(folder / "data"), "+trial=0", f"optimizer.lr={rate}"]
+    for code, _, err in started_outside(how, *own, f"hydra.run.dir={run_dir}"):
+        assert code == 0, err
+    assert (run_dir / "metrics.json").read_bytes() == (straight / "metrics.json").read_bytes()
+    assert {note["weights"] for run in (run_dir, straight) for note in notes(run)} == {
+        notes(straight)[0]["weights"]
+    }
+
+
+@pytest.mark.slow
+def test_machines_that_were_told_different_things_stop(
+    sweep: tuple[Path, str], folder: Path
+) -> None:
+    own = [*settings(folder / "data"), f"hydra.run.dir={folder / 'different'}"]
+    rates = ("optimizer.lr=0.01", "optimizer.lr=0.02")
+    for code, _, err in started_outside("slurm", *own, own=rates):
+        assert code == 2
+        assert "error: the processes run different configs: lr: 0.0" in err
+    assert not (folder / "different" / "metrics.json").exists()
 
 
 def test_another_process_has_no_loggers(

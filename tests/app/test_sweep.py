@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from omegaconf import OmegaConf
 
 from missrec.app import gpus
 from missrec.app.gpus import claim_gpu, visible_gpus
+from missrec.app.locks import only_writer
 from missrec.app.sweep import SweepTable, sweep_arguments
 
 SWEEPS = sorted(path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml"))
@@ -69,15 +72,62 @@ def test_failed_jobs_are_listed_and_the_command_ends_with_1(
     assert end.value.code == 1
     output = capsys.readouterr()
     assert first_cells(output.out, "ValueError: lr [bold](3) is too high") == ["1 seed=2"]
-    assert "1 of the jobs failed; the same command runs them again" in output.err
+    assert "1 of the jobs failed, 0 have not finished; the same command does them; " in output.err
 
 
-def test_a_sweep_without_a_finished_job_prints_nothing(
+def test_a_job_that_is_not_done_is_named_and_the_command_ends_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job(tmp_path / "0_x")
-    end_of_sweep(tmp_path)
-    assert capsys.readouterr().out == ""
+    finish(job(tmp_path / "0_x", "seed=1"))
+    job(tmp_path / "1_x", "seed=2")
+    (tmp_path / "pretraining_of_both").mkdir()
+    with pytest.raises(SystemExit) as ended:
+        end_of_sweep(tmp_path)
+    assert ended.value.code == 1
+    output = capsys.readouterr()
+    assert first_cells(output.out, "not finished: its process") == ["1 seed=2"]
+    assert "0 of the jobs failed, 1 have not finished; the same command does them\n" in output.err
+
+
+def test_a_sweep_that_is_broken_off_tells_what_it_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_exit: list[Callable[[], object]] = []
+    monkeypatch.setattr(
+        "missrec.app.sweep.atexit.register",
+        lambda show, *told: at_exit.append(partial(show, *told)),
+    )
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path / "sweep")}}})
+    SweepTable(keys=["test/recall@10"]).on_multirun_start(config)
+    at_exit[0]()  # before any job
+    assert capsys.readouterr() == ("", "")
+    finish(job(tmp_path / "sweep" / "0_x", "seed=1"))
+    at_exit[0]()
+    assert first_cells(capsys.readouterr().out, "0.2500") == ["0_x"]
+
+
+@pytest.mark.slow
+def test_two_commands_never_write_into_the_same_folder(tmp_path: Path) -> None:
+    assert sweep(tmp_path, "seed=1").returncode == 0
+    (run_dir,) = tmp_path.glob("logs/sweeps/*/0_*")
+    (run_dir / "metrics.json").unlink()
+    before = (run_dir / "config.yaml").stat().st_mtime_ns
+    with only_writer(run_dir):
+        busy = sweep(tmp_path, "seed=1")
+        resumed = subprocess.run(
+            [sys.executable, str(ROOT / "src" / "train.py"), f"resume={run_dir}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert busy.returncode == 1
+    assert "another process writes into this folder" in busy.stdout
+    assert first_cells(busy.stdout, "not finished: its process was ended") == [run_dir.name]
+    assert not (run_dir / "error.txt").exists()
+    assert resumed.returncode == 2
+    assert resumed.stderr == f"error: {run_dir}: another process writes into this folder\n"
+    assert (run_dir / "config.yaml").stat().st_mtime_ns == before
+    assert sweep(tmp_path, "seed=1").returncode == 0
 
 
 def folder_of(arguments: list[str]) -> str:
@@ -96,6 +146,14 @@ def test_a_multirun_gets_a_folder_that_only_the_same_command_has() -> None:
     assert folder_of(sweep_arguments(["-m", "experiment=a,b"])).startswith("sweep-")
 
 
+@pytest.mark.parametrize("named", ["logs/lr=1, twice", "'logs/lr=1, twice'"])
+def test_a_named_folder_is_kept_and_names_the_group(named: str) -> None:
+    added, *kept = sweep_arguments(["seed=1,2", f"hydra.sweep.dir={named}", "-m"])
+    assert kept == ["seed=1,2", f"hydra.sweep.dir={named}", "-m"]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        assert compose("train", overrides=[added]).names.group == "lr=1, twice"
+
+
 def test_overrides_stay_together_where_hydra_looks_for_them() -> None:
     arguments = sweep_arguments(["-m", "seed=1,2", "--cfg", "hydra"])
     assert arguments[0] == "-m"
@@ -104,7 +162,12 @@ def test_overrides_stay_together_where_hydra_looks_for_them() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["experiment=demo"], ["sweep=none"], ["-m", "seed=1,2", "hydra.sweep.dir=logs/mine"], []],
+    [
+        ["experiment=demo"],
+        ["sweep=none"],
+        ["-m", "seed=1,2", "hydra.sweep.dir=logs/mine", "names.group=own"],
+        [],
+    ],
 )
 def test_other_commands_stay_as_they_are(arguments: list[str]) -> None:
     assert sweep_arguments(arguments) == arguments
@@ -203,10 +266,13 @@ TINY = (
 )
 
 
-def sweep(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def sweep(tmp_path: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     places = [f"paths.data_dir={tmp_path / 'data'}", f"paths.log_dir={tmp_path / 'logs'}"]
     command = [sys.executable, str(ROOT / "src" / "train.py"), "-m", *TINY, *places, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    own = {"PYTHONPATH": str(ROOT / "tests" / "app"), "OMP_NUM_THREADS": "1", **variables}
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **own}
+    )
 
 
 @pytest.mark.slow
@@ -253,3 +319,56 @@ def test_a_sweep_killed_in_the_middle_goes_on_as_if_it_had_not_been(tmp_path: Pa
                 path / "metrics.json" for path in jobs if path.name == other.parent.name
             ).read_text()
         )
+
+
+@pytest.mark.slow
+def test_a_killed_process_of_a_parallel_sweep_is_told_and_the_same_command_goes_on(
+    tmp_path: Path,
+) -> None:
+    kill = {"trial": "1_x", "step": 1, "number": 9, "marker": tmp_path / "killed"}
+    command = [
+        "seed=1,2",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+        "hydra.sweep.subdir=${hydra:job.num}_x",
+        "+callbacks.kill._target_=kill_once.KillOnce",
+        *(f"+callbacks.kill.{key}={value}" for key, value in kill.items()),
+    ]
+    killed = sweep(tmp_path, *command)
+    assert killed.returncode == 1
+    assert "Traceback" not in killed.stderr
+    assert "error: A worker process managed by the executor was unexpectedly" in killed.stderr
+    assert "1 seed=2" in first_cells(killed.stdout, "not finished: its process was ended")
+    again = sweep(tmp_path, *command)
+    assert again.returncode == 0, again.stderr
+    assert len(list((tmp_path / "logs" / "sweeps").glob("*/*/metrics.json"))) == 2
+
+
+@pytest.mark.slow
+def test_jobs_of_submitit_fail_one_by_one(tmp_path: Path) -> None:
+    # The launcher of a cluster, but for who starts the processes.
+    launcher = ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"]
+    done = sweep(tmp_path, *launcher, "model.network.block.num_heads=3,2")
+    assert done.returncode == 1
+    assert first_cells(done.stdout, "num_heads (3) must divide") == [
+        "0 model.network.block.num_heads=3"
+    ]
+    assert [path.parent.name[0] for path in tmp_path.glob("logs/sweeps/*/*/metrics.json")] == ["1"]
+    assert list(tmp_path.glob("logs/sweeps/*/.submitit/*/*_log.out"))
+
+
+@pytest.mark.slow
+def test_each_gpu_has_one_job_at_a_time(tmp_path: Path) -> None:
+    done = sweep(
+        tmp_path,
+        "hydra/launcher=gpus",
+        "seed=1,2,3",
+        "+gpu='${oc.env:CUDA_VISIBLE_DEVICES}'",
+        CUDA_VISIBLE_DEVICES="5,7",
+        TMPDIR=str(tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    saved = sorted(tmp_path.glob("logs/sweeps/*/*/config.yaml"))
+    gpus_of_jobs = [str(OmegaConf.load(path).gpu) for path in saved]
+    assert sorted(gpus_of_jobs[:2]) == ["5", "7"]
+    assert gpus_of_jobs[2] in {"5", "7"}

@@ -96,13 +96,14 @@ def test_runs_with_other_settings_leave_every_seed_of_the_command_missing() -> N
     sections = plan_sections(toy_paper(), [custom])
     row = complete_section(sections[1], asked()).reference
     assert row.group == custom
-    assert row.flags == ("custom: optimizer.lr=1 (0.001)",)
+    assert row.flags[0] == "custom: optimizer.lr=1 (0.001)"
     assert row.command == "train missrec toys [1, 2]"
 
 
 def flags(*runs: Run, differences: tuple[str, ...] | None = (), users: int | None = None) -> str:
     (group,) = group_runs(runs)
-    found = group_flags(group._replace(differences=differences), expected_users=users)
+    *found, last = group_flags(group._replace(differences=differences), expected_users=users)
+    assert last.startswith("stopped early: after 3")
     return "\n".join(found)
 
 
@@ -122,6 +123,17 @@ def test_flags_say_what_a_reader_must_know(tmp_path: Path) -> None:
     assert flags(a_run("new", finished_at=1.0), a_run("old")) == (
         "the newest run of a seed counts, not: old"
     )
+
+
+def test_early_stopping_is_told_with_its_epochs() -> None:
+    def told(*runs: Run) -> tuple[str, ...]:
+        (group,) = group_runs(runs)
+        return group_flags(group._replace(differences=()), expected_users=None)
+
+    ended = {"test/recall@10": 0.1, "stopped_early": 1}
+    runs = [a_run(metrics=ended | {"epochs": 9}), a_run(seed=2, metrics=ended | {"epochs": 11})]
+    assert told(*runs) == ("stopped early: after 9, 11 epochs (seeds 1, 2)",)
+    assert told(a_run(metrics={"test/recall@10": 0.1})) == ()  # a floor
 
 
 def test_a_run_on_other_data_than_the_known_set_is_flagged(tmp_path: Path) -> None:

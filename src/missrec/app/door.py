@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,6 +60,9 @@ def _one_line_errors(*, debug: bool) -> Iterator[None]:
             raise
         sys.stderr.write(f"error: {one_line(error)}\n")
         sys.exit(USER_ERROR)
+    except BrokenExecutor as error:  # as joblib says that a process of its own was killed
+        sys.stderr.write(f"error: {one_line(error)}\n")
+        sys.exit(1)
 
 
 def one_line(error: BaseException) -> str:

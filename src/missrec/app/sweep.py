@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import logging
@@ -16,12 +17,15 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from missrec.app.compose import quoted
 from missrec.app.door import one_line
 from missrec.app.gpus import claim_gpu
+from missrec.app.locks import RunBusyError
 from missrec.app.resume import continued
 from missrec.reporting.tables import print_failures, print_metrics
 
 _ERROR = "error.txt"
+_UNFINISHED = "not finished: its process was ended, or another command works on it"
 _MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 _FROM_A_FORMER_START = ("pretrained", "pretraining", "resume")
 """Keys of a saved config that say how the run was started, not what it is."""
@@ -32,22 +36,25 @@ _log = logging.getLogger(__name__)
 def sweep_arguments(arguments: list[str]) -> list[str]:
     """Command-line arguments of a multirun, with a folder that only this command has.
 
-    The same command again gets the same folder, so that it does what has not finished. Arguments
-    of a single run, and those that name a folder, come back as they are.
+    The same command again gets the same folder, so that it does what has not finished. One that
+    names a folder keeps it. The group in W&B is named like the folder. Arguments of a single run
+    come back as they are.
 
     Args:
         arguments: without the program's name.
     """
     values = dict(argument.partition("=")[::2] for argument in arguments)
     is_sweep = values.get("sweep", "none") != "none"
-    if "hydra.sweep.dir" in values or not (is_sweep or set(_MULTIRUN) & set(arguments)):
+    if not (is_sweep or set(_MULTIRUN) & set(arguments)):
         return arguments
-    told = [argument for argument in arguments if argument not in _MULTIRUN]
-    title = values["sweep"] if is_sweep else values.get("experiment", "sweep")
-    digest = hashlib.sha256("\0".join(told).encode()).hexdigest()[:8]
-    # What is swept itself, such as experiment=a,b, is no name.
-    name = f"{title if title.replace('_', '').isalnum() else 'sweep'}-{digest}"
-    added = [f"hydra.sweep.dir=${{paths.log_dir}}/sweeps/{name}", f"names.group={name}"]
+    if named := values.get("hydra.sweep.dir"):
+        folder = Path(named.strip("'\""))
+        added = [f"names.group={quoted(folder.name)}"]
+    else:
+        name = _sweep_name(arguments, values["sweep"] if is_sweep else values.get("experiment"))
+        added = [f"hydra.sweep.dir=${{paths.log_dir}}/sweeps/{name}", f"names.group={name}"]
+    if "names.group" in values:
+        added.pop()
     # Hydra's parser takes overrides only where they stand together.
     place = next(
         (number for number, argument in enumerate(arguments) if not argument.startswith("-")),
@@ -56,10 +63,19 @@ def sweep_arguments(arguments: list[str]) -> list[str]:
     return [*arguments[:place], *added, *arguments[place:]]
 
 
+def _sweep_name(arguments: list[str], title: str | None) -> str:
+    told = [argument for argument in arguments if argument not in _MULTIRUN]
+    digest = hashlib.sha256("\0".join(told).encode()).hexdigest()[:8]
+    # What is swept itself, such as experiment=a,b, is no name.
+    is_name = title is not None and title.replace("_", "").isalnum()
+    return f"{title if is_name else 'sweep'}-{digest}"
+
+
 def run_job(cfg: DictConfig, train: Callable[[DictConfig], Mapping[str, float]]) -> None:
     """Trains; as a job of a multirun not again what had finished, and without stopping the others.
 
-    A job that had begun is resumed. One that fails leaves `error.txt` in its folder.
+    A job that had begun is resumed, and one that another process works on passed over. One that
+    fails leaves `error.txt` in its folder.
 
     Args:
         cfg: of the run.
@@ -79,6 +95,8 @@ def run_job(cfg: DictConfig, train: Callable[[DictConfig], Mapping[str, float]])
         if not _is_finished(cfg):
             train(continued(cfg))
         record.unlink(missing_ok=True)
+    except RunBusyError as error:
+        _log.warning("passed over: %s", one_line(error))
     except Exception as error:
         record.write_text(traceback.format_exc(), encoding="utf-8")
         _log.error("this job failed, the others go on: %s", one_line(error) or repr(error))
@@ -86,21 +104,32 @@ def run_job(cfg: DictConfig, train: Callable[[DictConfig], Mapping[str, float]])
 
 
 class SweepTable(Callback):
-    """Prints a row for each finished job of a multirun, and those that failed.
+    """Prints a row for each finished job of a multirun, and those that did not finish.
 
-    With a failed job, or without any job, the command ends with exit code 1.
+    With such a job, or without any job, the command ends with exit code 1. A command that is broken
+    off, by Ctrl-C or because a process of its launcher was killed, prints the same.
     """
 
     def __init__(self, *, keys: Sequence[str]) -> None:
         """Shows these metrics, such as `test/recall@10`."""
         self._keys = list(keys)
 
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Hydra does not call `on_multirun_end` when its launcher breaks off."""
+        atexit.register(self._show, Path(config.hydra.sweep.dir))
+
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Collects the run folders of the sweep."""
+        atexit.unregister(self._show)
         folder = Path(config.hydra.sweep.dir)
         if not any(path.is_dir() for path in folder.iterdir()):
             sys.stderr.write("error: the sweep has no job: a glob(...) in it finds nothing\n")
             sys.exit(1)
+        if not self._show(folder):
+            sys.exit(1)
+
+    def _show(self, folder: Path) -> bool:
+        """Whether all jobs that have begun have finished."""
         labels = _labels(folder)
         rows = {
             labels[path.parent.name]: json.loads(path.read_text(encoding="utf-8"))
@@ -110,15 +139,21 @@ class SweepTable(Callback):
             labels[path.parent.name]: path.read_text(encoding="utf-8").rstrip().splitlines()[-1]
             for path in sorted(folder.glob(f"*/{_ERROR}"), key=_job)
         }
+        unfinished = {
+            label: _UNFINISHED
+            for path in sorted(folder.glob("*/.hydra"), key=_job)
+            if (label := labels[path.parent.name]) not in {*rows, *failures}
+        }
         if rows:
             print_metrics(str(folder), rows, self._keys)
-        if failures:
-            print_failures(failures)
+        if failures or unfinished:
+            print_failures({**failures, **unfinished})
+            traces = f"; {folder}/<job>/{_ERROR} has the tracebacks" if failures else ""
             sys.stderr.write(
-                f"error: {len(failures)} of the jobs failed; the same command runs them again, "
-                f"{folder}/<job>/{_ERROR} has the tracebacks\n"
+                f"error: {len(failures)} of the jobs failed, {len(unfinished)} have not finished; "
+                f"the same command does them{traces}\n"
             )
-            sys.exit(1)
+        return not (failures or unfinished)
 
 
 def _is_finished(cfg: DictConfig) -> bool:
@@ -166,8 +201,8 @@ def _labels(folder: Path) -> dict[str, str]:
         path.parents[1].name: list(OmegaConf.load(path))
         for path in folder.glob("*/.hydra/overrides.yaml")
     }
-    shared = set.intersection(*map(set, overrides.values())) if len(overrides) > 1 else set()
-    labels = {path.name: path.name for path in folder.iterdir()}
+    shared = set.intersection(*map(set, overrides.values())) if overrides else set()
+    labels = {path.name: path.name for path in folder.glob("*")}
     for name, told in overrides.items():
         own = " ".join(override for override in told if override not in shared)
         labels[name] = f"{name.partition('_')[0]} {own}" if own else name

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
@@ -18,6 +17,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers.logger import DummyLogger
 
 from missrec.app.build import Experiment, build, build_experiment, compile_modules
+from missrec.app.locks import only_writer
 from missrec.app.prepare import prepare_missing
 from missrec.app.processes import SameConfig, is_first_process, refuse_unsupported, working
 from missrec.app.resume import CHECKPOINTS, continued, furthest_checkpoint
@@ -52,11 +52,18 @@ def train(cfg: DictConfig) -> dict[str, float]:
 
     Raises:
         FileNotFoundError, ValueError: a mistake in the config or the data.
+        RunBusyError: another process writes into the run folder.
     """
-    run_dir = Path(cfg.run_dir)
     quiet_lightning()
-    if not is_first_process():
-        quiet_process()
+    if is_first_process():
+        with only_writer(Path(cfg.run_dir)):
+            return _train(cfg)
+    quiet_process()
+    return _train(cfg)
+
+
+def _train(cfg: DictConfig) -> dict[str, float]:
+    run_dir = Path(cfg.run_dir)
     source = first_stage(cfg, train, record=METRICS)
     experiment = set_up(cfg, source=source)
     trainer = build_trainer(saved_config(cfg, pretrained=source))
@@ -95,11 +102,9 @@ def first_stage(
     if cfg.pretraining:
         stage = compose_pretraining(cfg)
         stage_dir = Path(stage.run_dir)
-        stage_dir.parent.mkdir(parents=True, exist_ok=True)
         # Of the jobs that run at the same time, one trains it and the others wait; the processes of
         # one job train it together.
-        lock = FileLock(stage_dir.with_name(f".{stage_dir.name}.lock"))
-        with lock if is_first_process() else nullcontext():
+        with only_writer(stage_dir, waits=True) if is_first_process() else nullcontext():
             if not (stage_dir / record).is_file():
                 run(continued(stage))
         return pretrained_checkpoint(stage.run_dir)

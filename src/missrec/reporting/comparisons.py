@@ -128,6 +128,9 @@ def _flags(group: Group, expected_users: float | None) -> Iterator[str]:
                 )
     if group.repeats:
         yield f"the newest run of a seed counts, not: {', '.join(r.name for r in group.repeats)}"
+    if early := [run for run in group.runs if run.stopped_early]:
+        epochs = ", ".join(f"{run.metrics['epochs']:.0f}" for run in early)
+        yield f"stopped early: after {epochs} epochs ({_seeds(early)})"
 
 
 def _seeds(runs: Sequence[Run]) -> str:

@@ -67,9 +67,14 @@ class Run(NamedTuple):
         return self.settings.get("datamodule.split._target_", "LeaveOneOut")
 
     @property
+    def stopped_early(self) -> bool:
+        """Whether training ended because validation stopped improving."""
+        return bool(self.metrics.get("stopped_early"))
+
+    @property
     def hit_max_epochs(self) -> bool:
         """Whether training ended on its last epoch, not because validation stopped improving."""
-        return "epochs" in self.metrics and not self.metrics.get("stopped_early")
+        return "epochs" in self.metrics and not self.stopped_early
 
 
 class Group(NamedTuple):

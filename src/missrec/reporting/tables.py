@@ -27,10 +27,10 @@ def print_metrics(title: str, rows: Mapping[str, Mapping[str, float]], keys: Seq
 
 
 def print_failures(failures: Mapping[str, str]) -> None:
-    """One line a job that failed: its name and the error."""
-    table = Table(title="failed")
+    """One line a job that failed or has not finished: its name and why."""
+    table = Table(title="without a result")
     table.add_column("", overflow="fold")
-    table.add_column("error", overflow="fold")
+    table.add_column("why", overflow="fold")
     for name, error in failures.items():
         table.add_row(escape(name), escape(error))
     print_table(table)
