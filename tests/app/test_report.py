@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ DATA = "scientific_mm_subset"
 SEQUENCES = random_sequences(num_users=60, num_items=30, seed=1)
 OURS = (f"data={DATA}", "transfer=transductive", "logger=csv")
 BASELINE = (f"data={DATA}", "model=sasrec", "logger=csv")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
 
 def config(tmp_path: Path, *overrides: str) -> DictConfig:
@@ -87,6 +90,38 @@ def test_a_report_has_every_format_and_figure_and_nothing_else(logs: Path) -> No
     assert "metrics.json cannot be read" in made.broken["<b>broken"]
     assert [row.group.runs[0].name for row in made.others] == ["demo"]
     assert made.figure_notes == ()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_a_browser_without_network_draws_every_plot_and_sorts_without_an_error(
+    logs: Path, tmp_path: Path
+) -> None:
+    report(config(logs.parent))
+    page = (logs / "report" / "report.html").read_text()
+    used = tmp_path / "used.html"
+    used.write_text(
+        f"""{page}<script>
+        document.querySelectorAll("details").forEach((details) => {{ details.open = true; }});
+        document.querySelectorAll("th button").forEach((button) => button.click());
+        </script>"""
+    )
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    options += [f"--user-data-dir={tmp_path / 'browser'}", "--virtual-time-budget=5000"]
+    options += ["--host-resolver-rules=MAP * ~NOTFOUND", "--dump-dom"]
+    shown = subprocess.run(
+        [str(CHROMIUM), *options, used.as_uri()],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    assert [line for line in shown.stderr.splitlines() if "CONSOLE" in line] == []
+    num_plots = len(re.findall(r'class="plot\b', page))
+    assert num_plots >= 3
+    assert len(re.findall(r'class="plot\b[^"]*js-plotly-plot', shown.stdout)) == num_plots
+    # Each click sorts its table anew and takes the mark from the column before.
+    num_sorted = len(re.findall(r"<th[^>]* aria-sort=", shown.stdout))
+    assert num_sorted == len(re.findall(r'<table class="[^"]*sortable', page)) > 0
 
 
 def test_rows_have_their_seeds_and_what_was_changed_stays_out_of_them(logs: Path) -> None:
