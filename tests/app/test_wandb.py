@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from ast import literal_eval
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -11,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, Compose
+from fake_wandb import FakeWandb
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from wandb import Artifact
@@ -175,3 +179,30 @@ def test_an_offline_run_holds_all_that_the_dashboard_shows(wandb_dir: Path) -> N
         recommended = row["recommended"].split("; ")
         assert len(recommended) == 10
         assert (row["target"] in recommended) == (row["rank"] <= 10)
+
+
+@pytest.mark.slow
+def test_both_parts_of_an_offline_run_are_uploaded_as_one_run(wandb_dir: Path) -> None:
+    server = FakeWandb()
+    own = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": "0" * 40, "WANDB_MODE": "online"}
+    with server.running():
+        subprocess.run(
+            ["wandb", "sync", *wandb_dir.glob("offline-run-*")],
+            capture_output=True,
+            check=True,
+            timeout=240,
+            env={
+                **os.environ,
+                **own,
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            },
+        )
+    ((run_id, run),) = server.runs.items()
+    assert run["groupName"] == "a sweep"
+    rows = server.history[run_id]
+    assert {row["epoch"] for row in rows if "val/ndcg@10" in row} >= {0, 1}
+    assert any("test/examples" in row for row in rows)
+    best = wandb_dir.parent / "checkpoints" / "epoch_001.ckpt"
+    assert server.uploads[f"checkpoint-{run_id}/best.ckpt"] == best.read_bytes()
+    assert {f"checkpoint-{run_id}", "domain-demo_office"} <= server.committed
+    assert any(name.startswith("run/media/images/interests/sizes") for name in server.uploads)
