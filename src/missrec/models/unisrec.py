@@ -96,13 +96,9 @@ class UniSRec(nn.Module):
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """Sequence-item loss (2.2.1), plus lambda x sequence-sequence loss (2.2.2)."""
+        user = self.encode(batch)
         candidate_ids = self.objective.candidate_ids(batch.target_ids, num_items=self._num_items)
-        # In one call: the adapter is most of the work, and most items of histories are candidates.
-        embedded = self._embed(torch.cat([batch.item_ids.flatten(), candidate_ids]))
-        num_read = batch.item_ids.numel()
-        history = embedded[:num_read].view(*batch.item_ids.shape, -1)
-        user = self._read(history, batch.item_ids)
-        scores = self.score(user, F.normalize(embedded[num_read:], dim=-1))
+        scores = self.score(user, self.candidates(candidate_ids))
         ranking = self.objective(
             scores / self._temperature, torch.searchsorted(candidate_ids, batch.target_ids)
         )
@@ -116,7 +112,7 @@ class UniSRec(nn.Module):
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, D) what the encoder says at the last item, at unit length."""
-        return self._read(self._embed(batch.item_ids), batch.item_ids)
+        return self._read(batch.item_ids)
 
     def candidates(self, item_ids: Tensor) -> Tensor:
         """(C, D) items at unit length."""
@@ -135,15 +131,18 @@ class UniSRec(nn.Module):
             embeddings = embeddings + self.item_embeddings(item_ids)
         return embeddings
 
-    def _read(self, history: Tensor, item_ids: Tensor) -> Tensor:
-        """(B, D) unit vectors of embedded histories (B, L, D) of items (B, L)."""
+    def _read(
+        self, item_ids: Tensor, *, augment: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """(B, D) unit vectors of histories (B, L)."""
         valid_mask = item_ids != PAD_ID
-        hidden = self.encoder(history, valid_mask=valid_mask, causal=True)
+        hidden = self.encoder(
+            self._embed(item_ids, augment=augment), valid_mask=valid_mask, causal=True
+        )
         return F.normalize(last_valid(hidden, valid_mask), dim=-1)
 
     def _second_view(self, item_ids: Tensor) -> Tensor:
         """(B, D) unit vectors of augmented histories; one augmentation for the whole batch."""
         if torch.rand(()) < self._item_drop_share:
-            item_ids = drop_items(item_ids, prob=self._item_drop_prob)
-            return self._read(self._embed(item_ids), item_ids)
-        return self._read(self._embed(item_ids, augment=self.feature_dropout), item_ids)
+            return self._read(drop_items(item_ids, prob=self._item_drop_prob))
+        return self._read(item_ids, augment=self.feature_dropout)
