@@ -43,3 +43,21 @@ def test_an_unknown_part_to_compile_is_refused_with_the_known_ones() -> None:
     model = nn.Sequential(nn.Linear(1, 1))
     with pytest.raises(ValueError, match=r"no part 'network'; its parts: 0"):
         compile_modules(model, ["network"], backend="aot_eager")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["model=vqrec", "transfer=transductive"], "no learned vector .* set transfer=inductive"),
+        (["model=sasrec_text", "transfer=transductive"], "no learned vector"),
+        (["model=sasrec", "transfer=inductive"], "a learned vector .* set transfer=transductive"),
+        (["model=fdsa", "transfer=inductive"], "a learned vector"),
+    ],
+)
+def test_a_run_cannot_bear_the_name_of_a_transfer_that_its_model_has_not(
+    compose_tiny: Compose, overrides: list[str], said: str
+) -> None:
+    cfg = compose_tiny(*overrides)
+    prepare_missing(cfg)
+    with pytest.raises(ValueError, match=said):
+        build_experiment(cfg)

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from missrec.app.evaluate import evaluate
-from missrec.app.train import train
+from missrec.app.train import set_up, train
 from missrec.app.transfer import best_checkpoint
 from synthetic import demo_source_sizes
 
@@ -66,13 +66,24 @@ def test_adapter_and_ids_train_on_the_target_and_the_encoder_stays(
     shared = {name for name in after if name != ids}
     assert shared <= before.keys()
     assert (ids in after) == (transfer == "transductive")
-    adapter = {name for name in shared if name.startswith("items.adapter.")}
-    assert moved(before, after) - {ids} == adapter
+    trained = ("items.adapter.", "encoder.input.norm.")
+    assert moved(before, after) - {ids} == {name for name in shared if name.startswith(trained)}
     assert any(name.startswith("encoder.") for name in shared)
     if transfer == "transductive":
         assert after[ids].shape == (41, 8)  # of the target's own items
         assert after[ids][0].eq(0).all()
         assert after[ids][1:].ne(0).any(dim=1).all()
+
+
+def test_what_is_frozen_from_scratch_stays_as_it_was_drawn(compose_tiny: Compose) -> None:
+    cfg = compose_tiny("freeze=all_but_adapters", base=("experiment=demo", EMBED, *TARGET))
+    model = set_up(cfg, source=None).module.model
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trained == {
+        name
+        for name, _ in model.named_parameters()
+        if name.startswith(("adapters.", "item_embeddings."))
+    }
 
 
 @pytest.mark.parametrize("transfer", ["inductive", "transductive"])

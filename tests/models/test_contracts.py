@@ -64,6 +64,9 @@ WITHOUT_GRADIENT = {
 OVERFITTING = {"bert4rec": (0.001, 40)}
 """Learning rate and steps where 0.003 and 20 do not do: each step hides other items."""
 
+SCORED_WITHOUT_IMAGES = {"vqrec", "nearest_neighbor", "s3rec"}
+"""Codes and neighbours are made once, and the second stage of S³-Rec reads no feature."""
+
 TRAINED_RUNS = [
     *itertools.product(TRAINED, TRANSFERS),
     *((name, "transductive") for name in CHOICES),
@@ -310,18 +313,29 @@ def test_the_loss_falls_when_overfitting_eight_sequences(name: str, transfer: st
     assert after < before / 2, (before, after)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_images_of_other_items_do_not_touch_items_without_image(name: str, transfer: str) -> None:
-    model = build_model(name, transfer=transfer)
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [
+        (name, inputs)
+        for name in MODELS
+        for inputs in all_inputs(name)
+        if "image" in inputs and name not in SCORED_WITHOUT_IMAGES
+    ],
+)
+def test_images_of_other_items_do_not_touch_items_without_image(
+    name: str, inputs: str, transfer: str
+) -> None:
+    model = build_model(name, transfer=transfer, inputs=inputs)
     batch = sequence_batch([[2, 5, 9], [17], [20, 2, 6]], [1, 1, 1])
     users, scores = encode_and_score(model, batch)
-    for buffer_name, images in model.named_buffers():
-        if buffer_name.endswith("values_image"):
-            images.normal_(generator=torch.Generator().manual_seed(9))
+    _, scores_of_others = encode_and_score(model, batch_of_eight())
+    (images,) = (buffer for name, buffer in model.named_buffers() if name.endswith("values_image"))
+    images.normal_(generator=torch.Generator().manual_seed(9))
     changed_users, changed_scores = encode_and_score(model, batch)
     columns = torch.tensor(WITHOUT_IMAGE) - 1
     assert changed_users.equal(users)
     assert changed_scores[:, columns].equal(scores[:, columns])
+    assert not encode_and_score(model, batch_of_eight())[1].equal(scores_of_others)
 
 
 @every_model_and_choice

@@ -15,7 +15,7 @@ from missrec.data.datamodule import SequenceDataModule
 from missrec.features.store import read_features
 from missrec.features.table import FeatureTable
 from missrec.training.module import RecommenderModule
-from missrec.types import Catalogue
+from missrec.types import PAD_ID, Catalogue, Transferable
 
 
 class Experiment(NamedTuple):
@@ -47,6 +47,7 @@ def build_experiment(cfg: DictConfig) -> Experiment:
         features=_feature_table(cfg, datamodule),
     )
     model: nn.Module = build(cfg, "model", catalogue=catalogue)
+    _check_transfer(model, str(cfg.transfer.name), item_ids=cfg.transfer.item_ids)
     module = RecommenderModule(
         model=model,
         optimizer=_constructor(cfg, "optimizer"),
@@ -100,6 +101,23 @@ def _constructor(cfg: DictConfig, key: str) -> partial[Any]:
     # Ready parts go past Hydra, which would copy them and turn dataclasses into dicts.
     constructor: partial[Any] = instantiate(cfg[key], _partial_=True, _convert_="all")
     return constructor
+
+
+def _check_transfer(model: nn.Module, transfer: str, *, item_ids: bool) -> None:
+    """Refuses a setting that the model does not follow: its run would bear a wrong name.
+
+    Of a model that is pre-trained on other domains, the sources may have ids in both settings.
+    """
+    has_ids = any(
+        isinstance(part, nn.Embedding) and part.padding_idx == PAD_ID for part in model.modules()
+    )
+    in_pretraining = has_ids and isinstance(model, Transferable)
+    if item_ids != has_ids and not in_pretraining and any(True for _ in model.parameters()):
+        lacks, other = ("a", "transductive") if has_ids else ("no", "inductive")
+        raise ValueError(
+            f"transfer={transfer}: this model has {lacks} learned vector for each item; set "
+            f"transfer={other}"
+        )
 
 
 def _check_optimizer(module: RecommenderModule) -> None:

@@ -31,7 +31,7 @@ from missrec.app.tracking import (
 from missrec.app.transfer import compose_pretraining, pretrained_checkpoint, start_from
 from missrec.reporting.tables import print_metrics
 from missrec.training.memory import keep_freed_memory
-from missrec.training.transfer import count_parameters
+from missrec.training.transfer import count_parameters, freeze_all_but
 from missrec.types import DiscoversInterests
 
 METRICS = "metrics.json"
@@ -136,6 +136,8 @@ def set_up(cfg: DictConfig, *, source: Path | None) -> Experiment:
             same_domain=cfg.pretraining_same_data,
             trainable=cfg.freeze.trainable,
         )
+    elif cfg.freeze.trainable is not None:
+        freeze_all_but(experiment.module.model, cfg.freeze.trainable)
     compile_modules(
         experiment.module.model, list(cfg.compiled_modules), backend=cfg.compile_backend
     )
