@@ -174,6 +174,7 @@ def catalogue(
     features: Mapping[str, np.ndarray] | None = None,
     num_items: int | None = None,
     resident_bytes: int = 1 << 30,
+    text_views: np.ndarray | None = None,
 ) -> Catalogue:
     """What a model is told of the items of one domain; without features, say how many."""
     table = feature_table(features, num_items=num_items, resident_bytes=resident_bytes)
@@ -182,6 +183,7 @@ def catalogue(
         train_counts=training_counts(sequences, num_items=table.num_items),
         train_sequences=training_sequences(sequences),
         features=table,
+        second_views=None if text_views is None else feature_table({"text": text_views}),
     )
 
 

@@ -95,12 +95,15 @@ class Catalogue:
             entry 0 is padding.
         train_sequences: the training sequences themselves.
         features: raw features of the modalities in use.
+        second_views: raw features of other encodings of them, by the names of the modalities;
+            None where there are none.
     """
 
     num_items: int
     train_counts: Tensor
     train_sequences: TrainSequences
     features: FeatureTable
+    second_views: FeatureTable | None = None
 
 
 class TrainingLoss(NamedTuple):

@@ -9,19 +9,21 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from conftest import ROOT, Compose
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from image_server import ImageServer, answer, dropped, in_turn, unmeasured
-from missrec.app.build import build
+from missrec.app.build import build, build_experiment
 from missrec.app.extract import build_trainer, extract
-from missrec.app.prepare import prepare
+from missrec.app.prepare import prepare, prepare_missing
 from missrec.app.train import train
 from missrec.data.domain import ITEMS
 from missrec.data.manifest import MANIFEST, write_manifest
 from missrec.features.image_urls import ImagesFromUrls
-from missrec.features.store import read_features
+from missrec.features.inputs import TEXT_VIEW
+from missrec.features.store import ModalityFeatures, read_features, replace_modality
 from synthetic import SHARED_DATA
 from tiny_clip import write_tiny_clip
 
@@ -178,6 +180,32 @@ def test_lsa_features_train_a_model_on_text_alone(
     overrides = [*one_epoch(folder), "inputs=text"]
     metrics = train(compose_tiny(*overrides, base=("experiment=scratch",)))
     assert 0 < metrics["test/recall@50"] <= 1
+
+    # A second view of the texts lies beside them, and a model that reads it finds it.
+    views = compose_extract("encoder=lsa", "encoder.dim=32", "images=none", "text_view=word_drop")
+    done = extract(views)["gift_cards"]
+    assert (done["text"].num_encoded, done["text_view"].num_with) == (0, 124)
+    stored = read_features(folder, ["text"], num_items=124, if_there=[TEXT_VIEW])
+    differ = (stored[TEXT_VIEW].values != stored["text"].values).any(axis=1)
+    assert differ.sum() > 62
+    pretraining = ("model=unisrec", "model/pretraining@model=unisrec", "model.item_drop_share=0")
+    cfg = compose_tiny(*overrides, *pretraining, base=("experiment=scratch",), run="view")
+    second_views = build_experiment(cfg).catalogue.second_views
+    assert second_views is not None
+    found = second_views.lookup(0, torch.tensor(stored[TEXT_VIEW].item_ids))
+    np.testing.assert_array_equal(found.numpy(), stored[TEXT_VIEW].values.astype(np.float32))
+    assert 0 < train(cfg)["test/recall@50"] <= 1
+
+
+def test_a_second_view_of_another_width_is_refused(compose_tiny: Compose, tmp_path: Path) -> None:
+    cfg = compose_tiny()
+    prepare_missing(cfg)
+    folder = tmp_path / "data" / "demo_office"
+    view = ModalityFeatures(np.array([1]), np.ones((1, 3), dtype=np.float32))
+    inputs = pl.DataFrame({"item_id": [1]})
+    replace_modality(folder, TEXT_VIEW, view, inputs=inputs, settings={})
+    with pytest.raises(ValueError, match=r"second views of the texts have width 3, the texts \d+"):
+        build_experiment(cfg)
 
 
 def test_missing_domain_names_the_command_that_makes_it(compose_extract: Compose) -> None:

@@ -28,7 +28,7 @@ TEMPERATURE = 0.07
 both_settings = pytest.mark.parametrize("setting", SETTINGS)
 
 
-def from_reference(setting: str, *overrides: str) -> Any:
+def from_reference(setting: str, *overrides: str, text_views: Tensor | None = None) -> Any:
     theirs = weights(f"unisrec_{setting}")
     experts = [f"moe_adaptor.experts.{number}" for number in EXPERTS]
     state = encoder_state(theirs) | {
@@ -48,6 +48,7 @@ def from_reference(setting: str, *overrides: str) -> Any:
         "model.adapter.num_experts=3",
         *overrides,
         text_features=theirs["plm_embedding.weight"],
+        text_views=text_views,
     )
 
 
@@ -149,6 +150,33 @@ def test_in_the_other_batches_the_second_view_drops_features_of_the_history_alon
     kept = view != 0
     assert 0.3 < kept.float().mean() < 0.7
     torch.testing.assert_close(view[kept], 2 * history[kept])
+
+
+@needs_fixtures
+def test_where_texts_have_a_second_view_some_items_of_the_history_take_it() -> None:
+    texts = weights("unisrec_inductive")["plm_embedding.weight"][1:]
+    views = texts + 1
+    views[3] = 0  # item 4 has none
+    model = from_reference(
+        "inductive",
+        *PRETRAINING,
+        "model.item_drop_share=0",
+        "model.item_drop_prob=0.5",
+        text_views=views,
+    )
+    assert not any("second_views" in name for name in model.state_dict())
+    batch, seen = pretraining_batch(), []
+    model.items.adapter["text"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    torch.manual_seed(1)
+    without_noise(model).training_loss(batch)
+    *_, view = seen
+    items = batch.item_ids.unique()
+    items = items[items > 0]
+    took = (view != texts[items - 1]).any(dim=1)
+    torch.testing.assert_close(view[took], views[items - 1][took])
+    torch.testing.assert_close(view[~took], texts[items - 1][~took])
+    assert not took[items == 4]
+    assert 2 <= took.sum() <= len(items) - 3
 
 
 @needs_fixtures

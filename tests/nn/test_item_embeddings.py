@@ -65,7 +65,9 @@ def test_an_augmentation_changes_the_features_before_the_adapter() -> None:
     module = FeatureEmbedding(
         catalogue=catalogue(features=text()), embed_dim=5, adapter=LinearAdapter
     )
-    augmented = module(torch.tensor([2, 3]), augment=lambda features: 3 * features)
+    augmented = module(
+        torch.tensor([2, 3]), augment=lambda modality, item_ids, features: 3 * features
+    )
     adapted = module.adapter["text"](3 * torch.from_numpy(text()["text"][1]))
     torch.testing.assert_close(augmented, torch.stack([adapted, torch.zeros(5)]))
 

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from missrec.data.datamodule import SequenceDataModule
+from missrec.features.inputs import TEXT_VIEW
 from missrec.features.store import read_features
 from missrec.features.table import FeatureTable
 from missrec.training.module import RecommenderModule
@@ -40,11 +41,13 @@ def build_experiment(cfg: DictConfig) -> Experiment:
     """
     datamodule: SequenceDataModule = build(cfg, "datamodule")
     datamodule.setup()
+    features, second_views = _feature_tables(cfg, datamodule)
     catalogue = Catalogue(
         num_items=datamodule.num_items,
         train_counts=datamodule.train_counts,
         train_sequences=datamodule.train_sequences,
-        features=_feature_table(cfg, datamodule),
+        features=features,
+        second_views=second_views,
     )
     model: nn.Module = build(cfg, "model", catalogue=catalogue)
     _check_transfer(model, str(cfg.transfer.name), item_ids=cfg.transfer.item_ids)
@@ -129,10 +132,29 @@ def _check_optimizer(module: RecommenderModule) -> None:
         raise ValueError(f"optimizer: {error}; see conf/optimizer/") from error
 
 
-def _feature_table(cfg: DictConfig, datamodule: SequenceDataModule) -> FeatureTable:
+def _feature_tables(
+    cfg: DictConfig, datamodule: SequenceDataModule
+) -> tuple[FeatureTable, FeatureTable | None]:
+    """The features, and the second views of texts where all domains have them."""
     num_items = [span.last_item - span.first_item + 1 for span in datamodule.spans]
     domains = [
-        read_features(Path(folder), list(cfg.inputs.modalities), num_items=count)
+        read_features(
+            Path(folder), list(cfg.inputs.modalities), num_items=count, if_there=[TEXT_VIEW]
+        )
         for folder, count in zip(cfg.data.folders, num_items, strict=True)
     ]
-    return FeatureTable(domains, num_items=num_items, resident_bytes=cfg.features.resident_bytes)
+    views = [{"text": domain.pop(TEXT_VIEW)} for domain in domains if TEXT_VIEW in domain]
+    features = FeatureTable(
+        domains, num_items=num_items, resident_bytes=cfg.features.resident_bytes
+    )
+    if len(views) < len(domains) or "text" not in features.modalities:
+        return features, None
+    # Few models read them, and those in pre-training: they stay on disk.
+    second_views = FeatureTable(views, num_items=num_items, resident_bytes=0)
+    width = features.dims[features.modalities.index("text")]
+    if second_views.dims != [width]:
+        raise ValueError(
+            f"the second views of the texts have width {second_views.dims[0]}, the texts {width}; "
+            "extract both with the same encoder"
+        )
+    return features, second_views

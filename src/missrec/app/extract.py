@@ -15,7 +15,7 @@ from missrec.app.train import quiet_lightning
 from missrec.data.domain import read_items
 from missrec.features.encoders import Encoder
 from missrec.features.extraction import Extraction, Extractor
-from missrec.features.inputs import InputSource, ItemTexts
+from missrec.features.inputs import TEXT_VIEW, InputSource, ItemTexts
 from missrec.reporting.extraction import print_extraction
 
 
@@ -32,6 +32,8 @@ def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
     prepare_missing(cfg)
     build_trainer(cfg, [])  # so that a mistake in it shows before hours of fetching
     sources: dict[str, InputSource] = {"text": ItemTexts()}
+    if cfg.text_view:
+        sources[TEXT_VIEW] = build(cfg, "text_view")
     if cfg.images:
         sources["image"] = build(cfg, "images")
     encoder: Encoder = build(cfg, "encoder")
@@ -44,15 +46,16 @@ def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
         num_workers=cfg.num_workers,
         show_progress=cfg.show_progress,
     )
-    modalities = [modality for modality in sources if modality in encoder.modalities]
+    modality_of = {name: "text" if name == TEXT_VIEW else name for name in sources}
     done: dict[str, dict[str, Extraction]] = {}
     for folder in map(Path, cfg.data.folders):
         items = read_items(folder)
         done[folder.name] = {
-            modality: extractor.extract(
-                folder, modality, sources[modality].find(folder.name, items)
+            name: extractor.extract(
+                folder, modality_of[name], source.find(folder.name, items), kept_as=name
             )
-            for modality in modalities
+            for name, source in sources.items()
+            if modality_of[name] in encoder.modalities
         }
     print_extraction(done)
     return done

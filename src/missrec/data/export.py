@@ -14,7 +14,7 @@ from missrec.data.released import HEADER, TEXT_HEADER
 MAX_HISTORY = 50
 """Items that a history of the released files has at most."""
 
-FEATURE_FILES = {"text": "feat1CLS", "image": "feat3CLS"}
+FEATURE_FILES = {"text": "feat1CLS", "text_view": "feat2CLS", "image": "feat3CLS"}
 
 
 def export_domain(folder: Path, prepared: PreparedDomain) -> None:

@@ -94,7 +94,14 @@ class Extractor:
         self._num_workers = num_workers
         self._show_progress = show_progress
 
-    def extract(self, domain_folder: Path, modality: str, inputs: pl.DataFrame) -> Extraction:
+    def extract(
+        self,
+        domain_folder: Path,
+        modality: str,
+        inputs: pl.DataFrame,
+        *,
+        kept_as: str | None = None,
+    ) -> Extraction:
         """Encodes what is missing and writes the modality into `features/`.
 
         Where no item has the modality nothing is written: features that are there stay.
@@ -103,22 +110,24 @@ class Extractor:
             domain_folder: folder with the domain's tables.
             modality: one of the encoder's.
             inputs: of all items, as `INPUT_SCHEMA`.
+            kept_as: name of the features where it is not the modality's, such as of a second view.
         """
+        name = kept_as or modality
         given = inputs.filter(outcome=OK).sort("item_id")
         if given.is_empty():
             return Extraction(len(inputs), 0, 0, 0.0, _count(inputs["outcome"]))
         description = dict(self._encoder.description(modality)) | self._stored_as
         fingerprint = _fingerprint(description)
-        work = domain_folder / WORK / f"{modality}-{fingerprint[:8]}"
-        _drop_other_work(work, modality)
-        finished = read_finished(domain_folder, modality, fingerprint=fingerprint)
+        work = domain_folder / WORK / f"{name}-{fingerprint[:8]}"
+        _drop_other_work(work, name)
+        finished = read_finished(domain_folder, name, fingerprint=fingerprint)
         done = [finished[1]] if finished else []
         known = [digest for shard in [*done, *read_shards(work)] for digest in shard.digests]
         missing = given.unique("sha256", keep="first", maintain_order=True)
         missing = missing.filter(~pl.col("sha256").is_in(known))
         start = time.perf_counter()
         if len(missing):
-            self._encode(missing, modality, work, name=domain_folder.name)
+            self._encode(missing, modality, work, title=f"{domain_folder.name}: {name}s")
         seconds = time.perf_counter() - start
         shard = join_shards([*done, *read_shards(work)], given["sha256"])
         table = given.select("item_id", "sha256", outcome=pl.Series(shard.outcomes))
@@ -127,7 +136,7 @@ class Extractor:
             item_ids = given["item_id"].to_numpy().astype(np.int64)[encoded]
             replace_modality(
                 domain_folder,
-                modality,
+                name,
                 ModalityFeatures(item_ids, shard.values[encoded]),
                 inputs=table,
                 settings={**description, "fingerprint": fingerprint},
@@ -139,11 +148,11 @@ class Extractor:
         outcomes = _count(pl.concat([table["outcome"], left_out]))
         return Extraction(len(inputs), int(encoded.sum()), len(missing), seconds, outcomes)
 
-    def _encode(self, missing: pl.DataFrame, modality: str, work: Path, *, name: str) -> None:
+    def _encode(self, missing: pl.DataFrame, modality: str, work: Path, *, title: str) -> None:
         work.mkdir(parents=True, exist_ok=True)
         callbacks: list[Callback] = [ShardWriter(work, dtype=self._dtype)]
         if self._show_progress:
-            callbacks.append(EncodingProgress(f"{name}: {modality}s", num_items=len(missing)))
+            callbacks.append(EncodingProgress(title, num_items=len(missing)))
         batches = InputBatches(
             missing, encoder=self._encoder, modality=modality, batch_size=self._batch_size
         )
@@ -164,9 +173,9 @@ def _fingerprint(description: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
 
 
-def _drop_other_work(work: Path, modality: str) -> None:
+def _drop_other_work(work: Path, name: str) -> None:
     """Deletes what was encoded with another encoder or other settings and never finished."""
-    for other in work.parent.glob(f"{modality}-*"):
+    for other in work.parent.glob(f"{name}-*"):
         if other != work:
             _log.warning(
                 "%s: the encoder or its settings changed; what an unfinished extraction had "

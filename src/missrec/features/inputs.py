@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Protocol
 
+import numpy as np
 import polars as pl
 
 INPUT_SCHEMA = pl.Schema(
@@ -14,6 +15,9 @@ INPUT_SCHEMA = pl.Schema(
 of an image, and `sha256` that of its content."""
 
 OK, NO_TEXT = "ok", "no_text"
+
+TEXT_VIEW = "text_view"
+"""What `features/` calls the second view of the texts; a model reads it beside `text`."""
 
 
 class InputSource(Protocol):
@@ -39,5 +43,44 @@ class ItemTexts:
             outcome=pl.when(blank).then(pl.lit(NO_TEXT)).otherwise(pl.lit(OK)),
             input=pl.when(~blank).then("text"),
         )
-        digests = [text and hashlib.sha256(text.encode()).hexdigest() for text in texts["input"]]
-        return texts.with_columns(sha256=pl.Series(digests, dtype=pl.Utf8)).cast(INPUT_SCHEMA)
+        return _with_digests(texts)
+
+
+class ItemTextsWithoutWords:
+    """A second view of the texts: each without some of its words, at least one stays.
+
+    **Source**: word drop of UniSRec, section 2.2.2. What is dropped depends on text and seed alone.
+    """
+
+    def __init__(self, *, word_drop_prob: float, seed: int) -> None:
+        """Keeps the settings.
+
+        Args:
+            word_drop_prob: of each word, in [0, 1).
+            seed: of the draws.
+
+        Raises:
+            ValueError: word_drop_prob is outside its range.
+        """
+        if not 0 <= word_drop_prob < 1:
+            raise ValueError(f"word_drop_prob ({word_drop_prob}) must be in [0, 1)")
+        self._prob = word_drop_prob
+        self._seed = seed
+
+    def find(self, domain: str, items: pl.DataFrame) -> pl.DataFrame:
+        """The texts that are not blank, without the words dropped."""
+        whole = ItemTexts().find(domain, items)
+        left = [text and self._drop_words(text) for text in whole["input"]]
+        return _with_digests(whole.with_columns(input=pl.Series(left, dtype=pl.Utf8)))
+
+    def _drop_words(self, text: str) -> str:
+        words = text.split()
+        digest = hashlib.sha256(text.encode()).digest()
+        draws = np.random.default_rng([self._seed, *digest]).random(len(words))
+        kept = draws >= min(self._prob, draws.max())
+        return " ".join(word for word, keep in zip(words, kept, strict=True) if keep)
+
+
+def _with_digests(texts: pl.DataFrame) -> pl.DataFrame:
+    digests = [text and hashlib.sha256(text.encode()).hexdigest() for text in texts["input"]]
+    return texts.with_columns(sha256=pl.Series(digests, dtype=pl.Utf8)).cast(INPUT_SCHEMA)

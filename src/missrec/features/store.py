@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,9 +107,15 @@ def features_manifest(domain_folder: Path) -> dict[str, Any]:
 
 
 def read_features(
-    domain_folder: Path, modalities: list[str], *, num_items: int
+    domain_folder: Path, modalities: list[str], *, num_items: int, if_there: Sequence[str] = ()
 ) -> dict[str, ModalityFeatures]:
     """The features of the modalities asked for, checked; of none, nothing is read.
+
+    Args:
+        domain_folder: folder with the domain's tables.
+        modalities: that must be there.
+        num_items: N of the domain.
+        if_there: further ones, which are left out where the folder has none.
 
     Raises:
         FileNotFoundError: the folder or a file of it is missing.
@@ -121,7 +127,8 @@ def read_features(
         return features
     folder = domain_folder / FEATURES
     manifest = features_manifest(domain_folder)
-    for modality in modalities:
+    found = [modality for modality in if_there if modality in manifest["counts"]]
+    for modality in [*modalities, *found]:
         if modality not in manifest["counts"]:
             known = ", ".join(manifest["counts"]) or "none"
             raise ValueError(

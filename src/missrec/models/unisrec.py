@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from missrec.nn.augmentation import drop_items
 from missrec.nn.dropout import Dropout
-from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
+from missrec.nn.item_embeddings import Augmentation, FeatureEmbedding, IdEmbedding
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
@@ -24,9 +24,10 @@ class UniSRec(nn.Module):
     **Source**: sections 2.1 to 2.3. Whitening and mixture of experts are the adapter's; with item
     ids it is the transductive setting, an item's id added to its adapted features both in the
     history and as a candidate.
-    **Differs**: the second view of pre-training drops features of all items of the history where
-    the paper drops words of some, as there is one encoding of each text; it drops items as
-    `drop_items` does. Images beside texts, and items without either, are as in `FeatureEmbedding`.
+    **Differs**: where texts have no second encoding, without some of their words, and for images,
+    the second view of pre-training drops features of all items of the history instead; whether an
+    item takes its second encoding is drawn once a batch. It drops items as `drop_items` does.
+    Images beside texts, and items without either, are as in `FeatureEmbedding`.
     Histories with the same target are each other's negatives in the sequence-sequence loss; the
     public code sets their logit to 0.
     """
@@ -63,9 +64,9 @@ class UniSRec(nn.Module):
             contrast: the sequence-sequence loss of the histories and their second views.
             contrast_weight: lambda; 0 reads each history once, without the loss.
             item_drop_share: of the batches, in which the second view drops items rather than
-                features.
-            item_drop_prob: of each item of a history.
-            feature_dropout_prob: of each raw feature.
+                words or features.
+            item_drop_prob: of each item of a history, to be dropped or to lose words.
+            feature_dropout_prob: of each raw feature where there is no second encoding.
             item_ids: transductive rather than inductive.
             id_init_std: standard deviation of the item ids at the start.
 
@@ -83,6 +84,7 @@ class UniSRec(nn.Module):
         self._contrast_weight = contrast_weight
         self._item_drop_share = item_drop_share
         self._item_drop_prob = item_drop_prob
+        self.second_views = catalogue.second_views
         self.items = FeatureEmbedding(catalogue=catalogue, embed_dim=embed_dim, adapter=adapter)
         self.item_embeddings: IdEmbedding | None = None
         if item_ids:
@@ -122,18 +124,14 @@ class UniSRec(nn.Module):
         """(B, C) cosines."""
         return inner_products(encoded, candidates)
 
-    def _embed(
-        self, item_ids: Tensor, *, augment: Callable[[Tensor], Tensor] | None = None
-    ) -> Tensor:
+    def _embed(self, item_ids: Tensor, *, augment: Augmentation | None = None) -> Tensor:
         """(..., D) adapted features of items (...), with their ids in the transductive setting."""
         embeddings: Tensor = self.items(item_ids, augment=augment)
         if self.item_embeddings is not None:
             embeddings = embeddings + self.item_embeddings(item_ids)
         return embeddings
 
-    def _read(
-        self, item_ids: Tensor, *, augment: Callable[[Tensor], Tensor] | None = None
-    ) -> Tensor:
+    def _read(self, item_ids: Tensor, *, augment: Augmentation | None = None) -> Tensor:
         """(B, D) unit vectors of histories (B, L)."""
         valid_mask = item_ids != PAD_ID
         hidden = self.encoder(
@@ -145,4 +143,14 @@ class UniSRec(nn.Module):
         """(B, D) unit vectors of augmented histories; one augmentation for the whole batch."""
         if torch.rand(()) < self._item_drop_share:
             return self._read(drop_items(item_ids, prob=self._item_drop_prob))
-        return self._read(item_ids, augment=self.feature_dropout)
+        return self._read(item_ids, augment=self._drop_words)
+
+    def _drop_words(self, modality: str, item_ids: Tensor, features: Tensor) -> Tensor:
+        """(P, F) features of items (P,), of some the second view; without any, features dropped."""
+        if self.second_views is None or modality not in self.second_views.modalities:
+            return self.feature_dropout(features)  # type: ignore[no-any-return]
+        index = self.second_views.modalities.index(modality)
+        draws = torch.rand(len(item_ids), device=item_ids.device)
+        chosen = self.second_views.present(item_ids)[index] & (draws < self._item_drop_prob)
+        rows = chosen.nonzero().squeeze(1)
+        return features.index_copy(0, rows, self.second_views.lookup(index, item_ids[rows]))

@@ -14,6 +14,9 @@ from torch.nn import functional as F
 from missrec.nn.adapters import modality_adapters
 from missrec.types import Catalogue
 
+Augmentation = Callable[[str, Tensor, Tensor], Tensor]
+"""Modality, items (P,), raw features (P, F) -> features (P, F)."""
+
 
 class IdEmbedding(nn.Embedding):
     """A learned vector for each item of one catalogue; zeros for padding."""
@@ -54,22 +57,22 @@ class FeatureEmbedding(nn.Module):
             )
         self.adapter = modality_adapters(self.features, embed_dim=embed_dim, adapter=adapter)
 
-    def forward(
-        self, item_ids: Tensor, *, augment: Callable[[Tensor], Tensor] | None = None
-    ) -> Tensor:
+    def forward(self, item_ids: Tensor, *, augment: Augmentation | None = None) -> Tensor:
         """(..., D) of items (...); zeros for padding and for an item without any feature.
 
         Args:
             item_ids: (...).
-            augment: changes the raw features (P, F) before the adapter.
+            augment: changes the raw features before the adapter.
         """
         unique_ids, inverse = torch.unique(item_ids, return_inverse=True)
         present = self.features.present(unique_ids)  # (M, U)
         by_modality = []
-        for modality, adapter in enumerate(self.adapter.values()):
+        for modality, (name, adapter) in enumerate(self.adapter.items()):
             index = present[modality].nonzero().squeeze(1)  # once: a device is waited for
             features = self.features.lookup(modality, unique_ids[index])
-            adapted = adapter(features if augment is None else augment(features))
+            if augment is not None:
+                features = augment(name, unique_ids[index], features)
+            adapted = adapter(features)
             by_modality.append(spread_rows(adapted, index, num_rows=len(unique_ids)))
         embeddings = torch.stack(by_modality).sum(dim=0)
         return F.embedding(inverse, embeddings / present.sum(dim=0).clamp_min(1)[:, None])
