@@ -67,6 +67,14 @@ def test_the_example_keeps_the_contracts(
     contract("gru4rec", "transductive")  # type: ignore[operator]
 
 
+def test_every_parameter_of_the_example_gets_a_gradient(
+    conf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = composed(conf)
+    monkeypatch.setattr(contracts, "config", lambda *names, **choices: cfg)
+    contracts.test_every_parameter_that_trains_gets_a_gradient("gru4rec", "transductive", None)
+
+
 @pytest.mark.slow
 def test_the_example_trains_on_the_demo(conf: Path, tmp_path: Path) -> None:
     sizes = [f"data.sources.demo_office.{size}" for size in ("num_users=60", "num_items=40")]
