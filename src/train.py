@@ -14,9 +14,9 @@ from missrec.app.sweep import run_job, sweep_arguments
 
 def run(cfg: DictConfig) -> None:
     """Trains, chooses on validation, tests once."""
-    from missrec.app.train import train  # heavy: only once the config is composed
+    from missrec.app.train import train, writing  # heavy: only once the config is composed
 
-    run_job(cfg, train)
+    run_job(cfg, train, writing=writing)
 
 
 def rewrite(arguments: list[str]) -> list[str]:

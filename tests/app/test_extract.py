@@ -22,8 +22,12 @@ from missrec.app.train import train
 from missrec.data.domain import ITEMS
 from missrec.data.manifest import MANIFEST, write_manifest
 from missrec.features.image_urls import ImagesFromUrls
-from missrec.features.inputs import TEXT_VIEW
-from missrec.features.store import ModalityFeatures, read_features, replace_modality
+from missrec.features.store import (
+    TEXT_VIEW,
+    ModalityFeatures,
+    read_features,
+    replace_modality,
+)
 from synthetic import SHARED_DATA
 from tiny_clip import write_tiny_clip
 
@@ -185,11 +189,12 @@ def test_lsa_features_train_a_model_on_text_alone(
     views = compose_extract("encoder=lsa", "encoder.dim=32", "images=none", "text_view=word_drop")
     done = extract(views)["gift_cards"]
     assert (done["text"].num_encoded, done["text_view"].num_with) == (0, 124)
-    stored = read_features(folder, ["text"], num_items=124, if_there=[TEXT_VIEW])
+    stored = read_features(folder, ["text", TEXT_VIEW], num_items=124)
     differ = (stored[TEXT_VIEW].values != stored["text"].values).any(axis=1)
     assert differ.sum() > 62
     pretraining = ("model=unisrec", "model/pretraining@model=unisrec", "model.item_drop_share=0")
-    cfg = compose_tiny(*overrides, *pretraining, base=("experiment=scratch",), run="view")
+    read = (*pretraining, "features.second_text_view=true")
+    cfg = compose_tiny(*overrides, *read, base=("experiment=scratch",), run="view")
     second_views = build_experiment(cfg).catalogue.second_views
     assert second_views is not None
     found = second_views.lookup(0, torch.tensor(stored[TEXT_VIEW].item_ids))
@@ -197,15 +202,20 @@ def test_lsa_features_train_a_model_on_text_alone(
     assert 0 < train(cfg)["test/recall@50"] <= 1
 
 
-def test_a_second_view_of_another_width_is_refused(compose_tiny: Compose, tmp_path: Path) -> None:
-    cfg = compose_tiny()
+def test_a_second_view_that_is_missing_or_made_otherwise_is_refused(
+    compose_tiny: Compose, tmp_path: Path
+) -> None:
+    cfg = compose_tiny("features.second_text_view=true")
     prepare_missing(cfg)
+    with pytest.raises(ValueError, match="has no features of modality 'text_view', it has: text"):
+        build_experiment(cfg)
     folder = tmp_path / "data" / "demo_office"
     view = ModalityFeatures(np.array([1]), np.ones((1, 3), dtype=np.float32))
     inputs = pl.DataFrame({"item_id": [1]})
-    replace_modality(folder, TEXT_VIEW, view, inputs=inputs, settings={})
-    with pytest.raises(ValueError, match=r"second views of the texts have width 3, the texts \d+"):
+    replace_modality(folder, TEXT_VIEW, view, inputs=inputs, settings={"encoder": "another"})
+    with pytest.raises(ValueError, match="text and text_view were made with different settings"):
         build_experiment(cfg)
+    assert build_experiment(compose_tiny()).catalogue.second_views is None
 
 
 def test_missing_domain_names_the_command_that_makes_it(compose_extract: Compose) -> None:

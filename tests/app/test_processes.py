@@ -215,7 +215,7 @@ def started_outside(how: str, *arguments: str, own: Sequence[str] = ("", "")) ->
             variables = {"SLURM_PROCID": str(index), "SLURM_NODEID": str(index)}
             variables |= {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_NNODES": "2"}
             variables |= {"SLURM_LOCALID": "0", "SLURM_NODELIST": "localhost"}
-            variables |= {"SLURM_JOB_ID": str(port), "SLURM_JOB_NAME": "test"}
+            variables |= {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "test", "MASTER_PORT": str(port)}
         started.append(start(command, **variables))
     return [end(process) for process in started]
 

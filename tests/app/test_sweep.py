@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,18 @@ def test_a_sweep_that_is_broken_off_tells_what_it_has(
     assert first_cells(capsys.readouterr().out, "0.2500") == ["0_x"]
 
 
+def test_where_nothing_can_be_locked_a_warning_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("filelock._unix.fcntl.flock", refuse)
+    with only_writer(tmp_path / "run"), only_writer(tmp_path / "run", waits=True):
+        assert (tmp_path / "run").is_dir()
+    assert "cannot be locked ([Errno 37] No locks available)" in caplog.text
+
+
 @pytest.mark.slow
 def test_two_commands_never_write_into_the_same_folder(tmp_path: Path) -> None:
     assert sweep(tmp_path, "seed=1").returncode == 0
@@ -121,11 +135,13 @@ def test_two_commands_never_write_into_the_same_folder(tmp_path: Path) -> None:
             check=False,
         )
     assert busy.returncode == 1
-    assert "another process writes into this folder" in busy.stdout
+    assert f"passed over: another process writes into {run_dir}" in busy.stdout
     assert first_cells(busy.stdout, "not finished: its process was ended") == [run_dir.name]
     assert not (run_dir / "error.txt").exists()
     assert resumed.returncode == 2
-    assert resumed.stderr == f"error: {run_dir}: another process writes into this folder\n"
+    assert resumed.stderr == (
+        f"error: another process writes into {run_dir}; if none does, delete .writer.lock there\n"
+    )
     assert (run_dir / "config.yaml").stat().st_mtime_ns == before
     assert sweep(tmp_path, "seed=1").returncode == 0
 
@@ -146,12 +162,19 @@ def test_a_multirun_gets_a_folder_that_only_the_same_command_has() -> None:
     assert folder_of(sweep_arguments(["-m", "experiment=a,b"])).startswith("sweep-")
 
 
-@pytest.mark.parametrize("named", ["logs/lr=1, twice", "'logs/lr=1, twice'"])
-def test_a_named_folder_is_kept_and_names_the_group(named: str) -> None:
+@pytest.mark.parametrize(
+    ("named", "group"),
+    [
+        ("logs/mine", "mine"),
+        ("'logs/lr=1, \\'twice\\''", "lr=1, 'twice'"),
+        (".", Path.cwd().name),
+    ],
+)
+def test_a_named_folder_is_kept_and_names_the_group(named: str, group: str) -> None:
     added, *kept = sweep_arguments(["seed=1,2", f"hydra.sweep.dir={named}", "-m"])
     assert kept == ["seed=1,2", f"hydra.sweep.dir={named}", "-m"]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        assert compose("train", overrides=[added]).names.group == "lr=1, twice"
+        assert compose("train", overrides=[added]).names.group == group
 
 
 def test_overrides_stay_together_where_hydra_looks_for_them() -> None:
@@ -165,7 +188,8 @@ def test_overrides_stay_together_where_hydra_looks_for_them() -> None:
     [
         ["experiment=demo"],
         ["sweep=none"],
-        ["-m", "seed=1,2", "hydra.sweep.dir=logs/mine", "names.group=own"],
+        ["-m", "seed=1,2", "++hydra.sweep.dir=logs/mine", "++names.group=own"],
+        ["-m", "seed=1,2", "hydra.sweep.dir=logs/${now:%H/%M}"],
         [],
     ],
 )
@@ -368,7 +392,15 @@ def test_each_gpu_has_one_job_at_a_time(tmp_path: Path) -> None:
         TMPDIR=str(tmp_path),
     )
     assert done.returncode == 0, done.stderr
-    saved = sorted(tmp_path.glob("logs/sweeps/*/*/config.yaml"))
-    gpus_of_jobs = [str(OmegaConf.load(path).gpu) for path in saved]
-    assert sorted(gpus_of_jobs[:2]) == ["5", "7"]
-    assert gpus_of_jobs[2] in {"5", "7"}
+    jobs = [
+        (
+            str(OmegaConf.load(config).gpu),
+            config.stat().st_mtime_ns,
+            (config.parent / "metrics.json").stat().st_mtime_ns,
+        )
+        for config in tmp_path.glob("logs/sweeps/*/*/config.yaml")
+    ]
+    assert len(jobs) == 3
+    assert {gpu for gpu, _, _ in jobs} <= {"5", "7"}
+    for (gpu, start, end), (other_gpu, other_start, other_end) in combinations(jobs, 2):
+        assert gpu != other_gpu or end <= other_start or other_end <= start

@@ -75,7 +75,10 @@ def test_parse_write_parse_is_the_identity(
     [
         ({"user_keys": ["a\tb"]}, r"tiny: user 'a\\tb' holds a tab or a line break"),
         ({"item_texts": ["a\nb", "c"]}, r"tiny: text 'a\\nb' holds a tab or a line break"),
-        ({"features": {"sound": np.ones((2, 3))}}, r"features of sound, .* only has text, text_view, image"),
+        (
+            {"features": {"sound": np.ones((2, 3))}},
+            r"features of sound, .* only has text, text_view, image",
+        ),
     ],
 )
 def test_what_the_format_cannot_hold_is_refused(

@@ -77,10 +77,7 @@ def encoder_state(theirs: dict[str, Tensor], *, target: str = "encoder") -> dict
 
 
 def build_with(
-    state: dict[str, Tensor],
-    *overrides: str,
-    text_features: Tensor | None = None,
-    text_views: Tensor | None = None,
+    state: dict[str, Tensor], *overrides: str, text_features: Tensor | None = None
 ) -> Any:
     """The model of a config with these weights, all of them, in evaluation mode.
 
@@ -88,16 +85,13 @@ def build_with(
         state: under our names.
         overrides: `model=...` and what the fixture sets.
         text_features: (N + 1, F), row 0 is padding.
-        text_views: (N, F), a second encoding of them.
     """
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         cfg = compose("train", overrides=[*overrides, *SETTINGS])
     if text_features is None:
         text_features = torch.ones(NUM_ITEMS + 1, 16)
     features = {"text": text_features[1:].numpy()}
-    views = None if text_views is None else text_views.numpy()
-    items = catalogue(features=features, text_views=views)
-    model: nn.Module = build(cfg, "model", catalogue=items)
+    model: nn.Module = build(cfg, "model", catalogue=catalogue(features=features))
     model.load_state_dict(state)
     return model.eval()
 

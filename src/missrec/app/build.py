@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,12 @@ from omegaconf import DictConfig
 from torch import nn
 
 from missrec.data.datamodule import SequenceDataModule
-from missrec.features.inputs import TEXT_VIEW
-from missrec.features.store import read_features
+from missrec.features.store import TEXT, TEXT_VIEW, read_features
 from missrec.features.table import FeatureTable
 from missrec.training.module import RecommenderModule
 from missrec.types import PAD_ID, Catalogue, Transferable
+
+_log = logging.getLogger(__name__)
 
 
 class Experiment(NamedTuple):
@@ -107,7 +109,7 @@ def _constructor(cfg: DictConfig, key: str) -> partial[Any]:
 
 
 def _check_transfer(model: nn.Module, transfer: str, *, item_ids: bool) -> None:
-    """Refuses a setting that the model does not follow: its run would bear a wrong name.
+    """Warns of a setting that the model does not follow: its run bears a wrong name.
 
     Of a model that is pre-trained on other domains, the sources may have ids in both settings.
     """
@@ -117,9 +119,12 @@ def _check_transfer(model: nn.Module, transfer: str, *, item_ids: bool) -> None:
     in_pretraining = has_ids and isinstance(model, Transferable)
     if item_ids != has_ids and not in_pretraining and any(True for _ in model.parameters()):
         lacks, other = ("a", "transductive") if has_ids else ("no", "inductive")
-        raise ValueError(
-            f"transfer={transfer}: this model has {lacks} learned vector for each item; set "
-            f"transfer={other}"
+        _log.warning(
+            "transfer=%s changes nothing: this model has %s learned vector for each item; "
+            "transfer=%s is the name of what it does",
+            transfer,
+            lacks,
+            other,
         )
 
 
@@ -135,26 +140,16 @@ def _check_optimizer(module: RecommenderModule) -> None:
 def _feature_tables(
     cfg: DictConfig, datamodule: SequenceDataModule
 ) -> tuple[FeatureTable, FeatureTable | None]:
-    """The features, and the second views of texts where all domains have them."""
+    """The features, and the second view of the texts where the config asks for it."""
     num_items = [span.last_item - span.first_item + 1 for span in datamodule.spans]
+    modalities = list(cfg.inputs.modalities)
+    wanted = [*modalities, *([TEXT_VIEW] if cfg.features.second_text_view else [])]
     domains = [
-        read_features(
-            Path(folder), list(cfg.inputs.modalities), num_items=count, if_there=[TEXT_VIEW]
-        )
+        read_features(Path(folder), wanted, num_items=count)
         for folder, count in zip(cfg.data.folders, num_items, strict=True)
     ]
-    views = [{"text": domain.pop(TEXT_VIEW)} for domain in domains if TEXT_VIEW in domain]
-    features = FeatureTable(
-        domains, num_items=num_items, resident_bytes=cfg.features.resident_bytes
-    )
-    if len(views) < len(domains) or "text" not in features.modalities:
-        return features, None
-    # Few models read them, and those in pre-training: they stay on disk.
-    second_views = FeatureTable(views, num_items=num_items, resident_bytes=0)
-    width = features.dims[features.modalities.index("text")]
-    if second_views.dims != [width]:
-        raise ValueError(
-            f"the second views of the texts have width {second_views.dims[0]}, the texts {width}; "
-            "extract both with the same encoder"
-        )
-    return features, second_views
+    views = [{TEXT: domain.pop(TEXT_VIEW)} for domain in domains if TEXT_VIEW in domain]
+    table = partial(FeatureTable, num_items=num_items)
+    features = table(domains, resident_bytes=cfg.features.resident_bytes)
+    # Few models read a second view, and in pre-training alone: it stays on disk.
+    return features, table(views, resident_bytes=0) if views else None

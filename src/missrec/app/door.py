@@ -61,6 +61,8 @@ def _one_line_errors(*, debug: bool) -> Iterator[None]:
         sys.stderr.write(f"error: {one_line(error)}\n")
         sys.exit(USER_ERROR)
     except BrokenExecutor as error:  # as joblib says that a process of its own was killed
+        if debug:
+            raise
         sys.stderr.write(f"error: {one_line(error)}\n")
         sys.exit(1)
 

@@ -15,7 +15,8 @@ from missrec.app.train import quiet_lightning
 from missrec.data.domain import read_items
 from missrec.features.encoders import Encoder
 from missrec.features.extraction import Extraction, Extractor
-from missrec.features.inputs import TEXT_VIEW, InputSource, ItemTexts
+from missrec.features.inputs import InputSource, ItemTexts
+from missrec.features.store import TEXT, TEXT_VIEW
 from missrec.reporting.extraction import print_extraction
 
 
@@ -31,7 +32,7 @@ def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
     quiet_lightning()
     prepare_missing(cfg)
     build_trainer(cfg, [])  # so that a mistake in it shows before hours of fetching
-    sources: dict[str, InputSource] = {"text": ItemTexts()}
+    sources: dict[str, InputSource] = {TEXT: ItemTexts()}
     if cfg.text_view:
         sources[TEXT_VIEW] = build(cfg, "text_view")
     if cfg.images:
@@ -46,7 +47,7 @@ def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
         num_workers=cfg.num_workers,
         show_progress=cfg.show_progress,
     )
-    modality_of = {name: "text" if name == TEXT_VIEW else name for name in sources}
+    modality_of = {name: TEXT if name == TEXT_VIEW else name for name in sources}
     done: dict[str, dict[str, Extraction]] = {}
     for folder in map(Path, cfg.data.folders):
         items = read_items(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 _LOCK = ".writer.lock"
+
+_log = logging.getLogger(__name__)
 
 
 class RunBusyError(OSError):
@@ -19,7 +22,8 @@ class RunBusyError(OSError):
 def only_writer(run_dir: Path, *, waits: bool = False) -> Iterator[None]:
     """Inside, no other process is; the lock is the system's, and ends with the process.
 
-    The process that is inside may enter again.
+    The process that is inside may enter again. Where the file system cannot lock, a warning says
+    so and nothing is locked.
 
     Args:
         run_dir: made where it is missing.
@@ -33,7 +37,11 @@ def only_writer(run_dir: Path, *, waits: bool = False) -> Iterator[None]:
     try:
         lock.acquire(blocking=waits)
     except Timeout as error:
-        raise RunBusyError(f"{run_dir}: another process writes into this folder") from error
+        raise RunBusyError(
+            f"another process writes into {run_dir}; if none does, delete {_LOCK} there"
+        ) from error
+    except OSError as error:
+        _log.warning("%s cannot be locked (%s): let no other process write there", run_dir, error)
     try:
         yield
     finally:

@@ -9,10 +9,12 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -27,8 +29,8 @@ from missrec.reporting.tables import print_failures, print_metrics
 _ERROR = "error.txt"
 _UNFINISHED = "not finished: its process was ended, or another command works on it"
 _MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
-_FROM_A_FORMER_START = ("pretrained", "pretraining", "resume")
-"""Keys of a saved config that say how the run was started, not what it is."""
+_NOT_THE_RUN_ITSELF = ("pretrained", "pretraining", "resume", "names", "logger")
+"""Keys of a saved config that say how a run was started, named and logged, not what it is."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,18 +45,19 @@ def sweep_arguments(arguments: list[str]) -> list[str]:
     Args:
         arguments: without the program's name.
     """
-    values = dict(argument.partition("=")[::2] for argument in arguments)
+    values = dict(argument.lstrip("+").partition("=")[::2] for argument in arguments)
     is_sweep = values.get("sweep", "none") != "none"
     if not (is_sweep or set(_MULTIRUN) & set(arguments)):
         return arguments
     if named := values.get("hydra.sweep.dir"):
-        folder = Path(named.strip("'\""))
-        added = [f"names.group={quoted(folder.name)}"]
+        folder = Path(str(OverridesParser.create().parse_override(f"dir={named}").value()))
+        # What Hydra will make of an interpolation is not known yet.
+        added = [] if "${" in named else [f"names.group={quoted(folder.resolve().name)}"]
     else:
         name = _sweep_name(arguments, values["sweep"] if is_sweep else values.get("experiment"))
         added = [f"hydra.sweep.dir=${{paths.log_dir}}/sweeps/{name}", f"names.group={name}"]
     if "names.group" in values:
-        added.pop()
+        added = [argument for argument in added if not argument.startswith("names.group=")]
     # Hydra's parser takes overrides only where they stand together.
     place = next(
         (number for number, argument in enumerate(arguments) if not argument.startswith("-")),
@@ -71,7 +74,12 @@ def _sweep_name(arguments: list[str], title: str | None) -> str:
     return f"{title if is_name else 'sweep'}-{digest}"
 
 
-def run_job(cfg: DictConfig, train: Callable[[DictConfig], Mapping[str, float]]) -> None:
+def run_job(
+    cfg: DictConfig,
+    train: Callable[[DictConfig], Mapping[str, float]],
+    *,
+    writing: Callable[[Path], AbstractContextManager[None]],
+) -> None:
     """Trains; as a job of a multirun not again what had finished, and without stopping the others.
 
     A job that had begun is resumed, and one that another process works on passed over. One that
@@ -80,6 +88,7 @@ def run_job(cfg: DictConfig, train: Callable[[DictConfig], Mapping[str, float]])
     Args:
         cfg: of the run.
         train: does it.
+        writing: keeps other processes out of a run folder.
 
     Raises:
         Exception: outside a multirun, whatever `train` raises.
@@ -87,6 +96,14 @@ def run_job(cfg: DictConfig, train: Callable[[DictConfig], Mapping[str, float]])
     if not (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN):
         train(cfg)
         return
+    try:
+        with writing(Path(cfg.run_dir)):
+            _run_job(cfg, train)
+    except RunBusyError as error:
+        _log.warning("passed over: %s", one_line(error))
+
+
+def _run_job(cfg: DictConfig, train: Callable[[DictConfig], Mapping[str, float]]) -> None:
     record = Path(cfg.run_dir) / _ERROR
     try:
         # hydra/launcher=gpus sets it; a default in train.yaml would override that.
@@ -95,8 +112,6 @@ def run_job(cfg: DictConfig, train: Callable[[DictConfig], Mapping[str, float]])
         if not _is_finished(cfg):
             train(continued(cfg))
         record.unlink(missing_ok=True)
-    except RunBusyError as error:
-        _log.warning("passed over: %s", one_line(error))
     except Exception as error:
         record.write_text(traceback.format_exc(), encoding="utf-8")
         _log.error("this job failed, the others go on: %s", one_line(error) or repr(error))
@@ -175,7 +190,7 @@ def _is_finished(cfg: DictConfig) -> bool:
     differing = sorted(
         str(key)
         for key in {**before, **now}
-        if key not in _FROM_A_FORMER_START and before.get(key) != now.get(key)
+        if key not in _NOT_THE_RUN_ITSELF and before.get(key) != now.get(key)
     )
     if differing:
         raise ValueError(

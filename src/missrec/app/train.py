@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from missrec.app.tracking import (
 from missrec.app.transfer import compose_pretraining, pretrained_checkpoint, start_from
 from missrec.reporting.tables import print_metrics
 from missrec.training.memory import keep_freed_memory
-from missrec.training.transfer import count_parameters, freeze_all_but
+from missrec.training.transfer import count_parameters
 from missrec.types import DiscoversInterests
 
 METRICS = "metrics.json"
@@ -55,11 +55,15 @@ def train(cfg: DictConfig) -> dict[str, float]:
         RunBusyError: another process writes into the run folder.
     """
     quiet_lightning()
-    if is_first_process():
-        with only_writer(Path(cfg.run_dir)):
-            return _train(cfg)
-    quiet_process()
-    return _train(cfg)
+    if not is_first_process():
+        quiet_process()
+    with writing(Path(cfg.run_dir)):
+        return _train(cfg)
+
+
+def writing(run_dir: Path, *, waits: bool = False) -> AbstractContextManager[None]:
+    """`only_writer` of the first process; the others, which write nothing, are let in."""
+    return only_writer(run_dir, waits=waits) if is_first_process() else nullcontext()
 
 
 def _train(cfg: DictConfig) -> dict[str, float]:
@@ -104,7 +108,7 @@ def first_stage(
         stage_dir = Path(stage.run_dir)
         # Of the jobs that run at the same time, one trains it and the others wait; the processes of
         # one job train it together.
-        with only_writer(stage_dir, waits=True) if is_first_process() else nullcontext():
+        with writing(stage_dir, waits=True):
             if not (stage_dir / record).is_file():
                 run(continued(stage))
         return pretrained_checkpoint(stage.run_dir)
@@ -136,8 +140,6 @@ def set_up(cfg: DictConfig, *, source: Path | None) -> Experiment:
             same_domain=cfg.pretraining_same_data,
             trainable=cfg.freeze.trainable,
         )
-    elif cfg.freeze.trainable is not None:
-        freeze_all_but(experiment.module.model, cfg.freeze.trainable)
     compile_modules(
         experiment.module.model, list(cfg.compiled_modules), backend=cfg.compile_backend
     )

@@ -16,9 +16,6 @@ of an image, and `sha256` that of its content."""
 
 OK, NO_TEXT = "ok", "no_text"
 
-TEXT_VIEW = "text_view"
-"""What `features/` calls the second view of the texts; a model reads it beside `text`."""
-
 
 class InputSource(Protocol):
     """Where the inputs of one modality come from."""

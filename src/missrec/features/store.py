@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,8 @@ from missrec.data.domain import ITEMS, prepare_remedy
 from missrec.data.manifest import read_manifest, replace_folder, sha256, write_manifest
 
 FEATURES = "features"
+TEXT, TEXT_VIEW = "text", "text_view"
+"""What `features/` calls the texts, and their second view, which is encoded as they are."""
 _ROWS_AT_ONCE = 65_536
 _log = logging.getLogger(__name__)
 
@@ -107,15 +109,9 @@ def features_manifest(domain_folder: Path) -> dict[str, Any]:
 
 
 def read_features(
-    domain_folder: Path, modalities: list[str], *, num_items: int, if_there: Sequence[str] = ()
+    domain_folder: Path, modalities: list[str], *, num_items: int
 ) -> dict[str, ModalityFeatures]:
     """The features of the modalities asked for, checked; of none, nothing is read.
-
-    Args:
-        domain_folder: folder with the domain's tables.
-        modalities: that must be there.
-        num_items: N of the domain.
-        if_there: further ones, which are left out where the folder has none.
 
     Raises:
         FileNotFoundError: the folder or a file of it is missing.
@@ -127,8 +123,7 @@ def read_features(
         return features
     folder = domain_folder / FEATURES
     manifest = features_manifest(domain_folder)
-    found = [modality for modality in if_there if modality in manifest["counts"]]
-    for modality in [*modalities, *found]:
+    for modality in modalities:
         if modality not in manifest["counts"]:
             known = ", ".join(manifest["counts"]) or "none"
             raise ValueError(
@@ -141,6 +136,12 @@ def read_features(
             num_items=num_items,
             width=manifest["counts"][modality]["width"],
             remedy=_remedy(domain_folder.name),
+        )
+    made_with = [manifest["settings"][name] for name in (TEXT, TEXT_VIEW) if name in features]
+    if len(made_with) == 2 and made_with[0] != made_with[1]:
+        raise ValueError(
+            f"{folder}: text and {TEXT_VIEW} were made with different settings; make both with "
+            f"`python src/extract.py data={domain_folder.name} text_view=word_drop`"
         )
     return features
 

@@ -24,9 +24,9 @@ class UniSRec(nn.Module):
     **Source**: sections 2.1 to 2.3. Whitening and mixture of experts are the adapter's; with item
     ids it is the transductive setting, an item's id added to its adapted features both in the
     history and as a candidate.
-    **Differs**: where texts have no second encoding, without some of their words, and for images,
-    the second view of pre-training drops features of all items of the history instead; whether an
-    item takes its second encoding is drawn once a batch. It drops items as `drop_items` does.
+    **Differs**: without a second encoding of the texts, and for images, the second view of
+    pre-training drops features of all items of the history in place of words; whether an item
+    takes its second encoding is drawn once a batch. It drops items as `drop_items` does.
     Images beside texts, and items without either, are as in `FeatureEmbedding`.
     Histories with the same target are each other's negatives in the sequence-sequence loss; the
     public code sets their logit to 0.
