@@ -185,7 +185,7 @@ class S3Rec(nn.Module):
         self.tasks = tasks(catalogue=catalogue, embed_dim=embed_dim) if self_supervised else None
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
-        """The tasks' losses over histories with their targets, or the objective's of the next item."""
+        """The losses of the tasks over whole prefixes, or the objective's of the next item."""
         if self.tasks is not None:
             item_ids = batch.followed_by(batch.target_ids, longest=self.encoder.max_seq_len)
             return self.tasks(item_ids, items=self.items, encoder=self.encoder)  # type: ignore[no-any-return]
