@@ -11,14 +11,15 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Compose
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from missrec.app import gpus
 from missrec.app.gpus import claim_gpu, visible_gpus
-from missrec.app.locks import only_writer
+from missrec.app.locks import RunBusyError, only_writer
 from missrec.app.sweep import SweepTable, sweep_arguments
+from missrec.app.train import train
 
 SWEEPS = sorted(path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml"))
 
@@ -121,29 +122,38 @@ def test_where_nothing_can_be_locked_a_warning_says_so(
 
 
 @pytest.mark.slow
-def test_two_commands_never_write_into_the_same_folder(tmp_path: Path) -> None:
-    assert sweep(tmp_path, "seed=1").returncode == 0
-    (run_dir,) = tmp_path.glob("logs/sweeps/*/0_*")
-    (run_dir / "metrics.json").unlink()
-    before = (run_dir / "config.yaml").stat().st_mtime_ns
+def test_a_job_that_another_command_works_on_is_passed_over(tmp_path: Path) -> None:
+    run_dir = tmp_path / "sweep" / "0"
+    places = [f"hydra.sweep.dir={run_dir.parent}", "hydra.sweep.subdir=${hydra:job.num}"]
     with only_writer(run_dir):
-        busy = sweep(tmp_path, "seed=1")
-        resumed = subprocess.run(
-            [sys.executable, str(ROOT / "src" / "train.py"), f"resume={run_dir}"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        busy = sweep(tmp_path, "seed=1", *places)
     assert busy.returncode == 1
     assert f"passed over: another process writes into {run_dir}" in busy.stdout
-    assert first_cells(busy.stdout, "not finished: its process was ended") == [run_dir.name]
-    assert not (run_dir / "error.txt").exists()
-    assert resumed.returncode == 2
-    assert resumed.stderr == (
-        f"error: another process writes into {run_dir}; if none does, delete .writer.lock there\n"
+    assert first_cells(busy.stdout, "not finished: its process was ended") == ["0"]
+    assert {path.name for path in run_dir.iterdir()} <= {".hydra", ".writer.lock", "train.log"}
+
+
+def test_a_run_that_another_command_works_on_is_refused(compose_tiny: Compose) -> None:
+    cfg = compose_tiny()
+    hold = (
+        "import sys; from pathlib import Path; from missrec.app.locks import only_writer\n"
+        "with only_writer(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
     )
-    assert (run_dir / "config.yaml").stat().st_mtime_ns == before
-    assert sweep(tmp_path, "seed=1").returncode == 0
+    other = subprocess.Popen(
+        [sys.executable, "-c", hold, cfg.run_dir],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )
+    assert other.stdout is not None
+    other.stdout.readline()
+    said = r"another process writes into .*/run; if none does, delete \.writer\.lock there"
+    with pytest.raises(RunBusyError, match=said):
+        train(cfg)
+    other.kill()  # the lock ends with the process
+    other.communicate()
+    with only_writer(Path(cfg.run_dir)):
+        pass
 
 
 def folder_of(arguments: list[str]) -> str:
@@ -326,23 +336,15 @@ def test_a_failed_job_stops_no_other_and_the_same_command_does_only_what_is_left
 
 @pytest.mark.slow
 def test_a_sweep_killed_in_the_middle_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
-    straight = sweep(tmp_path / "a", "seed=1,2")
-    assert straight.returncode == 0
-    assert sweep(tmp_path / "b", "seed=1,2").returncode == 0
-    jobs = sorted((tmp_path / "b" / "logs" / "sweeps").glob("*/*_*"))
+    assert sweep(tmp_path, "seed=1,2").returncode == 0
+    jobs = sorted((tmp_path / "logs" / "sweeps").glob("*/*_*"))
+    straight = [(job / "metrics.json").read_text() for job in jobs]
     (jobs[1] / "metrics.json").unlink()  # as if killed after its last epoch
     (jobs[1] / "error.txt").write_text("Killed\n")
-    resumed = sweep(tmp_path / "b", "seed=1,2")
+    resumed = sweep(tmp_path, "seed=1,2")
     assert resumed.returncode == 0, resumed.stderr
     assert not (jobs[1] / "error.txt").exists()
-    for one in sorted((tmp_path / "a" / "logs" / "sweeps").glob("*/*_*/metrics.json")):
-        other = tmp_path / "b" / one.relative_to(tmp_path / "a")
-        assert (
-            one.read_text()
-            == next(
-                path / "metrics.json" for path in jobs if path.name == other.parent.name
-            ).read_text()
-        )
+    assert [(job / "metrics.json").read_text() for job in jobs] == straight
 
 
 @pytest.mark.slow
