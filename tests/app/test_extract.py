@@ -193,8 +193,8 @@ def test_lsa_features_train_a_model_on_text_alone(
     differ = (stored[TEXT_VIEW].values != stored["text"].values).any(axis=1)
     assert differ.sum() > 62
     pretraining = ("model=unisrec", "model/pretraining@model=unisrec", "model.item_drop_share=0")
-    read = (*pretraining, "features.second_text_view=true")
-    cfg = compose_tiny(*overrides, *read, base=("experiment=scratch",), run="view")
+    read = (*pretraining, "inputs=text_with_view")
+    cfg = compose_tiny(*one_epoch(folder), *read, base=("experiment=scratch",), run="view")
     second_views = build_experiment(cfg).catalogue.second_views
     assert second_views is not None
     found = second_views.lookup(0, torch.tensor(stored[TEXT_VIEW].item_ids))
@@ -205,7 +205,7 @@ def test_lsa_features_train_a_model_on_text_alone(
 def test_a_second_view_that_is_missing_or_made_otherwise_is_refused(
     compose_tiny: Compose, tmp_path: Path
 ) -> None:
-    cfg = compose_tiny("features.second_text_view=true")
+    cfg = compose_tiny("inputs=text_with_view")
     prepare_missing(cfg)
     with pytest.raises(ValueError, match="has no features of modality 'text_view', it has: text"):
         build_experiment(cfg)

@@ -140,12 +140,10 @@ def _check_optimizer(module: RecommenderModule) -> None:
 def _feature_tables(
     cfg: DictConfig, datamodule: SequenceDataModule
 ) -> tuple[FeatureTable, FeatureTable | None]:
-    """The features, and the second view of the texts where the config asks for it."""
+    """The features, and the second view of the texts where it is one of the inputs."""
     num_items = [span.last_item - span.first_item + 1 for span in datamodule.spans]
-    modalities = list(cfg.inputs.modalities)
-    wanted = [*modalities, *([TEXT_VIEW] if cfg.features.second_text_view else [])]
     domains = [
-        read_features(Path(folder), wanted, num_items=count)
+        read_features(Path(folder), list(cfg.inputs.modalities), num_items=count)
         for folder, count in zip(cfg.data.folders, num_items, strict=True)
     ]
     views = [{TEXT: domain.pop(TEXT_VIEW)} for domain in domains if TEXT_VIEW in domain]
