@@ -35,6 +35,15 @@ class FakeWandb(LocalServer):
         self.refuses = False
         self._numbers = count()
 
+    @property
+    def login(self) -> dict[str, str]:
+        """The environment of a process that shall come here."""
+        return {
+            "WANDB_BASE_URL": self.url,
+            "WANDB_API_KEY": "0" * 40,
+            "WANDB_MODE": "online",  # Lightning leaves another after an offline run in this process
+        }
+
     def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         for name, field in _FIELDS.items():
             if f"{name}(" in query:

@@ -17,12 +17,7 @@ from fake_wandb import FakeWandb
 
 def door(tmp_path: Path, server: FakeWandb, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "src" / "dashboard.py"), f"paths.log_dir={tmp_path}"]
-    own = {
-        "WANDB_BASE_URL": server.url,
-        "WANDB_API_KEY": "0" * 40,
-        "WANDB_MODE": "online",  # Lightning leaves another after an offline run in this process
-        "NETRC": str(tmp_path / "no"),
-    }
+    own = {**server.login, "NETRC": str(tmp_path / "no")}
     return subprocess.run(
         command,
         capture_output=True,

@@ -11,6 +11,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+from _pytest.capture import CaptureResult
 from conftest import ROOT, Compose
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -27,6 +28,14 @@ SWEEPS = sorted(path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml"))
 def end_of_sweep(folder: Path) -> None:
     config = OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}})
     SweepTable(keys=["test/recall@10", "test/ndcg@10"]).on_multirun_end(config)
+
+
+def end_of_incomplete_sweep(folder: Path, capsys: pytest.CaptureFixture[str]) -> CaptureResult[str]:
+    """What it says, with exit code 1."""
+    with pytest.raises(SystemExit) as ended:
+        end_of_sweep(folder)
+    assert ended.value.code == 1
+    return capsys.readouterr()
 
 
 def job(folder: Path, *overrides: str) -> Path:
@@ -70,10 +79,7 @@ def test_failed_jobs_are_listed_and_the_command_ends_with_1(
     finish(job(tmp_path / "0_x", "seed=1"))
     failed = job(tmp_path / "1_x", "seed=2")
     (failed / "error.txt").write_text("Traceback\n  ...\nValueError: lr [bold](3) is too high\n")
-    with pytest.raises(SystemExit) as end:
-        end_of_sweep(tmp_path)
-    assert end.value.code == 1
-    output = capsys.readouterr()
+    output = end_of_incomplete_sweep(tmp_path, capsys)
     assert first_cells(output.out, "ValueError: lr [bold](3) is too high") == ["1 seed=2"]
     assert "1 of the jobs failed, 0 have not finished; the same command does them; " in output.err
 
@@ -84,10 +90,7 @@ def test_a_job_that_is_not_done_is_named_and_the_command_ends_with_1(
     finish(job(tmp_path / "0_x", "seed=1"))
     job(tmp_path / "1_x", "seed=2")
     (tmp_path / "pretraining_of_both").mkdir()
-    with pytest.raises(SystemExit) as ended:
-        end_of_sweep(tmp_path)
-    assert ended.value.code == 1
-    output = capsys.readouterr()
+    output = end_of_incomplete_sweep(tmp_path, capsys)
     assert first_cells(output.out, "not finished: its process") == ["1 seed=2"]
     assert "0 of the jobs failed, 1 have not finished; the same command does them\n" in output.err
 
@@ -234,10 +237,7 @@ def test_a_sweep_without_a_job_is_a_mistake(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "multirun.yaml").touch()
-    with pytest.raises(SystemExit) as ended:
-        end_of_sweep(tmp_path)
-    assert ended.value.code == 1
-    assert "the sweep has no job" in capsys.readouterr().err
+    assert "the sweep has no job" in end_of_incomplete_sweep(tmp_path, capsys).err
 
 
 def test_claimed_gpus_are_distinct_among_processes_and_kept_within_one(

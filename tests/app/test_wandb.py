@@ -184,18 +184,13 @@ def test_an_offline_run_holds_all_that_the_dashboard_shows(wandb_dir: Path) -> N
 @pytest.mark.slow
 def test_both_parts_of_an_offline_run_are_uploaded_as_one_run(wandb_dir: Path) -> None:
     server = FakeWandb()
-    own = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": "0" * 40, "WANDB_MODE": "online"}
     with server.running():
         subprocess.run(
-            ["wandb", "sync", *wandb_dir.glob("offline-run-*")],
+            [sys.executable, "-m", "wandb", "sync", *wandb_dir.glob("offline-run-*")],
             capture_output=True,
             check=True,
             timeout=240,
-            env={
-                **os.environ,
-                **own,
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            },
+            env={**os.environ, **server.login},
         )
     ((run_id, run),) = server.runs.items()
     assert run["groupName"] == "a sweep"

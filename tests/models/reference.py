@@ -10,10 +10,10 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from missrec.app.build import build
-from missrec.types import SequenceBatch
+from missrec.types import Catalogue, SequenceBatch
 from synthetic import PARITY, catalogue
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -86,14 +86,19 @@ def build_with(
         overrides: `model=...` and what the fixture sets.
         text_features: (N + 1, F), row 0 is padding.
     """
-    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        cfg = compose("train", overrides=[*overrides, *SETTINGS])
     if text_features is None:
         text_features = torch.ones(NUM_ITEMS + 1, 16)
     features = {"text": text_features[1:].numpy()}
-    model: nn.Module = build(cfg, "model", catalogue=catalogue(features=features))
+    model = build_for(catalogue(features=features), *overrides)
     model.load_state_dict(state)
     return model.eval()
+
+
+def build_for(items: Catalogue, *overrides: str) -> Any:
+    """The model of a config for these items, with weights as they are drawn."""
+    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+        cfg = compose("train", overrides=[*overrides, *SETTINGS])
+    return build(cfg, "model", catalogue=items)
 
 
 def assert_scores_agree(model: Any, name: str, *, batch: SequenceBatch | None = None) -> None:

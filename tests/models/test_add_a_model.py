@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -56,6 +57,7 @@ def test_the_example_is_two_files_and_the_model_under_sixty_lines() -> None:
         contracts.test_permuting_the_batch_permutes_the_embeddings,
         contracts.test_the_encoder_never_reads_the_target,
         contracts.test_the_history_decides_the_scores,
+        partial(contracts.test_every_parameter_that_trains_gets_a_gradient, inputs=None),
         contracts.test_the_loss_falls_when_overfitting_eight_sequences,
     ],
 )
@@ -65,14 +67,6 @@ def test_the_example_keeps_the_contracts(
     cfg = composed(conf)
     monkeypatch.setattr(contracts, "config", lambda *names, **choices: cfg)
     contract("gru4rec", "transductive")  # type: ignore[operator]
-
-
-def test_every_parameter_of_the_example_gets_a_gradient(
-    conf: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cfg = composed(conf)
-    monkeypatch.setattr(contracts, "config", lambda *names, **choices: cfg)
-    contracts.test_every_parameter_that_trains_gets_a_gradient("gru4rec", "transductive", None)
 
 
 @pytest.mark.slow

@@ -4,18 +4,16 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from torch import Tensor
 from torch.nn import functional as F
 
-from missrec.app.build import build
 from missrec.nn.augmentation import drop_items
 from missrec.types import SequenceBatch
 from models.reference import (
-    CONF,
     NUM_ITEMS,
     assert_scores_agree,
     batch_of,
+    build_for,
     build_with,
     encoder_state,
     needs_fixtures,
@@ -160,10 +158,8 @@ def test_where_texts_have_a_second_view_some_items_of_the_history_take_it() -> N
     views = texts + 1
     views[[3, 8]] = 0  # items 4 and 9 have none
     settings = [*PRETRAINING, "model.item_drop_share=0", "model.item_drop_prob=0.5"]
-    with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
-        cfg = compose("train", overrides=["model=unisrec", *settings, "model.embed_dim=8"])
     items = catalogue(features={"text": texts}, text_views=views)
-    model: Any = build(cfg, "model", catalogue=items)
+    model = build_for(items, "model=unisrec", *settings)
     assert not any("second_views" in name for name in model.state_dict())
     seen: list[Tensor] = []
     model.items.adapter["text"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

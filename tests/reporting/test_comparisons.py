@@ -96,7 +96,8 @@ def test_runs_with_other_settings_leave_every_seed_of_the_command_missing() -> N
     sections = plan_sections(toy_paper(), [custom])
     row = complete_section(sections[1], asked()).reference
     assert row.group == custom
-    assert row.flags[0] == "custom: optimizer.lr=1 (0.001)"
+    ended = "stopped early: after 3 epochs (seed 1)"
+    assert row.flags == ("custom: optimizer.lr=1 (0.001)", ended)
     assert row.command == "train missrec toys [1, 2]"
 
 

@@ -55,16 +55,12 @@ def _one_line_errors(*, debug: bool) -> Iterator[None]:
     """Turns a user's mistake into one line and exit code 2, unless `debug`."""
     try:
         yield
-    except _USER_ERRORS as error:
+    except (*_USER_ERRORS, BrokenExecutor) as error:
         if debug:
             raise
         sys.stderr.write(f"error: {one_line(error)}\n")
-        sys.exit(USER_ERROR)
-    except BrokenExecutor as error:  # as joblib says that a process of its own was killed
-        if debug:
-            raise
-        sys.stderr.write(f"error: {one_line(error)}\n")
-        sys.exit(1)
+        # By the latter joblib says that a process of its own was killed.
+        sys.exit(1 if isinstance(error, BrokenExecutor) else USER_ERROR)
 
 
 def one_line(error: BaseException) -> str:

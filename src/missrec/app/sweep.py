@@ -49,15 +49,16 @@ def sweep_arguments(arguments: list[str]) -> list[str]:
     is_sweep = values.get("sweep", "none") != "none"
     if not (is_sweep or set(_MULTIRUN) & set(arguments)):
         return arguments
-    if named := values.get("hydra.sweep.dir"):
+    added, group = [], None
+    named = values.get("hydra.sweep.dir")
+    if not named:
+        group = _sweep_name(arguments, values["sweep"] if is_sweep else values.get("experiment"))
+        added.append(f"hydra.sweep.dir=${{paths.log_dir}}/sweeps/{group}")
+    elif "${" not in named:  # what Hydra will make of an interpolation is not known yet
         folder = Path(str(OverridesParser.create().parse_override(f"dir={named}").value()))
-        # What Hydra will make of an interpolation is not known yet.
-        added = [] if "${" in named else [f"names.group={quoted(folder.resolve().name)}"]
-    else:
-        name = _sweep_name(arguments, values["sweep"] if is_sweep else values.get("experiment"))
-        added = [f"hydra.sweep.dir=${{paths.log_dir}}/sweeps/{name}", f"names.group={name}"]
-    if "names.group" in values:
-        added = [argument for argument in added if not argument.startswith("names.group=")]
+        group = quoted(folder.resolve().name)
+    if group and "names.group" not in values:
+        added.append(f"names.group={group}")
     # Hydra's parser takes overrides only where they stand together.
     place = next(
         (number for number, argument in enumerate(arguments) if not argument.startswith("-")),

@@ -67,13 +67,16 @@ class ItemTextsWithoutWords:
     def find(self, domain: str, items: pl.DataFrame) -> pl.DataFrame:
         """The texts that are not blank, without the words dropped."""
         whole = ItemTexts().find(domain, items)
-        left = [text and self._drop_words(text) for text in whole["input"]]
+        left = [
+            text and self._drop_words(text, digest)
+            for text, digest in zip(whole["input"], whole["sha256"], strict=True)
+        ]
         return _with_digests(whole.with_columns(input=pl.Series(left, dtype=pl.Utf8)))
 
-    def _drop_words(self, text: str) -> str:
+    def _drop_words(self, text: str, digest: str) -> str:
         words = text.split()
-        digest = hashlib.sha256(text.encode()).digest()
-        draws = np.random.default_rng([self._seed, *digest]).random(len(words))
+        generator = np.random.default_rng([self._seed, *bytes.fromhex(digest)])
+        draws = generator.random(len(words))
         kept = draws >= min(self._prob, draws.max())
         return " ".join(word for word, keep in zip(words, kept, strict=True) if keep)
 

@@ -137,8 +137,8 @@ def read_features(
             width=manifest["counts"][modality]["width"],
             remedy=_remedy(domain_folder.name),
         )
-    made_with = [manifest["settings"][name] for name in (TEXT, TEXT_VIEW) if name in features]
-    if len(made_with) == 2 and made_with[0] != made_with[1]:
+    made_with = manifest["settings"]
+    if {TEXT, TEXT_VIEW} <= features.keys() and made_with[TEXT] != made_with[TEXT_VIEW]:
         raise ValueError(
             f"{folder}: text and {TEXT_VIEW} were made with different settings; make both with "
             f"`python src/extract.py data={domain_folder.name} text_view=word_drop`"
