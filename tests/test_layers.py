@@ -57,3 +57,14 @@ def test_doors_are_short_and_import_the_app_alone() -> None:
     for door in doors:
         assert len(door.read_text().splitlines()) <= 40
         assert all(layer_of(module) == "app" for module in imports(door))
+
+
+def test_no_model_inherits_from_another() -> None:
+    bases = {
+        node.name: [ast.unparse(base) for base in node.bases]
+        for path in sorted((SRC / "missrec" / "models").glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    }
+    assert {"MISSRec", "SASRec", "UniSRec", "VQRec"} <= bases.keys()
+    assert all(of == [] or set(of) <= {"nn.Module", "NamedTuple"} for of in bases.values()), bases

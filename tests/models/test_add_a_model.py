@@ -58,7 +58,7 @@ def test_the_example_is_two_files_and_the_model_under_sixty_lines() -> None:
         contracts.test_the_encoder_never_reads_the_target,
         contracts.test_the_history_decides_the_scores,
         partial(contracts.test_every_parameter_that_trains_gets_a_gradient, inputs=None),
-        contracts.test_the_loss_falls_when_overfitting_eight_sequences,
+        contracts.test_eight_sequences_can_be_overfitted,
     ],
 )
 def test_the_example_keeps_the_contracts(
