@@ -265,6 +265,18 @@ def test_the_encoder_never_reads_the_target(name: str, transfer: str) -> None:
     assert encode_and_score(model, other)[0].equal(encode_and_score(model, batch)[0])
 
 
+@pytest.mark.parametrize(
+    "name", ["sasrec", "bert4rec", "fdsa", "s3rec self_supervision", "unisrec", "vqrec"]
+)
+def test_linear_maps_start_as_in_recbole_and_unisrec(name: str) -> None:
+    model = build_model(name, transfer="transductive")
+    linear_maps = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    assert linear_maps
+    for linear in linear_maps:
+        assert not linear.bias.any()
+        assert linear.weight.std().item() == pytest.approx(0.02, rel=0.1)
+
+
 @pytest.mark.parametrize("name", CAUSAL)
 def test_what_is_said_at_an_item_does_not_depend_on_later_ones(name: str, transfer: str) -> None:
     model = build_model(name, transfer=transfer)

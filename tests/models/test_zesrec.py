@@ -43,6 +43,17 @@ def naive_item(model: Any, item: int) -> Tensor:
     return mean if model.item_offsets is None else mean + model.item_offsets.weight[item]
 
 
+def test_it_can_read_by_a_transformer() -> None:
+    model = zesrec("model/sequence_encoder@model.encoder=transformer", "transfer=inductive")
+    batch = sequence_batch(HISTORIES, TARGETS)
+    items_read = model.candidates(batch.item_ids)
+    hidden = model.encoder.stack(
+        model.encoder.input(items_read), valid_mask=batch.valid_mask, causal=True
+    )
+    last = hidden[torch.arange(len(HISTORIES)), [len(history) - 1 for history in HISTORIES]]
+    torch.testing.assert_close(model.encode(batch), last)
+
+
 @pytest.mark.parametrize("transfer", ["inductive", "transductive"])
 def test_the_loss_is_the_negative_log_posterior_of_an_interaction(transfer: str) -> None:
     model = zesrec(f"transfer={transfer}", "model.item_precision=3")

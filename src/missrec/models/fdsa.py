@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
+from missrec.nn.transformer import initialize_linear
 from missrec.objectives.ranking import RankingObjective
 from missrec.types import Catalogue, SequenceBatch, TrainingLoss
 
@@ -33,6 +34,7 @@ class FDSA(nn.Module):
         items: Callable[..., nn.Module],
         features: Callable[..., nn.Module],
         encoder: Callable[..., SequenceEncoder],
+        init_std: float,
         objective: RankingObjective,
     ) -> None:
         """Builds the parts that depend on the catalogue.
@@ -43,6 +45,7 @@ class FDSA(nn.Module):
             items: embeds items by id, `IdEmbedding` without catalogue and width.
             features: embeds items by feature, `FeatureEmbedding` without catalogue and width.
             encoder: the sequence encoder of either stream without its width.
+            init_std: of the linear maps of features and of both streams.
             objective: the loss.
         """
         super().__init__()
@@ -52,6 +55,8 @@ class FDSA(nn.Module):
         self.encoder = encoder(embed_dim=embed_dim)
         self.feature_stack = encoder(embed_dim=embed_dim).stack
         self.join = nn.Linear(2 * embed_dim, embed_dim)
+        for linear in (self.features, self.join):
+            initialize_linear(linear, std=init_std)
         self.objective = objective
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:

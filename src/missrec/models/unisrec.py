@@ -28,8 +28,9 @@ class UniSRec(nn.Module):
     pre-training drops features of all items of the history in place of words; whether an item
     takes its second encoding is drawn once a batch. It drops items as `drop_items` does.
     Images beside texts, and items without either, are as in `FeatureEmbedding`.
-    Histories with the same target are each other's negatives in the sequence-sequence loss; the
-    public code sets their logit to 0.
+    Histories with the same target are each other's negatives in the sequence-sequence loss, and
+    repeats of the row's own target are left out of the sequence-item loss; the public code sets
+    the logits of both to 0.
     """
 
     domain_bound = ("item_embeddings",)
