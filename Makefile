@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
+# A process for each core with one thread each; the tests of a file share what they prepare.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadscope
 # FAISS for the GPU instead of the CPU: make setup GPU=1 (never both in one environment)
 STAMP := $(VENV)/.installed$(if $(GPU),-gpu)
 
@@ -27,10 +29,10 @@ demo: setup ## two floors and a model from scratch, then pre-trained and transfe
 	$(BIN)/python src/train.py -m experiment=demo_transfer transfer=inductive,transductive
 
 test: setup ## the whole test suite
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: setup ## the suite without tests that train or start processes
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: setup ## ruff: rules, format
 	$(BIN)/ruff check .
