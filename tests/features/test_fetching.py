@@ -174,7 +174,9 @@ def test_retry_after_is_waited_for(server: ImageServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "pause", ["3600", format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)]
+    "pause",
+    ["3600", format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)],
+    ids=["seconds", "date"],  # the same in all processes of the test run
 )
 def test_server_that_asks_for_a_long_pause_is_left_alone(
     server: ImageServer, tmp_path: Path, pause: str
