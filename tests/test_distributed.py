@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from functools import cache
@@ -26,6 +25,7 @@ from distributed_worker import (
 )
 from missrec.app.build import build
 from missrec.app.prepare import prepare_missing
+from missrec.app.processes import hold_port
 from ranking_worker import CASES as RANKING_CASES
 from ranking_worker import rank_users
 
@@ -53,17 +53,16 @@ def alone(data_dir: Path) -> Alone:
 @pytest.fixture(scope="module")
 def found(data_dir: Path) -> list[dict[str, Any]]:
     """What each of two processes found; started once, for starting them takes long."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes = multiprocessing.spawn(run, args=(str(data_dir), port), nprocs=2, join=False)
-    assert processes is not None
-    until = time.monotonic() + LIMIT_SEC
-    while not processes.join(timeout=1):
-        if time.monotonic() > until:
-            for process in processes.processes:
-                process.kill()
-            pytest.fail("the processes wait for each other")
+    with hold_port(0) as held:
+        port = held.getsockname()[1]
+        processes = multiprocessing.spawn(run, args=(str(data_dir), port), nprocs=2, join=False)
+        assert processes is not None
+        until = time.monotonic() + LIMIT_SEC
+        while not processes.join(timeout=1):
+            if time.monotonic() > until:
+                for process in processes.processes:
+                    process.kill()
+                pytest.fail("the processes wait for each other")
     return [torch.load(data_dir / f"{index}.pt", weights_only=False) for index in (0, 1)]
 
 

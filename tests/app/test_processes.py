@@ -26,8 +26,9 @@ from omegaconf import OmegaConf
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.logger import DummyLogger
 from torch import nn
+from torch.distributed import TCPStore
 
-from missrec.app.processes import SameConfig, working
+from missrec.app.processes import SameConfig, hold_port, working
 from missrec.app.sharding import ShardedTables
 from missrec.app.train import build_trainer
 from missrec.app.trial import fit_and_validate
@@ -200,10 +201,9 @@ def test_the_first_process_alone_writes_and_speaks(sweep: tuple[Path, str]) -> N
 
 def started_outside(how: str, *arguments: str, own: Sequence[str] = ("", "")) -> list[Any]:
     """Two processes as two machines start them, each with an argument of its own where named."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     machines = [*arguments, "trainer.devices=1", "trainer.num_nodes=2"]
+    held = hold_port(0)
+    port = held.getsockname()[1]
     started = []
     for index, argument in enumerate(own):
         command, variables = [*TRAIN, *machines, *filter(None, [argument])], {}
@@ -217,7 +217,8 @@ def started_outside(how: str, *arguments: str, own: Sequence[str] = ("", "")) ->
             variables |= {"SLURM_LOCALID": "0", "SLURM_NODELIST": "localhost"}
             variables |= {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "test", "MASTER_PORT": str(port)}
         started.append(start(command, **variables))
-    return [end(process) for process in started]
+    with held:
+        return [end(process) for process in started]
 
 
 @pytest.mark.slow
@@ -307,6 +308,26 @@ def test_a_rank_left_in_the_environment_is_refused(
     monkeypatch.setattr(rank_zero_only, "rank", 1)  # which Lightning reads from SLURM_PROCID
     with pytest.raises(ValueError, match=r"SLURM_PROCID says .* unset the variable"):
         build_trainer(compose_tiny())
+
+
+def test_no_other_program_is_given_the_port_at_which_the_processes_meet(
+    compose_tiny: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher = build_trainer(compose_tiny("trainer=ddp_cpu")).strategy.launcher
+    other = subprocess.Popen(["sleep", "60"])
+    monkeypatch.setattr("missrec.app.processes.subprocess.Popen", lambda *_, **__: other)
+
+    def meet() -> None:
+        port = int(os.environ["MASTER_PORT"])
+        with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+            stranger.bind(("", port))
+        TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False)
+
+    launcher.launch(meet)
+    port = int(os.environ["MASTER_PORT"])
+    launcher.end(wait_sec=0)
+    with socket.socket() as stranger:
+        stranger.bind(("", port))
 
 
 @pytest.mark.parametrize("in_work", [True, False])

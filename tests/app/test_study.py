@@ -181,6 +181,7 @@ def test_what_was_decided_on_an_epoch_stands_when_it_is_repeated(tmp_path: Path)
         assert study.rows()[0].epochs == 3
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_signal_waits_until_the_database_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -208,14 +208,11 @@ def test_a_search_that_is_killed_goes_on_to_what_it_would_have_found(
     assert "holds no checkpoint yet" not in result.stdout
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_leaves_a_search_that_goes_on(search: Search, tmp_path: Path) -> None:
     given = interruption(tmp_path, number=signal.SIGINT)
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(SystemExit) as stopped:
-            search(*given, folder="stopped")
-    finally:
-        signal.signal(signal.SIGINT, handler)  # Lightning ignores it from then on
+    with pytest.raises(SystemExit) as stopped:
+        search(*given, folder="stopped")
     assert stopped.value.code == 130
     assert [row["state"] for row in table(search(*given, folder="stopped"))] == ["complete"] * 3
     assert sorted(

@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -42,6 +43,28 @@ _log = logging.getLogger(__name__)
 def is_first_process() -> bool:
     """Whether this process is the one that writes and speaks; known before the processes meet."""
     return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def hold_port(port: int) -> socket.socket:
+    """Keeps a port for the process that will listen there; no other program is given it.
+
+    Args:
+        port: 0 for any that is free.
+
+    Returns:
+        What to close when it is not needed any more.
+
+    Raises:
+        OSError: somebody has it.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # torch's store has it too
+    try:
+        held.bind(("", port))
+    except OSError:
+        held.close()
+        raise
+    return held
 
 
 class OneProcessPerDevice(DDPStrategy):
@@ -91,6 +114,7 @@ class _SavedConfigLauncher(_SubprocessScriptLauncher):
         super().__init__(cluster_environment, num_processes, num_nodes)
         self._run_dir = run_dir
         self._environment: dict[str, str | None] = {}
+        self._port: socket.socket | None = None
         self._ended = threading.Event()
         # As Lightning does with NCCL alone; gloo's threads may abort a process that has ended.
         atexit.register(_leave)
@@ -144,6 +168,8 @@ class _SavedConfigLauncher(_SubprocessScriptLauncher):
             process.wait()
         if self._environment:
             _leave()
+        if self._port is not None:
+            self._port.close()
         for name, value in self._environment.items():
             os.environ.pop(name, None)
             if value is not None:
@@ -157,6 +183,7 @@ class _SavedConfigLauncher(_SubprocessScriptLauncher):
                 f"trainer.num_nodes ({self.num_nodes}): several machines need torchrun or srun to "
                 "start the processes, see docs/distributed.md"
             )
+        self._port = hold_port(self.cluster_environment.main_port)
         self._environment = {name: os.environ.get(name) for name in _ENVIRONMENT}
         os.environ.update(
             MASTER_ADDR=self.cluster_environment.main_address,
