@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
 # A process for each core with one thread each; the tests of a file share what they prepare, and
 # the slowest files, those of the app, come first.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadscope --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 # FAISS for the GPU instead of the CPU: make setup GPU=1 (never both in one environment)
 STAMP := $(VENV)/.installed$(if $(GPU),-gpu)
 

@@ -323,11 +323,17 @@ def test_no_other_program_is_given_the_port_at_which_the_processes_meet(
             stranger.bind(("", port))
         TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False)
 
-    launcher.launch(meet)
-    port = int(os.environ["MASTER_PORT"])
-    launcher.end(wait_sec=0)
+    try:
+        launcher.launch(meet)
+        port = int(os.environ["MASTER_PORT"])
+    finally:
+        launcher.end(wait_sec=0)
     with socket.socket() as stranger:
         stranger.bind(("", port))
+        stranger.listen()
+        monkeypatch.setenv("MASTER_PORT", str(port))
+        with pytest.raises(OSError, match=rf"MASTER_PORT \({port}\) cannot be had: Address"):
+            launcher.launch(meet)
 
 
 @pytest.mark.parametrize("in_work", [True, False])

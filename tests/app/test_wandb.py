@@ -124,7 +124,8 @@ def test_any_domain_has_a_name_that_an_artifact_may_have(name: str) -> None:
 def wandb_dir(compose_tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Of a run of one epoch, resumed for a second, without a login."""
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what a run sets is undone
+        monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staging"))
     settings = ("logger=wandb", "names.group=a sweep", "model.contrast_weight=1")

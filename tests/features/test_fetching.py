@@ -124,7 +124,7 @@ def test_outcome(
 
 
 @pytest.mark.parametrize(
-    "limits", [{"read_timeout_sec": 0.1}, {"total_timeout_sec": 0.1}], ids=["read", "total"]
+    "limits", [{"read_timeout_sec": 0.5}, {"total_timeout_sec": 0.5}], ids=["read", "total"]
 )
 def test_silent_server_is_given_up(
     server: ImageServer, tmp_path: Path, limits: dict[str, float]

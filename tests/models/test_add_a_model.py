@@ -56,6 +56,7 @@ def test_the_example_is_two_files_and_the_model_under_sixty_lines() -> None:
         contracts.test_a_sequence_does_not_depend_on_the_rest_of_its_batch,
         contracts.test_permuting_the_batch_permutes_the_embeddings,
         contracts.test_the_encoder_never_reads_the_target,
+        contracts.test_what_is_said_at_an_item_does_not_depend_on_later_ones,
         contracts.test_the_history_decides_the_scores,
         partial(contracts.test_every_parameter_that_trains_gets_a_gradient, inputs=None),
         contracts.test_eight_sequences_can_be_overfitted,

@@ -46,7 +46,7 @@ def is_first_process() -> bool:
 
 
 def hold_port(port: int) -> socket.socket:
-    """Keeps a port for the process that will listen there; no other program is given it.
+    """Keeps a port for who will listen there: the system gives it to no other program.
 
     Args:
         port: 0 for any that is free.
@@ -55,15 +55,15 @@ def hold_port(port: int) -> socket.socket:
         What to close when it is not needed any more.
 
     Raises:
-        OSError: somebody has it.
+        OSError: somebody listens there.
     """
     held = socket.socket()
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # torch's store has it too
     try:
         held.bind(("", port))
-    except OSError:
+    except OSError as error:
         held.close()
-        raise
+        raise OSError(f"MASTER_PORT ({port}) cannot be had: {error.strerror}") from error
     return held
 
 
@@ -166,10 +166,10 @@ class _SavedConfigLauncher(_SubprocessScriptLauncher):
         self.kill(signal.SIGKILL)
         for process in self.procs:
             process.wait()
-        if self._environment:
-            _leave()
         if self._port is not None:
             self._port.close()
+        if self._environment:
+            _leave()
         for name, value in self._environment.items():
             os.environ.pop(name, None)
             if value is not None:
@@ -183,11 +183,11 @@ class _SavedConfigLauncher(_SubprocessScriptLauncher):
                 f"trainer.num_nodes ({self.num_nodes}): several machines need torchrun or srun to "
                 "start the processes, see docs/distributed.md"
             )
-        self._port = hold_port(self.cluster_environment.main_port)
+        self._port = hold_port(int(os.environ.get("MASTER_PORT", "0")))
         self._environment = {name: os.environ.get(name) for name in _ENVIRONMENT}
         os.environ.update(
             MASTER_ADDR=self.cluster_environment.main_address,
-            MASTER_PORT=str(self.cluster_environment.main_port),
+            MASTER_PORT=str(self._port.getsockname()[1]),
             NODE_RANK="0",
             LOCAL_RANK="0",
             WORLD_SIZE=str(self.num_processes),

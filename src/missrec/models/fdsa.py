@@ -45,7 +45,7 @@ class FDSA(nn.Module):
             items: embeds items by id, `IdEmbedding` without catalogue and width.
             features: embeds items by feature, `FeatureEmbedding` without catalogue and width.
             encoder: the sequence encoder of either stream without its width.
-            init_std: of the linear maps of features and of both streams.
+            init_std: of the linear maps of the features and of the joined streams at the start.
             objective: the loss.
         """
         super().__init__()
