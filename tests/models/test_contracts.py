@@ -1,8 +1,8 @@
 """What every model and every choice of `conf/model` must keep.
 
 A new YAML file is tested without a change here, unless its model reads sequences in both
-directions. A run is named `<model>`, `<model> <group>=<x>` for
-a choice on top of a model, or `<model> <stage>`.
+directions. A run is named `<model>`, `<model> <group>=<x>` for a choice on top of a model, or
+`<model> <stage>`.
 """
 
 from __future__ import annotations
