@@ -7,7 +7,10 @@ import gzip
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 
 import numpy as np
 import polars as pl
@@ -20,7 +23,7 @@ from omegaconf import DictConfig
 
 from file_server import Fault, FileServer, file_server
 from missrec.app.folders import export, verify
-from missrec.app.prepare import prepare
+from missrec.app.prepare import prepare, prepare_missing
 from missrec.data.domain import INTERACTIONS, ITEMS, USERS
 from missrec.features.store import FEATURES, write_features
 from raw_amazon import CATEGORY, FULL, REVIEWS, raw_files, write_raw
@@ -251,6 +254,24 @@ def test_real_shop_loads_with_its_own_column_names(composed: Composed, tmp_path:
         items, on="item_id", maintain_order="left"
     )
     assert own["item_key"].to_list() == expected["product"].to_list()
+
+
+def test_jobs_that_start_together_make_the_demo_once(
+    composed: Composed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = composed("data=demo")
+    made, both = [], Barrier(2)
+
+    def prepare_slowly(cfg: DictConfig) -> None:
+        with suppress(BrokenBarrierError):
+            both.wait(timeout=1)  # both come here if both may
+        made.extend(prepare(cfg))
+
+    monkeypatch.setattr("missrec.app.prepare.prepare", prepare_slowly)
+    with ThreadPoolExecutor(2) as jobs:
+        for job in [jobs.submit(prepare_missing, cfg) for _ in range(2)]:
+            job.result()
+    assert len(made) == len(cfg.data.sources)
 
 
 @pytest.mark.parametrize("name", ["scientific", "scientific_mm_subset"])

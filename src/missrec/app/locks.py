@@ -1,4 +1,4 @@
-"""One writer of a run folder at a time."""
+"""One writer of a folder at a time."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ _log = logging.getLogger(__name__)
 
 
 class RunBusyError(OSError):
-    """Another process writes into the run folder."""
+    """Another process writes into the folder."""
 
 
 @contextmanager
-def only_writer(run_dir: Path, *, waits: bool = False) -> Iterator[None]:
+def only_writer(folder: Path, *, waits: bool = False) -> Iterator[None]:
     """Inside, no other process is; the lock is the system's, and ends with the process.
 
     The process that is inside may enter again. Where the file system cannot lock, a warning says
     so and nothing is locked.
 
     Args:
-        run_dir: made where it is missing.
+        folder: made where it is missing.
         waits: for the other process to leave.
 
     Raises:
         RunBusyError: another process is inside, and this one does not wait.
     """
-    run_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run_dir / _LOCK, is_singleton=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / _LOCK, is_singleton=True)
     try:
         lock.acquire(blocking=waits)
     except Timeout as error:
         raise RunBusyError(
-            f"another process writes into {run_dir}; if none does, delete {_LOCK} there"
+            f"another process writes into {folder}; if none does, delete {_LOCK} there"
         ) from error
     except OSError as error:
-        _log.warning("%s cannot be locked (%s): let no other process write there", run_dir, error)
+        _log.warning("%s cannot be locked (%s): let no other process write there", folder, error)
     try:
         yield
     finally:

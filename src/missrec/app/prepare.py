@@ -9,6 +9,7 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from missrec.app.locks import only_writer
 from missrec.data.domain import ITEMS, DomainSource, PreparedDomain, write_domain
 from missrec.data.fingerprint import Fingerprint, fingerprint
 from missrec.data.manifest import MANIFEST, replace_folder, sha256
@@ -51,20 +52,27 @@ def known_splitters(root_dir: Path) -> dict[str, Splitter]:
 def prepare_missing(cfg: DictConfig) -> None:
     """Makes the folders that are not there yet, where `cfg.data` says it may.
 
-    The embedded demo is made on first use; real data is prepared by the user's own command.
+    The embedded demo is made on first use, once: of the jobs that start at the same time one makes
+    it, and the others wait. Real data is prepared by the user's own command.
+
+    Raises:
+        FileNotFoundError: a folder is missing that the user has to make.
     """
-    missing = [
-        folder
-        for source in cfg.data.sources.values()
-        if not (folder := Path(cfg.paths.data_dir) / source.name).exists()
-    ]
+    missing = _missing(cfg)
     if not missing:
         return
     if not cfg.data.made_on_first_use:
         raise FileNotFoundError(
             f"{missing[0]} is missing; make it with `python src/prepare.py data={cfg.data.choice}`"
         )
-    prepare(cfg)
+    with only_writer(Path(cfg.paths.data_dir), waits=True):
+        if _missing(cfg):
+            prepare(cfg)
+
+
+def _missing(cfg: DictConfig) -> list[Path]:
+    folders = (Path(cfg.paths.data_dir) / source.name for source in cfg.data.sources.values())
+    return [folder for folder in folders if not folder.exists()]
 
 
 def _write(
