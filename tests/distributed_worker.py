@@ -34,16 +34,15 @@ from synthetic import demo_source_sizes, dpc_knn
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("PROJECT_ROOT", str(ROOT))
 MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
+NUM_USERS = 18
 SMALL = (
-    "data.sources.demo_office.num_users=18",
+    f"data.sources.demo_office.num_users={NUM_USERS}",
     "data.sources.demo_office.num_items=30",
     "datamodule.batch_size=15",
 )
 SOURCES = demo_source_sizes(num_users=10, num_items=20)
 CASES: Mapping[str, Sequence[str]] = {
     **{f"model={name}": (f"model={name}", *SMALL) for name in MODELS},
-    # Each of 18 users ten times.
-    "model=bert4rec": ("model=bert4rec", *SMALL, "datamodule.batch_size=179"),
     "pretraining": ("experiment=pretrain", *SOURCES, "datamodule.batch_size=29"),
     "pretraining of UniSRec": (
         "experiment=pretrain",
@@ -57,9 +56,7 @@ CASES: Mapping[str, Sequence[str]] = {
         "model=sasrec",
         "objective=in_batch_softmax",
         "samples=sequences",
-        "model.all_positions=true",
         *SMALL,
-        "datamodule.batch_size=17",
     ),
     "with dropout": ("model=missrec_small", *SMALL),
     "sharded tables": ("model=missrec_released", "transfer=transductive", *SMALL),
@@ -105,6 +102,8 @@ def compose_case(name: str, data_dir: Path) -> DictConfig:
         cfg = compose("train", overrides=[*CASES[name], *further, "+optimizer.eps=0.01"])
     if "embed_dim" in cfg.model:
         cfg.model.embed_dim = 16
+    if not cfg.samples.prefixes:
+        cfg.datamodule.batch_size = NUM_USERS * cfg.samples.repeats - 1
     return cfg
 
 

@@ -62,13 +62,18 @@ def test_evaluate_gives_the_test_metrics_of_the_run_exactly(
     assert (run_dir / "evaluation" / "popularity_demo_office.png").stat().st_size > 0
 
 
+@pytest.mark.parametrize("model", ["last_item_transition", "most_popular", "nearest_neighbor"])
 def test_a_model_without_parameters_is_ranked_without_training(
-    compose_tiny: Compose, tmp_path: Path
+    compose_tiny: Compose, tmp_path: Path, model: str
 ) -> None:
     sizes = [override for override in OFFICE if override.startswith("data.")]
-    base = ("experiment=demo_most_popular", *sizes)
+    base = ("experiment=demo", f"model={model}", *sizes)
     metrics = train(compose_tiny(base=base))
-    report = evaluate(evaluation_config(tmp_path / "logs" / "run", tmp_path / "data"))
+    run_dir = tmp_path / "logs" / "run"
+    ranks = pl.read_parquet(run_dir / "test_ranks_demo_office.parquet")
+    from_ranks = ranking_metrics(ranks["rank"].to_torch(), cutoffs=[10])
+    assert metrics["test/recall@10"] == from_ranks["recall@10"]
+    report = evaluate(evaluation_config(run_dir, tmp_path / "data"))
     assert "epochs" not in metrics
     assert report["metrics"]["test/recall@10"] == metrics["test/recall@10"] > 0
 

@@ -1,7 +1,11 @@
-"""The parity fixtures: what public implementations computed, and their weights under our names."""
+"""The parity fixtures: what public implementations computed, and their weights under our names.
+
+Where nothing is compared with them, models of the same size have weights that the tests draw.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,11 +14,12 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from missrec.app.build import build
-from missrec.types import Catalogue, SequenceBatch
-from synthetic import PARITY, catalogue
+from missrec.nn.item_embeddings import IdEmbedding
+from missrec.types import PAD_ID, Catalogue, SequenceBatch
+from synthetic import PARITY, catalogue, raw_features
 
 CONF = Path(__file__).parents[2] / "conf"
 SETTINGS = [
@@ -99,6 +104,24 @@ def build_for(items: Catalogue, *overrides: str) -> Any:
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
         cfg = compose("train", overrides=[*overrides, *SETTINGS])
     return build(cfg, "model", catalogue=items)
+
+
+def build_drawn(*overrides: str, missing: Sequence[int] = ()) -> Any:
+    """The model of a config with random weights everywhere, in evaluation mode.
+
+    Args:
+        overrides: `model=...` and its settings.
+        missing: items without text.
+    """
+    texts = raw_features(num_items=NUM_ITEMS, width=16, missing=missing, seed=1)
+    model = build_for(catalogue(features={"text": texts}), *overrides)
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    for module in model.modules():
+        if isinstance(module, IdEmbedding):
+            nn.init.zeros_(module.weight[PAD_ID])
+    return model.eval()
 
 
 def assert_scores_agree(model: Any, name: str, *, batch: SequenceBatch | None = None) -> None:

@@ -15,6 +15,7 @@ from models.reference import (
     NUM_ITEMS,
     assert_scores_agree,
     batch_of,
+    build_drawn,
     build_with,
     encoder_state,
     needs_fixtures,
@@ -42,11 +43,8 @@ def from_reference(*overrides: str) -> Any:
     return build_with(state, "model=bert4rec", *overrides)
 
 
-def with_biases(*overrides: str) -> Any:
-    """The fixture's biases of the items are all zero."""
-    model = from_reference(*overrides)
-    torch.nn.init.normal_(model.bias, generator=torch.Generator().manual_seed(1))
-    return model
+def drawn(*overrides: str) -> Any:
+    return build_drawn("model=bert4rec", *overrides)
 
 
 def scores_of(model: Any, batch: SequenceBatch) -> Tensor:
@@ -81,9 +79,8 @@ def test_scores_are_recboles_which_drops_the_oldest_item_of_every_history() -> N
     assert_scores_agree(from_reference(), "bert4rec", batch=dropped)
 
 
-@needs_fixtures
 def test_scores_are_those_of_a_mask_after_the_most_recent_items_that_fit() -> None:
-    model = with_biases()
+    model = drawn()
     scores = scores_of(model, sequence_batch(HISTORIES, TARGETS))
     for row, history in zip(scores, HISTORIES, strict=True):
         kept = history[-(LONGEST - 1) :]
@@ -92,25 +89,23 @@ def test_scores_are_those_of_a_mask_after_the_most_recent_items_that_fit() -> No
         torch.testing.assert_close(row, expected)
 
 
-@needs_fixtures
 @pytest.mark.parametrize("width", [LONGEST + 1, 30])
 def test_histories_as_long_as_the_positions_may_be_padded(width: int) -> None:
-    model, batch = with_biases(), sequence_batch(HISTORIES, TARGETS)
+    model, batch = drawn(), sequence_batch(HISTORIES, TARGETS)
     padded = sequence_batch(HISTORIES, TARGETS, width=width)
     torch.testing.assert_close(scores_of(model, padded), scores_of(model, batch))
 
 
-@needs_fixtures
 def test_loss_is_that_of_each_hidden_item_seen_from_both_sides() -> None:
-    model = with_biases("model.cloze.mask_prob=0.4", "model.cloze.last_only_prob=0.3")
+    model = drawn("model.cloze.mask_prob=0.4", "model.cloze.last_only_prob=0.3")
     wholes = [[*h, t][-LONGEST:] for h, t in zip(HISTORIES, TARGETS, strict=True)]
     torch.manual_seed(5)
     loss = model.training_loss(sequence_batch(HISTORIES, TARGETS)).total
     torch.manual_seed(5)
     lengths = torch.tensor([len(whole) for whole in wholes])
-    drawn = model.cloze(torch.arange(LONGEST) < lengths[:, None])
+    hidden_items = model.cloze(torch.arange(LONGEST) < lengths[:, None])
     losses = []
-    for whole, row in zip(wholes, drawn, strict=True):
+    for whole, row in zip(wholes, hidden_items, strict=True):
         hidden = set(row.nonzero().flatten().tolist())
         for at in hidden:
             scores = naive_scores(model, whole, hidden=hidden, at=at)
@@ -127,17 +122,15 @@ def test_loss_is_that_of_each_hidden_item_seen_from_both_sides() -> None:
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
-@needs_fixtures
 def test_hiding_the_last_item_alone_trains_what_is_predicted() -> None:
-    model = with_biases("model.cloze.last_only_prob=1.0")
+    model = drawn("model.cloze.last_only_prob=1.0")
     batch = sequence_batch(HISTORIES, TARGETS)
     expected = F.cross_entropy(scores_of(model, batch), batch.target_ids - 1)
     torch.testing.assert_close(model.training_loss(batch).total.detach(), expected)
 
 
-@needs_fixtures
 def test_the_objective_chooses_the_candidates_among_the_hidden_items() -> None:
-    model = with_biases("model.cloze.last_only_prob=1.0", "objective=in_batch_softmax")
+    model = drawn("model.cloze.last_only_prob=1.0", "objective=in_batch_softmax")
     batch = sequence_batch([[4, 9], [7], [5, 6, 1]], [8, 3, 8])
     columns = torch.tensor([3, 8])
     with torch.no_grad():

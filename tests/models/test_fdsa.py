@@ -9,6 +9,7 @@ from models.reference import (
     NUM_ITEMS,
     assert_scores_agree,
     batch_of,
+    build_drawn,
     build_with,
     encoder_state,
     needs_fixtures,
@@ -16,13 +17,10 @@ from models.reference import (
     stack_state,
     weights,
 )
-from synthetic import sequence_batch
-
-pytestmark = needs_fixtures
+from synthetic import random_sequences, sequence_batch
 
 
-def from_reference(*overrides: str, missing: int | None = None) -> Any:
-    """With the fixture's weights; `missing` is an item whose text is taken away."""
+def from_reference(*overrides: str) -> Any:
     theirs = weights("fdsa")
     streams = {"item_trm_encoder": "encoder.stack", "feature_trm_encoder": "feature_stack"}
     stacks = {
@@ -43,16 +41,16 @@ def from_reference(*overrides: str, missing: int | None = None) -> Any:
             "join.bias": theirs["concat_layer.bias"],
         }
     )
-    texts = theirs["plm_embedding.weight"].clone()
-    if missing is not None:
-        texts[missing] = 0
+    texts = theirs["plm_embedding.weight"]
     return build_with(state, "model=fdsa", *overrides, text_features=texts)
 
 
+@needs_fixtures
 def test_scores_are_those_of_unisrecs_authors() -> None:
     assert_scores_agree(from_reference(), "fdsa")
 
 
+@needs_fixtures
 def test_loss_is_their_softmax_whose_candidates_include_padding() -> None:
     loss = from_reference("objective=full_softmax_released").training_loss(batch_of("fdsa"))
     torch.testing.assert_close(
@@ -61,7 +59,7 @@ def test_loss_is_their_softmax_whose_candidates_include_padding() -> None:
 
 
 def test_texts_are_read_in_the_history_and_play_no_part_in_a_candidate() -> None:
-    model, without = from_reference(), from_reference(missing=9)
+    model, without = build_drawn("model=fdsa"), build_drawn("model=fdsa", missing=[9])
     batch = sequence_batch([[4, 9, 2], [5, 31]], [8, 3])
     items = torch.arange(1, NUM_ITEMS + 1)
     with torch.no_grad():
@@ -72,7 +70,7 @@ def test_texts_are_read_in_the_history_and_play_no_part_in_a_candidate() -> None
 
 
 def test_an_item_without_text_enters_the_features_as_its_position_alone() -> None:
-    model = from_reference(missing=9)
+    model = build_drawn("model=fdsa", missing=[9])
     seen: list[Tensor] = []
     model.feature_stack.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     shared = model.encoder.input
@@ -83,6 +81,7 @@ def test_an_item_without_text_enters_the_features_as_its_position_alone() -> Non
 
 
 def test_training_drops_entries_of_the_joined_vector() -> None:
-    model = from_reference("model.encoder.block.dropout_prob=0.25")
-    encoded = model.train().encode(batch_of("fdsa"))
+    model = build_drawn("model=fdsa", "model.encoder.block.dropout_prob=0.25")
+    histories = random_sequences(num_users=8, num_items=NUM_ITEMS, longest=9)
+    encoded = model.train().encode(sequence_batch(histories, [1] * 8))
     assert 0.15 < encoded.eq(0).float().mean() < 0.35

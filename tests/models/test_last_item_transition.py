@@ -46,7 +46,7 @@ def test_the_held_out_items_are_not_counted() -> None:
 def test_any_transition_outranks_the_most_popular_item() -> None:
     sequences = [[5, 6, 1, 1], *([1, 2, 1, 2, 1, 2, 3, 3] for _ in range(50))]
     model = LastItemTransition(catalogue=catalogue(sequences))
-    scores = model.score(torch.tensor([5.0]), model.candidates(torch.arange(1, 7)))
+    scores = model.score(torch.tensor([5]), model.candidates(torch.arange(1, 7)))
     assert scores.argmax().item() == 6 - 1
 
 

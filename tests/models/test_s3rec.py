@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from models.reference import (
     NUM_ITEMS,
     assert_scores_agree,
     batch_of,
+    build_drawn,
     build_with,
     encoder_state,
     needs_fixtures,
@@ -46,13 +47,9 @@ def state(*, self_supervised: bool) -> dict[str, Tensor]:
     return ours
 
 
-def pretrained(*overrides: str, missing: list[int] | None = None) -> Any:
-    """The fixture's model in its first stage, the texts of `missing` items taken away."""
-    texts = weights("s3rec")["feature_embedding.weight"].clone()
-    texts[missing or []] = 0
-    return build_with(
-        state(self_supervised=True), "model=s3rec", PRETRAINING, *overrides, text_features=texts
-    )
+def pretrained(*overrides: str, missing: Sequence[int] = ()) -> Any:
+    """A model in its first stage, without the texts of `missing` items."""
+    return build_drawn("model=s3rec", PRETRAINING, *overrides, missing=missing)
 
 
 def fresh(**changes: Any) -> SelfSupervision:
@@ -124,7 +121,7 @@ class Naive:
 
     def text(self, item: int) -> Tensor:
         linear = self.tasks.texts.adapter["text"][0]
-        features = weights("s3rec")["feature_embedding.weight"][item]
+        features = self.tasks.texts.features.lookup(0, torch.tensor([item]))[0]
         return (linear.weight @ features + linear.bias).clamp_min(0)
 
     def encoded(self, item_ids: list[int], hidden: list[bool]) -> Tensor:
@@ -172,7 +169,6 @@ class Naive:
         return {task: total / len(sequences) for task, total in totals.items()}
 
 
-@needs_fixtures
 @pytest.mark.parametrize("seed", range(3))
 def test_the_four_losses_equal_loops_over_places(
     seed: int, monkeypatch: pytest.MonkeyPatch
@@ -196,7 +192,6 @@ def test_the_four_losses_equal_loops_over_places(
         torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
 
 
-@needs_fixtures
 def test_what_is_hidden_and_what_stands_against_it_is_drawn_as_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -217,7 +212,6 @@ def test_what_is_hidden_and_what_stands_against_it_is_drawn_as_said(
     assert of_one.max() < 0.1
 
 
-@needs_fixtures
 def test_the_draws_are_torchs_alone() -> None:
     model, item_ids = pretrained(), padded(SEQUENCES)
     losses = []
@@ -228,7 +222,6 @@ def test_the_draws_are_torchs_alone() -> None:
     assert all(losses[0][task] != losses[2][task] for task in TASKS)
 
 
-@needs_fixtures
 def test_a_sequence_of_one_item_has_no_segment_and_takes_part_in_the_other_tasks() -> None:
     model = pretrained("model.tasks.mask_prob=1")
     loss = model.tasks(torch.tensor([[7]]), items=model.items, encoder=model.encoder)
@@ -240,7 +233,6 @@ def test_a_sequence_of_one_item_has_no_segment_and_takes_part_in_the_other_tasks
     assert [nothing_hidden[task].item() for task in ("mip", "map", "sp")] == [0, 0, 0]
 
 
-@needs_fixtures
 def test_items_without_text_take_no_part_in_the_tasks_of_texts() -> None:
     model = pretrained("model.tasks.mask_prob=1", missing=[7, 8])
     losses = terms(model, torch.tensor([[7, 8, 7]]))
@@ -250,7 +242,6 @@ def test_items_without_text_take_no_part_in_the_tasks_of_texts() -> None:
     assert terms(everything_missing, torch.tensor([[1, 2, 3]]))["map"] == 0
 
 
-@needs_fixtures
 @pytest.mark.parametrize(
     ("width", "expected"),
     [
@@ -262,7 +253,6 @@ def test_pretraining_reads_whole_sequences(width: int, expected: list[list[int]]
     assert whole_sequences([[4, 9, 2], [7]], [8, 3], width=width) == expected
 
 
-@needs_fixtures
 def test_a_sequence_too_long_keeps_its_most_recent_items() -> None:
     found = whole_sequences([[*range(1, 11)], [*range(11, 20)]], [30, 31], width=10)
     assert found == [[*range(2, 11), 30], [*range(11, 20), 31]]
@@ -276,7 +266,6 @@ def whole_sequences(histories: list[list[int]], targets: list[int], *, width: in
     return given[0].tolist()
 
 
-@needs_fixtures
 def test_every_parameter_learns_in_the_first_stage_and_all_tasks_together_fall() -> None:
     histories = random_sequences(num_users=8, num_items=NUM_ITEMS, shortest=4, longest=9, seed=1)
     batch = sequence_batch(histories, [4, 11, 4, 17, 1, 24, 6, 13])

@@ -7,6 +7,7 @@ import torch
 from models.reference import (
     assert_scores_agree,
     batch_of,
+    build_drawn,
     build_with,
     encoder_state,
     needs_fixtures,
@@ -35,7 +36,6 @@ def test_loss_is_recboles_softmax_whose_candidates_include_padding() -> None:
     )
 
 
-@needs_fixtures
 def test_all_positions_learn_what_every_prefix_would() -> None:
     histories, targets = [[4, 9, 2, 31], [7], [12, 12, 5]], [8, 3, 40]
     prefixes, following = [], []
@@ -43,9 +43,9 @@ def test_all_positions_learn_what_every_prefix_would() -> None:
         whole = [*history, target]
         prefixes += [whole[:end] for end in range(1, len(whole))]
         following += whole[1:]
-    model = from_reference()
+    model = build_drawn("model=sasrec")
     expected = model.training_loss(sequence_batch(prefixes, following)).total
-    together = from_reference("model.all_positions=true")
+    together = build_drawn("model=sasrec", "samples=sequences")
     loss = together.training_loss(sequence_batch(histories, targets, width=6)).total
     torch.testing.assert_close(loss, expected)
     names = [name for name, _ in model.named_parameters() if not name.endswith("key.bias")]
@@ -57,9 +57,8 @@ def test_all_positions_learn_what_every_prefix_would() -> None:
         torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
 
 
-@needs_fixtures
 def test_an_item_is_read_by_later_positions_only() -> None:
-    model = from_reference()
+    model = build_drawn("model=sasrec")
     batch = sequence_batch([[4, 9, 2, 31]], [8])
     changed = batch._replace(item_ids=torch.tensor([[4, 9, 3, 31]]))
     with torch.no_grad():

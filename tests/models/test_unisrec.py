@@ -13,6 +13,7 @@ from models.reference import (
     NUM_ITEMS,
     assert_scores_agree,
     batch_of,
+    build_drawn,
     build_for,
     build_with,
     encoder_state,
@@ -53,6 +54,11 @@ def from_reference(setting: str, *overrides: str) -> Any:
     )
 
 
+def drawn(setting: str, *overrides: str) -> Any:
+    experts = "model.adapter.num_experts=3"
+    return build_drawn("model=unisrec", SETTINGS[setting], experts, *overrides)
+
+
 def without_noise(model: Any) -> Any:
     """In training mode, but for the adapter and the dropouts inside the blocks."""
     model.eval()
@@ -79,9 +85,8 @@ def test_loss_is_that_of_the_public_code_whose_candidates_include_padding(settin
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
 
 
-@needs_fixtures
 def test_ids_are_added_to_the_text_in_the_history_and_as_a_candidate() -> None:
-    model = from_reference("transductive")
+    model = drawn("transductive")
     text, ids = model.items, model.item_embeddings
     history, target = torch.tensor([[4, 9]]), torch.tensor([7])
     hidden = model.encoder(
@@ -115,11 +120,8 @@ def naive_sequence_sequence(users: Tensor, views: Tensor) -> Tensor:
     return sum(losses, users.new_zeros(())) / len(losses)
 
 
-@needs_fixtures
 def test_pretraining_adds_the_weighted_loss_of_histories_whose_items_were_dropped() -> None:
-    model = from_reference(
-        "inductive", *PRETRAINING, "model.item_drop_share=1", "model.item_drop_prob=0.5"
-    )
+    model = drawn("inductive", *PRETRAINING, "model.item_drop_share=1", "model.item_drop_prob=0.5")
     batch = pretraining_batch()
     torch.manual_seed(3)
     loss = model.training_loss(batch)
@@ -137,9 +139,8 @@ def test_pretraining_adds_the_weighted_loss_of_histories_whose_items_were_droppe
     torch.testing.assert_close(loss.total, ranking + 0.5 * contrast)
 
 
-@needs_fixtures
 def test_in_the_other_batches_the_second_view_drops_features_of_the_history_alone() -> None:
-    model = from_reference(
+    model = drawn(
         "inductive", *PRETRAINING, "model.item_drop_share=0", "model.feature_dropout_prob=0.5"
     )
     batch, seen = pretraining_batch(), []
@@ -175,9 +176,8 @@ def test_where_texts_have_a_second_view_some_items_of_the_history_take_it() -> N
     assert 2 <= took.sum() <= 8
 
 
-@needs_fixtures
 def test_the_share_says_in_how_many_batches_items_are_dropped() -> None:
-    model = from_reference("inductive", *PRETRAINING, "model.item_drop_share=0.75")
+    model = drawn("inductive", *PRETRAINING, "model.item_drop_share=0.75")
     drops = []
     model._read = lambda item_ids, augment=None: drops.append(augment is None)
     torch.manual_seed(0)
@@ -186,16 +186,14 @@ def test_the_share_says_in_how_many_batches_items_are_dropped() -> None:
     assert sum(drops) / 200 == pytest.approx(0.75, abs=0.08)
 
 
-@needs_fixtures
 def test_without_a_weight_each_history_is_read_once() -> None:
-    model, reads = from_reference("inductive"), []
+    model, reads = drawn("inductive"), []
     model.encoder.register_forward_hook(lambda *_: reads.append(1))
     loss = model.training_loss(pretraining_batch())
     assert len(reads) == 1
     assert set(loss.terms) == {"ranking"}
 
 
-@needs_fixtures
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -205,4 +203,4 @@ def test_without_a_weight_each_history_is_read_once() -> None:
 )
 def test_settings_out_of_range_are_refused(override: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        from_reference("inductive", "model.contrast.temperature=1", override)
+        drawn("inductive", "model.contrast.temperature=1", override)

@@ -54,15 +54,15 @@ class LastItemTransition(nn.Module):
 
     def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
         """(B, C) float64 transitions from the last item, plus the popularity in [0, 1)."""
-        last = encoded.long()  # which a trainer may hold as floats
-        num_followers = self.starts[last + 1] - self.starts[last]
-        rows = torch.arange(len(last), device=last.device).repeat_interleave(num_followers)
+        num_followers = self.starts[encoded + 1] - self.starts[encoded]
+        rows = torch.arange(len(encoded), device=encoded.device).repeat_interleave(num_followers)
         firsts = num_followers.cumsum(0) - num_followers
-        entries = torch.arange(len(rows), device=last.device) + (self.starts[last] - firsts)[rows]
+        shifts = self.starts[encoded] - firsts
+        entries = torch.arange(len(rows), device=encoded.device) + shifts[rows]
         columns = torch.searchsorted(candidates, self.next_items[entries])
         columns = columns.clamp_max(len(candidates) - 1)
         asked = candidates[columns] == self.next_items[entries]
-        scores = self.popularity[candidates].repeat(len(last), 1)
+        scores = self.popularity[candidates].repeat(len(encoded), 1)
         added = self.next_counts[entries[asked]]
         return scores.index_put((rows[asked], columns[asked]), added, accumulate=True)
 

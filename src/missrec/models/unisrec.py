@@ -141,7 +141,7 @@ class UniSRec(nn.Module):
         return F.normalize(last_valid(hidden, valid_mask), dim=-1)
 
     def _second_view(self, item_ids: Tensor) -> Tensor:
-        """(B, D) unit vectors of augmented histories; one augmentation for the whole batch."""
+        """(B, D) unit vectors of histories; one augmentation for all that this process has."""
         if torch.rand(()) < self._item_drop_share:
             return self._read(drop_items(item_ids, prob=self._item_drop_prob))
         return self._read(item_ids, augment=self._drop_words)

@@ -60,7 +60,8 @@ class ZESRec(nn.Module):
         if not item_precision >= 0:
             raise ValueError(f"item_precision ({item_precision}) must be at least 0")
         self._num_items = catalogue.num_items
-        self._num_interactions = max(1, int(catalogue.train_counts.sum()))
+        starts, ends = catalogue.train_sequences.starts, catalogue.train_sequences.ends
+        self._num_targets = max(1, int((ends - starts - 1).clamp_min(0).sum()))
         self._item_precision = item_precision
         self.items = FeatureEmbedding(catalogue=catalogue, embed_dim=embed_dim, adapter=adapter)
         self.item_offsets: IdEmbedding | None = None
@@ -70,10 +71,10 @@ class ZESRec(nn.Module):
         self.objective = objective
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
-        """The negative log posterior of an interaction, as the batch estimates it.
+        """The negative log posterior of a target, as the batch estimates it.
 
         The mean negative log-likelihood of the targets, plus lambda_v / 2 sum_j |epsilon_j|^2 over
-        the number of training interactions.
+        the number of targets: all that training sees of each user but the first item.
         """
         candidate_ids = self.objective.candidate_ids(batch.target_ids, num_items=self._num_items)
         scores = self.score(self.encode(batch), self.candidates(candidate_ids))
@@ -81,7 +82,7 @@ class ZESRec(nn.Module):
         if self.item_offsets is None:
             return TrainingLoss(ranking, {"ranking": ranking.detach()})
         squares = self.item_offsets.weight.square().sum()
-        prior = self._item_precision / 2 * squares / self._num_interactions
+        prior = self._item_precision / 2 * squares / self._num_targets
         return TrainingLoss(ranking + prior, {"ranking": ranking.detach(), "prior": prior.detach()})
 
     def encode(self, batch: SequenceBatch) -> Tensor:

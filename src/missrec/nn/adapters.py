@@ -44,7 +44,7 @@ class LinearAdapter(nn.Linear):
 class RectifiedAdapter(nn.Sequential):
     """Linear map F -> D, then ReLU.
 
-    **Source**: the adapter of the text baselines as UniSRec's authors run them.
+    **Source**: the adapter of FDSA and S³-Rec as UniSRec's authors run them.
     """
 
     def __init__(self, feature_dim: int, embed_dim: int) -> None:

@@ -10,7 +10,9 @@ from torch import Tensor
 
 
 def single(tensor: Tensor) -> Tensor:
-    """The tensor in float32 if it is narrower, otherwise as it is."""
+    """The tensor in float32 if it holds narrower floats, otherwise as it is."""
+    if not tensor.is_floating_point():
+        return tensor
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
