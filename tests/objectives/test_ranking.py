@@ -74,15 +74,26 @@ def test_in_batch_softmax_of_repeated_targets_by_hand() -> None:
     assert loss.item() == pytest.approx(by_hand, rel=1e-6)
 
 
+TWO_CANDIDATES = torch.tensor([[0.5, -1.0], [0.3, 0.2]], dtype=torch.float64)
+TWO_OWN_NEGATIVES = torch.tensor([[2.0, 0.1], [-0.7, 1.5]], dtype=torch.float64)
+
+
 @pytest.mark.parametrize("objective", [InBatchSoftmax(), FullSoftmax(padding_candidate=False)])
-def test_columns_behind_the_candidates_are_negatives_of_their_row(
-    objective: RankingObjective,
-) -> None:
-    logits = torch.tensor([[0.5, -1.0, 2.0, 0.1], [0.3, 0.2, -0.7, 1.5]], dtype=torch.float64)
-    # Two candidates, each the target of a row, and two more negatives.
-    loss = objective(logits, torch.tensor([1, 0]))
-    rows = logits.exp().tolist()
+def test_negatives_of_a_row_alone_enter_its_sum(objective: RankingObjective) -> None:
+    target_index = torch.tensor([1, 0])
+    loss = objective(TWO_CANDIDATES, target_index, own_negatives=TWO_OWN_NEGATIVES)
+    rows = torch.cat([TWO_CANDIDATES, TWO_OWN_NEGATIVES], dim=1).exp().tolist()
     by_hand = -(math.log(rows[0][1] / sum(rows[0])) + math.log(rows[1][0] / sum(rows[1]))) / 2
+    assert loss.item() == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_negatives_of_a_row_alone_stand_beside_the_sampled_ones() -> None:
+    objective = GeneralizedBCE(num_negatives=1, calibration=0.5)  # one other item: alpha is 1
+    target_index = torch.tensor([1, 0])
+    loss = objective(TWO_CANDIDATES, target_index, own_negatives=TWO_OWN_NEGATIVES)
+    signs = torch.tensor([[-1, 1, -1, -1], [1, -1, -1, -1]], dtype=torch.float64)
+    signed = signs * torch.cat([TWO_CANDIDATES, TWO_OWN_NEGATIVES], dim=1)
+    by_hand = -sum(math.log(1 / (1 + math.exp(-value))) for value in signed.flatten().tolist()) / 8
     assert loss.item() == pytest.approx(by_hand, rel=1e-6)
 
 

@@ -84,12 +84,15 @@ class VQRec(nn.Module):
         history, candidates = embedded.split([batch.item_ids.numel(), len(candidate_ids)])
         user = self._read(history.view(*batch.item_ids.shape, -1), batch)
         scores = self.score(user, F.normalize(candidates, dim=-1))
+        own_negatives = None
         if self._synthetic_prob:
             synthetic = self.items.synthetic(batch.target_ids, prob=self._synthetic_prob)
             own = (single(user) * F.normalize(synthetic, dim=-1)).sum(dim=-1, keepdim=True)
-            scores = torch.cat([scores, own], dim=1)
+            own_negatives = own / self._temperature
         loss = self.objective(
-            scores / self._temperature, torch.searchsorted(candidate_ids, batch.target_ids)
+            scores / self._temperature,
+            torch.searchsorted(candidate_ids, batch.target_ids),
+            own_negatives=own_negatives,
         )
         return TrainingLoss(loss, {"ranking": loss.detach()})
 

@@ -17,11 +17,15 @@ class RankingObjective(Protocol):
     def candidate_ids(self, target_ids: Tensor, *, num_items: int) -> Tensor:
         """(C,) distinct ascending item ids, every target (B,) among them."""
 
-    def __call__(self, logits: Tensor, target_index: Tensor) -> Tensor:
-        """() mean loss from logits (B, C) and the column (B,) of each target.
+    def __call__(
+        self, logits: Tensor, target_index: Tensor, *, own_negatives: Tensor | None = None
+    ) -> Tensor:
+        """() mean loss; of several processes this one's part of it, see `batch_mean`.
 
-        Behind the candidates there may be columns of negatives that are made for their row alone.
-        In a training of several processes it is this process's part of it, see `batch_mean`.
+        Args:
+            logits: (B, C) of the candidates.
+            target_index: (B,) the column of each target.
+            own_negatives: (B, K) logits of further negatives, made for their row alone.
         """
 
 
@@ -41,14 +45,15 @@ class InBatchSoftmax:
         distinct: Tensor = torch.unique(gather(target_ids).rows)
         return distinct
 
-    def __call__(self, logits: Tensor, target_index: Tensor) -> Tensor:
+    def __call__(
+        self, logits: Tensor, target_index: Tensor, *, own_negatives: Tensor | None = None
+    ) -> Tensor:
         """() mean over the batch."""
-        # Of a column that is no row's target there is one.
-        counts = batch_total(target_index.bincount(minlength=logits.shape[1])).clamp_min(1)
+        counts = batch_total(target_index.bincount(minlength=logits.shape[1]))
         # exp(s + log n) = n exp(s); the row's own positive counts once.
         weights = counts.log().to(logits.dtype).repeat(len(logits), 1)
         weights.scatter_(1, target_index[:, None], 0.0)
-        return batch_mean(F.cross_entropy(logits + weights, target_index), count=len(logits))
+        return _softmax_loss(logits + weights, target_index, own_negatives)
 
 
 class FullSoftmax:
@@ -66,9 +71,11 @@ class FullSoftmax:
         """All items."""
         return torch.arange(self._first_item, num_items + 1, device=target_ids.device)
 
-    def __call__(self, logits: Tensor, target_index: Tensor) -> Tensor:
+    def __call__(
+        self, logits: Tensor, target_index: Tensor, *, own_negatives: Tensor | None = None
+    ) -> Tensor:
         """() mean over the batch."""
-        return batch_mean(F.cross_entropy(logits, target_index), count=len(logits))
+        return _softmax_loss(logits, target_index, own_negatives)
 
 
 class GeneralizedBCE:
@@ -101,7 +108,9 @@ class GeneralizedBCE:
         """All items."""
         return torch.arange(1, num_items + 1, device=target_ids.device)
 
-    def __call__(self, logits: Tensor, target_index: Tensor) -> Tensor:
+    def __call__(
+        self, logits: Tensor, target_index: Tensor, *, own_negatives: Tensor | None = None
+    ) -> Tensor:
         """() mean over the batch and over positive and negatives."""
         num_others = logits.shape[1] - 1
         sampled = torch.randint(
@@ -112,5 +121,15 @@ class GeneralizedBCE:
         negative = logits.gather(1, sampled)
         rate = self._num_negatives / num_others  # alpha
         beta = rate * (self._calibration * (1 - 1 / rate) + 1 / rate)
+        negative = _beside(negative, own_negatives)
         losses = -torch.cat([beta * F.logsigmoid(positive), F.logsigmoid(-negative)], dim=1)
         return batch_mean(losses.mean(), count=losses.numel())
+
+
+def _softmax_loss(logits: Tensor, target_index: Tensor, own_negatives: Tensor | None) -> Tensor:
+    loss = F.cross_entropy(_beside(logits, own_negatives), target_index)
+    return batch_mean(loss, count=len(logits))
+
+
+def _beside(logits: Tensor, own_negatives: Tensor | None) -> Tensor:
+    return logits if own_negatives is None else torch.cat([logits, own_negatives], dim=1)
