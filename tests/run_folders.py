@@ -118,7 +118,7 @@ def a_run(
         ranks={},
         commit="a" * 40,
         dirty=False,
-        starts_from=None,
+        first_stage=False,
         finished_at=0.0,
     )
     return run._replace(**changes)

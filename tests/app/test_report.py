@@ -153,18 +153,33 @@ def test_a_folder_that_is_not_the_known_set_is_said(logs: Path) -> None:
     assert any("is not the full-modality subset" in note for s in made.filled for note in s.notes)
 
 
-def test_a_first_stage_is_no_row(logs: Path) -> None:
-    stage = logs / "sweeps" / "x" / "1_ours"
-    source = str(stage / "checkpoints" / "epoch_001.ckpt")
-    run = run_config(*OURS, pretrained=source)
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["experiment=self_supervised", "data=scientific"],
+        ["experiment=align_codes", "data=scientific", "pretrained=null"],
+    ],
+)
+def test_a_first_stage_is_no_row_though_its_setup_is_that_of_one(
+    logs: Path, overrides: list[str]
+) -> None:
     targets = [sequence[-1] for sequence in SEQUENCES]
-    record_run(logs / "tuned", run, [1.0] * len(SEQUENCES), targets=targets)
+    record_run(logs / "stage", run_config(*overrides), [1.0] * len(SEQUENCES), targets=targets)
     made = report(config(logs.parent))
-    rows = {row.group.runs[0].name: row.flags for row in made.others}
-    assert "first stage of another run" in rows["sweeps/x/1_ours"]
+    (flags,) = (row.flags for row in made.others if row.group.runs[0].name == "stage")
+    assert "first stage" in flags
     counted = {r.name for s in made.filled for row in s.rows if row.group for r in row.group.runs}
-    assert "sweeps/x/1_ours" not in counted
-    assert "tuned" in counted
+    assert "stage" not in counted
+
+
+def test_a_row_that_another_run_starts_from_stays_one(logs: Path) -> None:
+    source = str(logs / "sweeps" / "x" / "1_ours" / "checkpoints" / "epoch_001.ckpt")
+    targets = [sequence[-1] for sequence in SEQUENCES]
+    tuned = run_config(*OURS, pretrained=source)
+    record_run(logs / "tuned", tuned, [1.0] * len(SEQUENCES), targets=targets)
+    made = report(config(logs.parent))
+    counted = {r.name for s in made.filled for row in s.rows if row.group for r in row.group.runs}
+    assert {"sweeps/x/1_ours", "tuned"} <= counted
 
 
 def test_without_its_data_a_figure_says_what_is_missing_and_the_rest_is_made(logs: Path) -> None:

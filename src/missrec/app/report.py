@@ -59,9 +59,8 @@ def report(cfg: DictConfig) -> Report:
     content: Any = OmegaConf.to_container(OmegaConf.load(cfg.paper))
     paper = read_paper(content)
     commands = RowCommands(Path(cfg.paths.root_dir), ignored=list(cfg.ignored))
-    first_stages = {run.starts_from for run in found.finished}
-    stages = [run for run in found.finished if run.folder in first_stages]
-    groups = group_runs(run for run in found.finished if run.folder not in first_stages)
+    stages = [run for run in found.finished if run.first_stage]
+    groups = group_runs(run for run in found.finished if not run.first_stage)
     sections = _sections(cfg, paper, groups, commands)
     with replace_folder(output_dir) as draft:
         figures, notes = [], []
@@ -180,7 +179,7 @@ def _other_rows(groups: Sequence[Group], *flags: str) -> list[OtherRow]:
 
 
 def _first_stages(runs: Sequence[Run]) -> list[OtherRow]:
-    return _other_rows(group_runs(runs), "first stage of another run")
+    return _other_rows(group_runs(runs), "first stage")
 
 
 def _say(result: Report, output_dir: Path) -> None:

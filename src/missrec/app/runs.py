@@ -99,15 +99,14 @@ def _read_run(folder: Path, *, name: str, ignored: Sequence[str]) -> Run:
         raise ValueError(f"{_CONFIG} is missing")
     config = _read_config(folder)
     origin = _origin(config, folder)
-    origin_configs = [stage for _, stage in origin]
-    setup = _setup(config, pretrained=_is_pretrained(config, origin_configs))
+    setup = _setup(config, pretrained=_is_pretrained(config, origin))
     settings = comparable_settings(config, ignored=ignored)
     if not (folder / _METRICS).is_file():
         resume = shlex.join(["python", "src/train.py", f"resume={folder}"])
         raise _UnfinishedError(f"no {_METRICS}; {resume}")
     metrics = _read_metrics(folder / _METRICS)
     if config.get("pretrained"):
-        settings["pretraining_run"] = json.dumps(_origin_key(folder, origin_configs, ignored))
+        settings["pretraining_run"] = json.dumps(_origin_key(folder, origin, ignored))
     commit, dirty = _git_state(folder / _PROVENANCE)
     seed = config.get("seed")
     if seed is not None and not isinstance(seed, int):
@@ -123,7 +122,7 @@ def _read_run(folder: Path, *, name: str, ignored: Sequence[str]) -> Run:
         ranks=recorded_ranks(folder),
         commit=commit,
         dirty=dirty,
-        starts_from=origin[0][0] if origin else None,
+        first_stage=bool(config.get("first_stage")),
         finished_at=(folder / _METRICS).stat().st_mtime,
     )
 
@@ -152,9 +151,9 @@ def _setup(config: Mapping[str, Any], *, pretrained: bool) -> Setup:
     )
 
 
-def _origin(config: Mapping[str, Any], folder: Path) -> list[tuple[Path, Mapping[str, Any]]]:
-    """The runs that a run started from, and what those started from, with their configs."""
-    found: list[tuple[Path, Mapping[str, Any]]] = []
+def _origin(config: Mapping[str, Any], folder: Path) -> list[Mapping[str, Any]]:
+    """The configs of the run that a run started from, of what that started from, and so on."""
+    found: dict[Path, Mapping[str, Any]] = {}
     while isinstance(config.get("pretrained"), str):
         named = Path(config["pretrained"])
         if named.suffix == ".ckpt":
@@ -162,11 +161,11 @@ def _origin(config: Mapping[str, Any], folder: Path) -> list[tuple[Path, Mapping
         # Logs that were moved as a whole keep a pre-training beside its runs.
         places = (named.resolve(), (folder.parent / named.name).resolve())
         place = next((place for place in places if (place / _CONFIG).is_file()), None)
-        if place is None or place == folder or place in dict(found):
+        if place is None or place == folder or place in found:
             break
         folder, config = place, _read_config(place)
-        found.append((folder, config))
-    return found
+        found[folder] = config
+    return list(found.values())
 
 
 def _is_pretrained(config: Mapping[str, Any], origin: Sequence[Mapping[str, Any]]) -> bool:

@@ -44,7 +44,7 @@ class Run(NamedTuple):
         ranks: domain -> file of the ranks of its test users.
         commit: of the code; None where unknown.
         dirty: whether the code differed from the commit; None where unknown.
-        starts_from: folder of the run that it started from.
+        first_stage: whether it is there for another run to start from.
         finished_at: seconds since the epoch.
     """
 
@@ -58,7 +58,7 @@ class Run(NamedTuple):
     ranks: Mapping[str, Path]
     commit: str | None
     dirty: bool | None
-    starts_from: Path | None
+    first_stage: bool
     finished_at: float
 
     @property
