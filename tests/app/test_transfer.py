@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from conftest import Compose
 from omegaconf import OmegaConf
-from torch import Tensor
 
 from missrec.app.evaluate import evaluate
 from missrec.app.train import set_up, train
-from missrec.app.transfer import best_checkpoint
 from synthetic import demo_source_sizes
+from trained_weights import moved, state
 
 pytestmark = pytest.mark.slow
 
@@ -23,17 +21,6 @@ SIZES = demo_source_sizes(num_users=30, num_items=25)
 TARGET = ("data.sources.demo_office.num_users=60", "data.sources.demo_office.num_items=40")
 IDS = {"unisrec": "item_embeddings.weight", "zesrec": "item_offsets.weight"}
 EMBED = "model.embed_dim=8"
-
-
-def state(run_dir: Path) -> dict[str, Tensor]:
-    """The model that was tested."""
-    content = torch.load(best_checkpoint(run_dir), weights_only=True)["state_dict"]
-    return {name.removeprefix("model."): value for name, value in content.items()}
-
-
-def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
-    """The tensors of both that differ."""
-    return {name for name in before.keys() & after.keys() if not before[name].equal(after[name])}
 
 
 @pytest.fixture

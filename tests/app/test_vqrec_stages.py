@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import Compose
-from torch import Tensor
 
 from missrec.app.train import train
-from missrec.app.transfer import best_checkpoint, compose_pretraining
+from missrec.app.transfer import compose_pretraining
 from synthetic import demo_source_sizes
+from trained_weights import moved, state
 
 pytestmark = pytest.mark.slow
 
@@ -25,17 +25,6 @@ SMALL = (
 SOURCES = demo_source_sizes(num_users=30, num_items=25)
 TARGET = ("data.sources.demo_office.num_users=60", "data.sources.demo_office.num_items=40")
 CODES = {"items.codewords", "items.present"}
-
-
-def state(run_dir: Path) -> dict[str, Tensor]:
-    """The model that was tested."""
-    content = torch.load(best_checkpoint(run_dir), weights_only=True)["state_dict"]
-    return {name.removeprefix("model."): value for name, value in content.items()}
-
-
-def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
-    """The tensors of both that differ."""
-    return {name for name in before.keys() & after.keys() if not before[name].equal(after[name])}
 
 
 @pytest.fixture

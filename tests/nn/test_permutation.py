@@ -145,6 +145,14 @@ def test_what_training_changes_is_rounded_when_it_ends() -> None:
     assert module.permutation.equal(nearest_permutation(module.logits.detach()))
 
 
+def test_a_checkpoint_of_training_holds_the_permutation_of_its_logits() -> None:
+    module = learned().train()
+    with torch.no_grad():
+        module.logits.copy_(normal(3, 5, 5, seed=4))
+    saved = module.state_dict()
+    assert saved["permutation"].equal(nearest_permutation(saved["logits"]))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

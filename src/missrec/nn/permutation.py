@@ -5,6 +5,8 @@ G codebooks, W codewords in each.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
@@ -100,6 +102,14 @@ class LearnedPermutation(CodewordPermutation):
         if self.training and not mode:
             self._round()
         return super().train(mode)
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        """A checkpoint inside an epoch has the permutation of its own logits."""
+        if self.training:
+            self._round()
+        super()._save_to_state_dict(destination, prefix, keep_vars)
 
     def _round(self) -> None:
         self.permutation.copy_(nearest_permutation(self.logits.detach()))
