@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from conftest import Compose
 from omegaconf import OmegaConf
+from trained_weights import moved, state
 
 from missrec.app.evaluate import evaluate
 from missrec.app.train import set_up, train
 from synthetic import demo_source_sizes
-from trained_weights import moved, state
 
 pytestmark = pytest.mark.slow
 

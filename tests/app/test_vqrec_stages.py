@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import Compose
+from trained_weights import moved, state
 
 from missrec.app.train import train
 from missrec.app.transfer import compose_pretraining
 from synthetic import demo_source_sizes
-from trained_weights import moved, state
 
 pytestmark = pytest.mark.slow
 
