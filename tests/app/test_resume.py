@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import ALWAYS, OFFICE, ROOT, Compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from missrec.app.resume import continued, furthest_checkpoint, resume_arguments
@@ -175,10 +176,18 @@ MODELS = sorted(
 def test_a_run_of_any_model_resumed_after_an_epoch_ends_as_one_that_never_stopped(
     compose_tiny: Compose, tmp_path: Path, model: str
 ) -> None:
-    settings = (f"model={model}", "pretraining=null")
-    straight = train(compose_tiny(*settings, "trainer.max_epochs=2", run="straight"))
-    train(compose_tiny(*settings, "trainer.max_epochs=1", run="resumed"))
-    resumed = train(continued(compose_tiny(*settings, "trainer.max_epochs=2", run="resumed")))
+    sizes = tuple(override for override in OFFICE if not override.startswith("model."))
+
+    def composed(run: str, *, epochs: int) -> DictConfig:
+        settings = (f"model={model}", "pretraining=null", f"trainer.max_epochs={epochs}")
+        cfg = compose_tiny(*settings, base=sizes, run=run)
+        if "embed_dim" in cfg.model:
+            cfg.model.embed_dim = 8
+        return cfg
+
+    straight = train(composed("straight", epochs=2))
+    train(composed("resumed", epochs=1))
+    resumed = train(continued(composed("resumed", epochs=2)))
     assert resumed == straight
     ranks = [
         pl.read_parquet(tmp_path / "logs" / run / "test_ranks_demo_office.parquet")
