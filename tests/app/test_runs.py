@@ -165,9 +165,8 @@ def test_a_pre_training_is_found_beside_its_run_when_logs_were_moved(tmp_path: P
     pretrained_run(tmp_path / "b", source)
     shutil.move(tmp_path / "old", tmp_path / "new")
     runs = {run.name: run for run in find(tmp_path).finished}
-    key = "pretraining_run"
-    assert "unknown" not in runs["new/a"].settings[key]
-    assert "unknown" in runs["b"].settings[key]
+    assert "unknown" not in runs["new/a"].settings["pretraining_run"]
+    assert "unknown" in runs["b"].settings["pretraining_run"]
 
 
 def test_a_pre_training_that_is_gone_is_known_by_its_checkpoint(tmp_path: Path) -> None:

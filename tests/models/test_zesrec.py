@@ -16,8 +16,6 @@ from synthetic import catalogue, random_sequences, raw_features, sequence_batch
 CONF = Path(__file__).parents[2] / "conf"
 NUM_ITEMS, WITHOUT_TEXT = 20, 6
 HISTORIES, TARGETS = [[4, 9, 2], [7], [12, 12, 5, 6]], [8, 3, 20]
-
-
 SEQUENCES = random_sequences(num_users=9, num_items=NUM_ITEMS, seed=2)
 NUM_TARGETS = sum(max(0, len(sequence) - 3) for sequence in SEQUENCES)  # two are held out
 

@@ -60,7 +60,7 @@ class ZESRec(nn.Module):
         if not item_precision >= 0:
             raise ValueError(f"item_precision ({item_precision}) must be at least 0")
         self._num_items = catalogue.num_items
-        starts, ends = catalogue.train_sequences.starts, catalogue.train_sequences.ends
+        _, starts, ends = catalogue.train_sequences
         self._num_targets = max(1, int((ends - starts - 1).clamp_min(0).sum()))
         self._item_precision = item_precision
         self.items = FeatureEmbedding(catalogue=catalogue, embed_dim=embed_dim, adapter=adapter)
