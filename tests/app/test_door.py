@@ -1,20 +1,58 @@
-"""The doors as processes: what a user sees of a mistake."""
+"""The doors: what a user sees of a mistake."""
 
 from __future__ import annotations
 
+import logging
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from conftest import ROOT
 
-pytestmark = pytest.mark.slow
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: object
+    stdout: str
+    stderr: str
 
 
-def door(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+Door = Callable[..., Ended]
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Door]:
+    """`door("train", "model=sasrec")`, in this process, which has what is heavy at hand."""
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # the doors set it if nobody has
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def call(name: str, *arguments: str) -> Ended:
+        script = str(ROOT / "src" / f"{name}.py")
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        code: object = 0
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as ended:
+            code = ended.code
+        return Ended(code, *capsys.readouterr())
+
+    yield call
+    for handler in set(root.handlers) - set(handlers):  # Hydra's
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def process(name: str, *arguments: str) -> Ended:
     command = [sys.executable, str(ROOT / "src" / f"{name}.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
 @pytest.mark.parametrize(
@@ -59,27 +97,35 @@ def door(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
-    tmp_path: Path, name: str, arguments: list[str], said: str
+    tmp_path: Path, door: Door, name: str, arguments: list[str], said: str
 ) -> None:
     places = [f"paths.log_dir={tmp_path}/logs"]
     if not any("data_dir" in argument for argument in arguments):
         places.append(f"paths.data_dir={tmp_path}/data")
     result = door(name, *[a.format(tmp=tmp_path) for a in arguments], *places)
-    assert result.returncode == 2, result.stderr
+    assert result.code == 2, result.stderr
     last_line = result.stderr.strip().splitlines()[-1]
     assert last_line.startswith("error: ")
     assert said in last_line
     assert "Traceback" not in result.stderr
 
 
-def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    result = door("evaluate", f"run={tmp_path}", "debug=true", f"paths.log_dir={tmp_path}/logs")
-    assert result.returncode != 0
-    assert "Traceback" in result.stderr
+@pytest.mark.slow
+def test_a_mistake_ends_the_process_with_code_2_and_debug_shows_its_traceback(
+    tmp_path: Path,
+) -> None:
+    mistake = ("evaluate", f"run={tmp_path}", f"paths.log_dir={tmp_path}/logs")
+    ended = process(*mistake)
+    assert ended.code == 2
+    assert ended.stderr.startswith("error: ")
+    assert "Traceback" not in ended.stderr
+    ended = process(*mistake, "debug=true")
+    assert ended.code == 1
+    assert "Traceback" in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["train", "prepare", "extract", "evaluate", "report"])
-def test_help_shows_an_example(name: str) -> None:
+def test_help_shows_an_example(door: Door, name: str) -> None:
     result = door(name, "--help")
-    assert result.returncode == 0
+    assert result.code == 0
     assert f"python src/{name}.py" in result.stdout
