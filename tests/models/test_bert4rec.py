@@ -143,13 +143,12 @@ def test_the_objective_chooses_the_candidates_among_the_hidden_items() -> None:
 @pytest.mark.parametrize(
     ("overrides", "prefixes", "repeats"),
     [
-        ([], False, 10),
-        (["experiment=demo"], False, 10),
-        (["samples.repeats=3"], False, 3),
-        (["samples=prefixes"], True, 1),
+        ([], True, 1),
+        (["samples=repeated_sequences"], False, 10),
+        (["samples=repeated_sequences", "samples.repeats=3"], False, 3),
     ],
 )
-def test_sequences_come_whole_and_often_unless_the_command_says_otherwise(
+def test_prefixes_are_the_samples_unless_the_command_says_otherwise(
     overrides: list[str], prefixes: bool, repeats: int
 ) -> None:
     with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
