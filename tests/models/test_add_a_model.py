@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -68,6 +70,21 @@ def test_the_example_keeps_the_contracts(
     cfg = composed(conf)
     monkeypatch.setattr(contracts, "config", lambda *names, **choices: cfg)
     contract("gru4rec", "transductive")  # type: ignore[operator]
+
+
+@pytest.mark.slow
+def test_the_contracts_can_be_run_on_their_own() -> None:
+    command = ["pytest", "tests/models/test_contracts.py", "-k", "sasrec", "--collect-only"]
+    environment = {key: value for key, value in os.environ.items() if key != "PROJECT_ROOT"}
+    ended = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout
 
 
 @pytest.mark.slow
