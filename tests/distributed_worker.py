@@ -58,6 +58,7 @@ CASES: Mapping[str, Sequence[str]] = {
         "samples=sequences",
         *SMALL,
     ),
+    "repeated sequences": ("model=bert4rec", "samples=repeated_sequences", *SMALL),
     "with dropout": ("model=missrec_small", *SMALL),
     "sharded tables": ("model=missrec_released", "transfer=transductive", *SMALL),
     "sharded tables of SASRec": ("model=sasrec", *SMALL),
