@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from missrec.app.tracking import write_json
+from missrec.files import write_json
 
 FOLDER = Path(__file__).resolve().parents[1] / "logs" / "bench"
 

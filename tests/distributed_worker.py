@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from missrec.app.build import build_experiment
-from missrec.app.processes import OneProcessPerDevice
-from missrec.app.sharding import ShardedTables
 from missrec.app.train import quiet_lightning
 from missrec.distributed import batch_mean, batch_sum, gather, process_index, share, share_of
 from missrec.interests.neighbors import ExactNeighbors, FaissNeighbors
@@ -26,6 +24,8 @@ from missrec.objectives.contrastive import SequenceContrast, ViewContrast
 from missrec.objectives.mutual_information import mutual_information_loss
 from missrec.training.callbacks import RefreshInterests
 from missrec.training.module import RecommenderModule
+from missrec.training.strategies.ddp import OneProcessPerDevice
+from missrec.training.strategies.fsdp import ShardedTables
 from missrec.types import DiscoversInterests
 from ranking_worker import CASES as RANKING_CASES
 from ranking_worker import rank_users

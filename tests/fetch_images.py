@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from image_server import image_fetcher
-from missrec.features.image_urls import ImagesFromUrls
+from missrec.features.images.urls import ImagesFromUrls
 
 folder = Path(sys.argv[1])
 source = ImagesFromUrls(

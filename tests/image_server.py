@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 
 from local_server import LocalServer
-from missrec.features.fetching import ImageFetcher
+from missrec.features.images.fetching import ImageFetcher
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 MAX_BYTES = 5_000

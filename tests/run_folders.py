@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from missrec.metrics.ranking import ranking_metrics
-from missrec.reporting.runs import Run, Setup
+from missrec.runs.groups import Run, Setup
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("PROJECT_ROOT", str(ROOT))

@@ -11,11 +11,11 @@ import torch
 
 from missrec.data.datamodule import SequenceDataModule
 from missrec.data.domain import PreparedDomain, flatten, write_domain
-from missrec.data.manifest import replace_folder
-from missrec.data.released import HEADER, ReleasedDomain
+from missrec.data.sources.released import HEADER, ReleasedDomain
 from missrec.data.splits import LeaveOneOut
 from missrec.features.store import ModalityFeatures, write_features
 from missrec.features.table import FeatureTable
+from missrec.files import replace_folder
 from missrec.interests.clustering import DPCKNN
 from missrec.interests.neighbors import ExactNeighbors
 from missrec.types import PAD_ID, Catalogue, SequenceBatch, TrainSequences

@@ -11,18 +11,22 @@ SRC = Path(__file__).resolve().parents[1] / "src"
 LAYERS = (
     "types",
     "distributed",
+    "files",
+    "metrics",
     "data",
     "features",
     "interests",
     "nn",
     "objectives",
-    "metrics",
     "models",
     "training",
-    "reporting",
+    "runs",
+    "report",
+    "search",
+    "tracking",
     "app",
 )
-SIBLINGS = {"training", "reporting"}
+SIBLINGS = {"training", "report"}
 TYPES_ONLY = {("types", "features")}  # under TYPE_CHECKING: the catalogue names its feature table
 FILES = sorted((SRC / "missrec").rglob("*.py"))
 

@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
-from missrec.features.encoders import NO_KNOWN_WORD, Loaded
+from missrec.features.encoders.encoder import NO_KNOWN_WORD, Loaded
 from missrec.features.extraction import Extractor
 from missrec.features.inputs import OK
 

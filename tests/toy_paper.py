@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from missrec.reporting.comparisons import Asked, PairedTests
-from missrec.reporting.paper import Paper, read_paper
-from missrec.reporting.runs import Run, Setup
+from missrec.report.comparisons import Asked, PairedTests
+from missrec.report.paper import Paper, read_paper
+from missrec.runs.groups import Run, Setup
 from run_folders import SETUP, a_run, write_ranks
 
 

@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar
 
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_only
 from torch import Tensor, distributed
 from torch.autograd.function import FunctionCtx
 
@@ -44,6 +45,11 @@ def num_processes() -> int:
 def process_index() -> int:
     """The number of this process, from 0."""
     return distributed.get_rank() if num_processes() > 1 else 0
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes and speaks; known before the processes meet."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 @contextmanager

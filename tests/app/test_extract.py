@@ -21,7 +21,7 @@ from missrec.app.prepare import prepare, prepare_missing
 from missrec.app.train import train
 from missrec.data.domain import ITEMS
 from missrec.data.manifest import MANIFEST, write_manifest
-from missrec.features.image_urls import ImagesFromUrls
+from missrec.features.images.urls import ImagesFromUrls
 from missrec.features.store import (
     TEXT_VIEW,
     ModalityFeatures,

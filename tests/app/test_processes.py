@@ -28,10 +28,10 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from torch import nn
 from torch.distributed import TCPStore
 
-from missrec.app.processes import SameConfig, hold_port, working
-from missrec.app.sharding import ShardedTables
 from missrec.app.train import build_trainer
 from missrec.app.trial import fit_and_validate
+from missrec.training.strategies.ddp import SameConfig, hold_port, working
+from missrec.training.strategies.fsdp import ShardedTables
 
 LIMIT_SEC = 240
 """More than a slow machine takes; processes that wait for each other would never end."""
@@ -265,7 +265,7 @@ def test_processes_with_different_configs_stop_with_what_differs(
     configs = [OmegaConf.create({"seed": 1, "optimizer": {"lr": rate}}) for rate in (0.1, 0.2)]
     first, second = map(SameConfig, configs)
     everyone = [first._lines, second._lines]
-    monkeypatch.setattr("missrec.app.processes.gather_objects", lambda own: everyone)
+    monkeypatch.setattr("missrec.training.strategies.ddp.gather_objects", lambda own: everyone)
     said = r"different configs: lr: 0\.2 in process 1, lr: 0\.1 here"
     with pytest.raises(ValueError, match=said):
         first.setup(SimpleNamespace(), SimpleNamespace(), "fit")  # type: ignore[arg-type]
@@ -315,7 +315,7 @@ def test_no_other_program_is_given_the_port_at_which_the_processes_meet(
 ) -> None:
     launcher = build_trainer(compose_tiny("trainer=ddp_cpu")).strategy.launcher
     other = subprocess.Popen(["sleep", "60"])
-    monkeypatch.setattr("missrec.app.processes.subprocess.Popen", lambda *_, **__: other)
+    monkeypatch.setattr("missrec.training.strategies.ddp.subprocess.Popen", lambda *_, **__: other)
 
     def meet() -> None:
         port = int(os.environ["MASTER_PORT"])
@@ -359,7 +359,7 @@ def test_a_trial_of_a_search_is_one_process(compose_tiny: Compose) -> None:
 
 def test_sharded_tables_that_train_alone_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("init_device_mesh", "fully_shard"):
-        monkeypatch.setattr(f"missrec.app.sharding.{name}", lambda *_, **__: None)
+        monkeypatch.setattr(f"missrec.training.strategies.fsdp.{name}", lambda *_, **__: None)
     strategy = ShardedTables(run_dir=".", timeout_sec=1, tables=["item_embeddings"])
     strategy.parallel_devices = [torch.device("cpu")]
     strategy._local_rank = 0

@@ -10,9 +10,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from missrec.app.compose import compose_train
-from missrec.app.settings import RowCommands, comparable_settings
-from missrec.reporting.paper import read_paper
-from missrec.reporting.runs import Setup
+from missrec.app.settings import RowCommands
+from missrec.report.paper import read_paper
+from missrec.runs.groups import Setup
+from missrec.runs.settings import comparable_settings
 from run_folders import ROOT, SETUP, run_config
 
 CONTENT: Any = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "paper.yaml"))

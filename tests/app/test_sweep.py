@@ -18,9 +18,9 @@ from omegaconf import OmegaConf
 
 from missrec.app import gpus
 from missrec.app.gpus import claim_gpu, visible_gpus
-from missrec.app.locks import RunBusyError, only_writer
 from missrec.app.sweep import SweepTable, sweep_arguments
 from missrec.app.train import train
+from missrec.runs.locks import RunBusyError, only_writer
 
 SWEEPS = sorted(path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml"))
 
@@ -139,7 +139,7 @@ def test_a_job_that_another_command_works_on_is_passed_over(tmp_path: Path) -> N
 def test_a_run_that_another_command_works_on_is_refused(compose_tiny: Compose) -> None:
     cfg = compose_tiny()
     hold = (
-        "import sys; from pathlib import Path; from missrec.app.locks import only_writer\n"
+        "import sys; from pathlib import Path; from missrec.runs.locks import only_writer\n"
         "with only_writer(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(

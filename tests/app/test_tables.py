@@ -13,7 +13,7 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 
 from missrec.app.report import report
-from missrec.reporting.contents import Report
+from missrec.report.contents import Report
 from synthetic import demo_source_sizes
 
 TINY = (

@@ -30,7 +30,7 @@ from missrec.app.train import train
 from missrec.app.tune import tune, worker_environment
 from missrec.data.datamodule import SequenceDataModule
 from missrec.data.domain import read_prepared, write_domain
-from missrec.data.manifest import replace_folder
+from missrec.files import replace_folder
 
 pytestmark = pytest.mark.slow
 

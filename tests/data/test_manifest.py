@@ -6,14 +6,8 @@ from typing import Any
 
 import pytest
 
-from missrec.data.manifest import (
-    FORMAT_VERSION,
-    MANIFEST,
-    read_manifest,
-    replace_folder,
-    sha256,
-    write_manifest,
-)
+from missrec.data.manifest import FORMAT_VERSION, MANIFEST, read_manifest, write_manifest
+from missrec.files import replace_folder, sha256
 
 REMEDY = "make it again"
 

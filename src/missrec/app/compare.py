@@ -8,10 +8,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from missrec.app.runs import recorded_ranks, run_folders
-from missrec.app.tracking import write_json
+from missrec.files import write_json
 from missrec.metrics.paired import compare_ranks, read_paired
-from missrec.reporting.tables import print_comparison
+from missrec.report.formats.terminal import print_comparison
+from missrec.runs.finding import run_folders
+from missrec.runs.ranks import recorded_ranks
 
 
 def compare(cfg: DictConfig) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from wandb_workspaces.expr import Config, Metric
 
-from missrec.app.tracking import write_json
+from missrec.files import write_json
 
 _CONFIG = "config."
 

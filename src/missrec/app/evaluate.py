@@ -10,12 +10,14 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
 from missrec.app.build import Experiment, build_experiment
-from missrec.app.tracking import save_ranks, write_json
 from missrec.app.train import quiet_lightning, split_metrics
 from missrec.app.transfer import best_checkpoint
+from missrec.files import write_json
 from missrec.metrics.buckets import popularity_buckets
-from missrec.reporting.figures import popularity_figure
-from missrec.reporting.tables import print_buckets, print_metrics
+from missrec.report.figures.buckets import popularity_figure
+from missrec.report.formats.terminal import print_buckets, print_metrics
+from missrec.runs.folder import read_config
+from missrec.runs.ranks import save_ranks
 
 
 def evaluate(cfg: DictConfig) -> dict[str, Any]:
@@ -87,7 +89,7 @@ def read_run_config(run_dir: Path, *, data_dir: Path) -> DictConfig:
             f"{path} is missing; run must name the folder of a training run, such as "
             "run=logs/scratch/<run>"
         )
-    saved = OmegaConf.load(path)
+    saved = OmegaConf.create(read_config(run_dir))
     folders = [str(data_dir / Path(folder).name) for folder in saved.data.folders]
     moved = {"data": {"folders": folders}, "datamodule": {"folders": folders}}
     merged = OmegaConf.merge(saved, moved)

@@ -13,11 +13,11 @@ from missrec.app.build import build
 from missrec.app.prepare import prepare_missing
 from missrec.app.train import quiet_lightning
 from missrec.data.domain import read_items
-from missrec.features.encoders import Encoder
+from missrec.features.encoders.encoder import Encoder
 from missrec.features.extraction import Extraction, Extractor
 from missrec.features.inputs import InputSource, ItemTexts
 from missrec.features.store import TEXT, TEXT_VIEW
-from missrec.reporting.extraction import print_extraction
+from missrec.report.formats.extraction import print_extraction
 
 
 def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:

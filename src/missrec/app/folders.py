@@ -12,11 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from missrec.app.prepare import known_splitters
 from missrec.data.domain import prepare_remedy, read_prepared
-from missrec.data.export import export_domain
 from missrec.data.fingerprint import fingerprint
-from missrec.data.manifest import read_manifest, replace_folder, sha256
+from missrec.data.manifest import read_manifest
+from missrec.data.sources.export import export_domain
 from missrec.features.store import FEATURES, read_features
-from missrec.reporting.preparation import print_verification
+from missrec.files import replace_folder, sha256
+from missrec.report.formats.preparation import print_verification
 
 _log = logging.getLogger(__name__)
 

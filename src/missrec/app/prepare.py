@@ -9,14 +9,15 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from missrec.app.locks import only_writer
 from missrec.data.domain import ITEMS, DomainSource, PreparedDomain, write_domain
 from missrec.data.fingerprint import Fingerprint, fingerprint
-from missrec.data.manifest import MANIFEST, replace_folder, sha256
+from missrec.data.manifest import MANIFEST
 from missrec.data.splits import Splitter
 from missrec.data.statistics import DomainStatistics, domain_statistics
 from missrec.features.store import FEATURES, write_features
-from missrec.reporting.preparation import print_splits, print_statistics, print_steps
+from missrec.files import replace_folder, sha256
+from missrec.report.formats.preparation import print_splits, print_statistics, print_steps
+from missrec.runs.locks import only_writer
 
 
 def prepare(cfg: DictConfig) -> list[DomainStatistics]:

@@ -14,20 +14,20 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 
-from missrec.app.datasets import data_notes, table_1
 from missrec.app.report_figures import interest_figures, learning_curves, popularity_figures
-from missrec.app.runs import FoundRuns, find_runs, run_folders
 from missrec.app.settings import RowCommands
-from missrec.data.manifest import replace_folder
-from missrec.reporting.comparisons import Asked, PairedTests, complete_section
-from missrec.reporting.contents import OtherRow, Report, other_row
-from missrec.reporting.latex import latex
-from missrec.reporting.markdown import markdown
-from missrec.reporting.page import page
-from missrec.reporting.paper import Paper, read_paper
-from missrec.reporting.runs import Group, Run, group_runs
-from missrec.reporting.sections import Section, plan_sections
-from missrec.reporting.spreadsheet import results_csv, runs_csv
+from missrec.files import replace_folder
+from missrec.report.comparisons import Asked, PairedTests, complete_section
+from missrec.report.contents import OtherRow, Report, other_row
+from missrec.report.datasets import data_notes, table_1
+from missrec.report.formats.csv import results_csv, runs_csv
+from missrec.report.formats.html import page
+from missrec.report.formats.latex import latex
+from missrec.report.formats.markdown import markdown
+from missrec.report.paper import Paper, read_paper
+from missrec.report.sections import Section, plan_sections
+from missrec.runs.finding import FoundRuns, find_runs, run_folders
+from missrec.runs.groups import Group, Run, group_runs
 
 _log = logging.getLogger(__name__)
 

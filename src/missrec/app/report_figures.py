@@ -9,17 +9,17 @@ import polars as pl
 from omegaconf import DictConfig
 from polars.exceptions import PolarsError
 
-from missrec.app.datasets import train_counts
 from missrec.metrics.paired import read_paired
-from missrec.reporting.contents import ReportFigure
-from missrec.reporting.curves import learning_curve
-from missrec.reporting.interests import ItemInterests, interests_of_items
-from missrec.reporting.plots import Plot, curves_plot, interests_plot, popularity_plot
-from missrec.reporting.popularity import Popularity, recall_by_popularity
-from missrec.reporting.print_figures import save_interests_figure, save_popularity_figure
-from missrec.reporting.runs import Group, Run
-from missrec.reporting.sections import Section, unused_name
-from missrec.reporting.words import NONE
+from missrec.report.contents import ReportFigure
+from missrec.report.curves import learning_curve
+from missrec.report.datasets import train_counts
+from missrec.report.figures.interactive import Plot, curves_plot, interests_plot, popularity_plot
+from missrec.report.figures.interests import ItemInterests, interests_of_items
+from missrec.report.figures.printed import save_interests_figure, save_popularity_figure
+from missrec.report.formats.words import NONE
+from missrec.report.popularity import Popularity, recall_by_popularity
+from missrec.report.sections import Section, unused_name
+from missrec.runs.groups import Group, Run
 
 Figures = tuple[list[ReportFigure], list[str]]
 """Those that were made, and why others were not."""

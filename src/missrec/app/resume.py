@@ -6,13 +6,17 @@ import logging
 from pathlib import Path
 from pickle import UnpicklingError
 
+from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from missrec.app.compose import quoted
+from missrec.runs.folder import read_config
 
 CHECKPOINTS = "checkpoints"
 _RESUMABLE = ("last.ckpt", "latest.ckpt")
 _PREFIX = "resume="
+_OTHER_PROCESS = "other_process_of="
+_SAVED = "saved_config"
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +34,8 @@ def resume_arguments(arguments: list[str]) -> list[str]:
     Raises:
         FileNotFoundError: the folder holds no saved config.
     """
+    if arguments and arguments[0].startswith(_OTHER_PROCESS):
+        return saved_config_arguments(Path(arguments[0].removeprefix(_OTHER_PROCESS)))
     named = [argument for argument in arguments if argument.startswith(_PREFIX)]
     if not named or named[-1] == f"{_PREFIX}null":
         return arguments
@@ -51,13 +57,18 @@ def saved_config_arguments(run_dir: Path) -> list[str]:
     Args:
         run_dir: absolute.
     """
+    ConfigStore.instance().store(_SAVED, OmegaConf.create(read_config(run_dir)))
     return [
-        f"--config-path={run_dir}",
-        "--config-name=config",
+        f"--config-name={_SAVED}",
         f"hydra.run.dir={quoted(run_dir)}",
         "hydra.output_subdir=null",
         "hydra.job.name=train",
     ]
+
+
+def other_process_arguments(run_dir: Path) -> list[str]:
+    """Command-line arguments that start another process of a run whose config is saved."""
+    return [f"{_OTHER_PROCESS}{run_dir.resolve()}"]
 
 
 def continued(cfg: DictConfig) -> DictConfig:

@@ -18,8 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution
 
 from missrec.app.compose import quoted
-from missrec.app.space import lowest, num_combinations, read_space
-from missrec.app.study import SharedStudy, trial_name
+from missrec.search.space import lowest, num_combinations, read_space
+from missrec.search.study import SharedStudy, trial_name
 
 _OWN_KEYS = {"search", "workers", "seed"}
 """Where keys of a command start that are not for its trials; seeds are set one by one."""

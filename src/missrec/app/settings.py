@@ -1,10 +1,9 @@
-"""The settings of a run: those that seeds share, and those that the row's command makes today."""
+"""The commands that make the rows of the tables, and the settings that they make today."""
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from missrec.app.compose import compose_train
-from missrec.reporting.runs import Setup, shown
+from missrec.runs.groups import Setup, shown
+from missrec.runs.settings import comparable_settings, is_below
 
 _DATA = ("data", "datamodule.folders", "pretraining_run")
 """Settings that a row's command takes from elsewhere: its data, and what it starts from."""
@@ -23,53 +23,10 @@ _NAMED = ("inputs", "transfer")
 """Groups whose choices have names of their own."""
 
 
-def comparable_settings(config: Mapping[str, Any], *, ignored: Sequence[str]) -> dict[str, str]:
-    """Dotted key -> value as JSON, without what is ignored and with paths made relative.
-
-    Args:
-        config: of a run, resolved.
-        ignored: keys, each with all that is below it.
-    """
-    places = dict(_strings({"run_dir": config.get("run_dir"), "paths": config.get("paths")}))
-    by_length = sorted(places.items(), key=lambda place: -len(place[1]))
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, list):
-            return [plain(entry) for entry in value]
-        if isinstance(value, float) and value.is_integer():
-            return int(value)  # 1 and 1.0 are one setting
-        for name, path in by_length:
-            if isinstance(value, str) and (value == path or value.startswith(f"{path}/")):
-                return f"<{name}>{value[len(path) :]}"
-        return value
-
-    return {
-        key: json.dumps(plain(value), sort_keys=True, default=str)
-        for key, value in _leaves(config)
-        if not _is_below(key, ignored)
-    }
-
-
 def _choices(group: Path) -> dict[str, str]:
     """The name that a choice gives itself -> the choice."""
     files = sorted(group.glob("*.yaml"))
     return {str(OmegaConf.select(OmegaConf.load(path), "name")): path.stem for path in files}
-
-
-def _is_below(key: str, names: Sequence[str]) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in names)
-
-
-def _strings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    return ((key, text) for key, text in _leaves(config) if isinstance(text, str) and text)
-
-
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 class RowCommands:
@@ -101,7 +58,7 @@ class RowCommands:
         today = self._settings(setup._replace(data=""))
         if today is None:
             return None
-        own = {key: value for key, value in settings.items() if not _is_below(key, self._ignored)}
+        own = {key: value for key, value in settings.items() if not is_below(key, self._ignored)}
         changed = [
             f"{key}={shown(own[key])} ({shown(today[key]) if key in today else 'unknown today'})"
             for key in sorted(own)

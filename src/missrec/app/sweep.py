@@ -22,9 +22,10 @@ from omegaconf import DictConfig, OmegaConf
 from missrec.app.compose import quoted
 from missrec.app.door import one_line
 from missrec.app.gpus import claim_gpu
-from missrec.app.locks import RunBusyError
 from missrec.app.resume import continued
-from missrec.reporting.tables import print_failures, print_metrics
+from missrec.report.formats.terminal import print_failures, print_metrics
+from missrec.runs.folder import read_config
+from missrec.runs.locks import RunBusyError
 
 _ERROR = "error.txt"
 _UNFINISHED = "not finished: its process was ended, or another command works on it"
@@ -183,10 +184,9 @@ def _is_finished(cfg: DictConfig) -> bool:
     if not saved.is_file():
         return False
     before, now = (
-        OmegaConf.to_container(OmegaConf.load(saved)),
+        read_config(run_dir),
         OmegaConf.to_container(cfg, resolve=True),
     )
-    assert isinstance(before, dict)
     assert isinstance(now, dict)
     differing = sorted(
         str(key)

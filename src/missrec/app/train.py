@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -17,20 +18,23 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers.logger import DummyLogger
 
 from missrec.app.build import Experiment, build, build_experiment, compile_modules
-from missrec.app.locks import only_writer
 from missrec.app.prepare import prepare_missing
-from missrec.app.processes import SameConfig, is_first_process, refuse_unsupported, working
-from missrec.app.resume import CHECKPOINTS, continued, furthest_checkpoint
-from missrec.app.tracking import (
-    close_loggers,
-    record_provenance,
-    save_ranks,
-    saved_config,
-    write_json,
+from missrec.app.resume import (
+    CHECKPOINTS,
+    continued,
+    furthest_checkpoint,
+    other_process_arguments,
 )
 from missrec.app.transfer import compose_pretraining, pretrained_checkpoint, start_from
-from missrec.reporting.tables import print_metrics
+from missrec.distributed import is_first_process
+from missrec.files import write_json
+from missrec.report.formats.terminal import print_metrics
+from missrec.runs.folder import record_provenance, saved_config
+from missrec.runs.locks import only_writer
+from missrec.runs.ranks import save_ranks
+from missrec.tracking.loggers import close_loggers
 from missrec.training.memory import keep_freed_memory
+from missrec.training.strategies.ddp import SameConfig, refuse_unsupported, working
 from missrec.training.transfer import count_parameters
 from missrec.types import DiscoversInterests
 
@@ -159,14 +163,16 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     callbacks: list[Callback] = [
         build(cfg.callbacks, str(key)) for key, chosen in cfg.callbacks.items() if chosen
     ]
-    callbacks.append(SameConfig(cfg))
+    callbacks.append(SameConfig(OmegaConf.to_yaml(cfg, resolve=True).splitlines()))
     loggers = [DummyLogger()]
     if is_first_process():
         loggers = [build(cfg.logger, str(key)) for key in cfg.logger]
+    parts: dict[str, Any] = {"callbacks": callbacks, "logger": loggers}
+    if isinstance(cfg.trainer.get("strategy"), DictConfig):
+        command = [sys.executable, sys.argv[0], *other_process_arguments(Path(cfg.run_dir))]
+        parts["strategy"] = build(cfg.trainer, "strategy", command=command)
     try:
-        trainer: Trainer = build(
-            cfg, "trainer", callbacks=callbacks, logger=loggers, default_root_dir=cfg.run_dir
-        )
+        trainer: Trainer = build(cfg, "trainer", **parts, default_root_dir=cfg.run_dir)
     except MisconfigurationException as error:  # such as a GPU that is not there
         raise ValueError(f"trainer: {error}") from error
     refuse_unsupported(trainer)

@@ -15,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from missrec.app.compose import compose_train, quoted
-from missrec.app.processes import is_first_process
 from missrec.app.resume import CHECKPOINTS
-from missrec.reporting.tables import print_transfer
+from missrec.distributed import is_first_process
+from missrec.report.formats.terminal import print_transfer
 from missrec.training.transfer import (
     Fate,
     by_component,

@@ -15,7 +15,6 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 from missrec.app.compose import composed, quoted
 from missrec.app.resume import continued, furthest_checkpoint
-from missrec.app.tracking import close_loggers, write_json
 from missrec.app.train import (
     build_trainer,
     first_stage,
@@ -25,6 +24,8 @@ from missrec.app.train import (
     rank_users,
     set_up,
 )
+from missrec.files import write_json
+from missrec.tracking.loggers import close_loggers
 
 VALIDATION = "validation.json"
 """What a trial writes last: its metrics on validation."""

@@ -27,8 +27,8 @@ from missrec.app.gpus import visible_gpus
 from missrec.app.prepare import prepare_missing
 from missrec.app.resume import CHECKPOINTS
 from missrec.app.search import Search, open_study, read_search
-from missrec.app.study import SharedStudy
-from missrec.reporting.search import best_trial, print_trials, trial_line, trials_csv
+from missrec.search.study import SharedStudy
+from missrec.search.trials import best_trial, print_trials, trial_line, trials_csv
 
 NOTHING_FOUND = 1
 WORKER_DIED = 1
@@ -186,7 +186,7 @@ def _report(study: SharedStudy, search: Search) -> None:
         reason = next((row.reason for row in reversed(rows) if row.reason), "the time was up")
         sys.stderr.write(f"error: none of {len(rows)} trials completed: {reason}\n")
         sys.exit(NOTHING_FOUND)
-    from missrec.reporting.search_figures import history_figure, parameters_figure  # matplotlib
+    from missrec.search.figures import history_figure, parameters_figure  # matplotlib
 
     history_figure(study.folder / "history.png", search.metric, rows)
     parameters_figure(study.folder / "parameters.png", search.metric, rows)

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from missrec.files import sha256
+
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
@@ -81,31 +73,3 @@ def _check_file(path: Path, num_bytes: int, digest: str, *, remedy: str) -> None
         raise ValueError(f"{path} has {size} bytes, its manifest says {num_bytes}; {remedy}")
     if sha256(path) != digest:
         raise ValueError(f"{path} does not match the sha256 of its manifest; {remedy}")
-
-
-@contextmanager
-def replace_folder(folder: Path) -> Iterator[Path]:
-    """Yields an empty folder beside `folder` that takes its place when the block ends well.
-
-    A block that raises, or a process that is killed within it, leaves `folder` as it was.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        yield draft
-        draft.chmod(0o755)  # mkdtemp made it private
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-            folder.rename(old / folder.name)
-            try:
-                draft.rename(folder)
-            except BaseException:
-                (old / folder.name).rename(folder)
-                raise
-            finally:
-                shutil.rmtree(old)
-        else:
-            draft.rename(folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise

@@ -14,9 +14,10 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from missrec.data.manifest import read_manifest, replace_folder, write_manifest
+from missrec.data.manifest import read_manifest, write_manifest
 from missrec.features.quantization import OptimizedProductQuantizer
 from missrec.features.table import FeatureTable
+from missrec.files import replace_folder
 from missrec.types import Catalogue
 
 _CODES = "codes.npy"

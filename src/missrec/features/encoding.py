@@ -13,7 +13,7 @@ from rich.progress import Progress
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from missrec.features.encoders import ENCODED, Encoder, Loaded
+from missrec.features.encoders.encoder import ENCODED, Encoder, Loaded
 from missrec.features.progress import items_progress
 from missrec.features.shards import Shard, write_shard
 

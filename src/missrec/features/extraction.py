@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from pytorch_lightning import Callback, Trainer
 
-from missrec.features.encoders import ENCODED, Encoder
+from missrec.features.encoders.encoder import ENCODED, Encoder
 from missrec.features.encoding import (
     EncodingModule,
     EncodingProgress,

@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 import polars as pl
 
-from missrec.features.encoders import ENCODED
+from missrec.features.encoders.encoder import ENCODED
 from missrec.features.store import FEATURES, features_manifest, inputs_file
 
 _log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 
 from missrec.data.domain import ITEMS, prepare_remedy
-from missrec.data.manifest import read_manifest, replace_folder, sha256, write_manifest
+from missrec.data.manifest import read_manifest, write_manifest
+from missrec.files import replace_folder, sha256
 
 FEATURES = "features"
 TEXT, TEXT_VIEW = "text", "text_view"

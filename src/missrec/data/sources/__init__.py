@@ -1,0 +1,1 @@
+"""Where domains come from: dumps, released files, own tables, the demo; and out again."""

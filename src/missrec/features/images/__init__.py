@@ -1,0 +1,1 @@
+"""Images of items: fetched, recorded, decoded."""

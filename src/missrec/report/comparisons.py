@@ -1,0 +1,197 @@
+"""Sections completed: rows compared with the reference, flags, and how to make what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from missrec.metrics.paired import compare_ranks, read_paired, read_ranks
+from missrec.metrics.significance import PairedDifference, holm
+from missrec.report.sections import Comparison, ResultRow, Section
+from missrec.runs.groups import Group, Run, Setup
+
+_COMMIT_DIGITS = 8
+
+
+class PairedTests:
+    """Metrics of two groups compared over users; the same pair in two tables is computed once."""
+
+    def __init__(self, *, num_resamples: int, seed: int) -> None:
+        """Keeps the settings of the bootstrap."""
+        self._num_resamples = num_resamples
+        self._seed = seed
+        self._done: dict[tuple[object, ...], dict[str, PairedDifference]] = {}
+
+    def differences(
+        self, group: Group, reference: Group, metrics: Sequence[str]
+    ) -> dict[str, PairedDifference]:
+        """Metric -> the group minus the reference.
+
+        Raises:
+            FileNotFoundError, ValueError: ranks are missing or broken, or not of the same users.
+        """
+        files = tuple(_rank_file(run) for run in (*group.runs, *reference.runs))
+        num_ours = len(group.runs)
+        key = (files, num_ours, tuple(metrics))
+        if key not in self._done:
+            tables = read_paired(files)
+            self._done[key] = {
+                metric: compare_ranks(
+                    tables[:num_ours],
+                    tables[num_ours:],
+                    metric=metric,
+                    num_resamples=self._num_resamples,
+                    seed=self._seed,
+                ).difference
+                for metric in metrics
+            }
+        return self._done[key]
+
+
+class Asked(NamedTuple):
+    """What sections are completed with.
+
+    Attributes:
+        seeds: what a complete row has.
+        tests: compare two groups.
+        command: the setup, the `data=` that makes its data, and seeds -> the command for them.
+        data_notes: name of data -> what a reader must know of it.
+    """
+
+    seeds: Sequence[int]
+    tests: PairedTests
+    command: Callable[[Setup, str, Sequence[int]], str]
+    data_notes: Mapping[str, Sequence[str]]
+
+
+def complete_section(section: Section, asked: Asked) -> Section:
+    """The section with comparisons, flags, notes and commands."""
+    expected = section.dataset.published.get("users") if section.dataset else None
+    found = {row.label: _difference(section, row, asked) for row in section.rows}
+    tests = [
+        (label, metric, difference)
+        for label, (differences, _) in found.items()
+        for metric, difference in differences.items()
+    ]
+    adjusted = holm([difference.p_value for _, _, difference in tests])
+    comparisons: dict[str, dict[str, Comparison]] = {}
+    for (label, metric, difference), p_value in zip(tests, adjusted, strict=True):
+        comparisons.setdefault(label, {})[metric] = Comparison(difference, p_value)
+    rows = tuple(
+        row._replace(
+            comparisons=comparisons.get(row.label, {}),
+            flags=(*_row_flags(row, expected), *found[row.label][1]),
+            command=_command(section, row, asked),
+        )
+        for row in section.rows
+    )
+    return section._replace(rows=rows, notes=tuple(_notes(section, asked)))
+
+
+def _row_flags(row: ResultRow, expected_users: float | None) -> tuple[str, ...]:
+    return group_flags(row.group, expected_users=expected_users) if row.group else ()
+
+
+def group_flags(group: Group, *, expected_users: float | None) -> tuple[str, ...]:
+    """What a reader must know of the runs of a row.
+
+    Args:
+        group: the runs.
+        expected_users: test users of the published set, under leave-one-out all users.
+    """
+    return tuple(_flags(group, expected_users))
+
+
+def _flags(group: Group, expected_users: float | None) -> Iterator[str]:
+    if stopped := [run for run in group.runs if run.hit_max_epochs]:
+        yield f"not converged: stopped on max_epochs ({_seeds(stopped)})"
+    if group.differences is None:
+        yield "settings not checked: this checkout cannot compose them"
+    elif group.differences:
+        yield f"custom: {'; '.join(group.differences)}"
+    commits = {run.commit for run in group.runs}
+    if len(commits) > 1:
+        yield f"mixed commits: {', '.join(sorted(_short(commit) for commit in commits))}"
+    elif None in commits:
+        yield "commit unknown"
+    if dirty := [run for run in group.runs if run.dirty]:
+        yield f"dirty commit ({_seeds(dirty)})"
+    if expected_users is not None:
+        for run in group.runs:
+            num_users = _num_users(run)
+            # Other splits test fewer users, which their settings say.
+            if num_users not in {None, expected_users} and "LeaveOneOut" in run.split:
+                yield (
+                    f"other data: {num_users:,} test users, the known set has "
+                    f"{expected_users:,} ({_seeds([run])})"
+                )
+    if group.repeats:
+        yield f"the newest run of a seed counts, not: {', '.join(r.name for r in group.repeats)}"
+    if early := [run for run in group.runs if run.stopped_early]:
+        epochs = ", ".join(f"{run.metrics['epochs']:.0f}" for run in early)
+        yield f"stopped early: after {epochs} epochs ({_seeds(early)})"
+
+
+def _seeds(runs: Sequence[Run]) -> str:
+    named = ", ".join("unseeded" if run.seed is None else str(run.seed) for run in runs)
+    return f"seed{'s' if len(runs) > 1 else ''} {named}"
+
+
+def _short(commit: str | None) -> str:
+    return "unknown" if commit is None else commit[:_COMMIT_DIGITS]
+
+
+def _num_users(run: Run) -> int | None:
+    try:
+        return len(read_ranks(_rank_file(run)))
+    except (OSError, ValueError):
+        return None  # the comparison says so
+
+
+def _rank_file(run: Run) -> Path:
+    if len(run.ranks) != 1:
+        raise ValueError(f"{run.name} recorded the ranks of {len(run.ranks)} domains, not of one")
+    return next(iter(run.ranks.values()))
+
+
+def _difference(
+    section: Section, row: ResultRow, asked: Asked
+) -> tuple[dict[str, PairedDifference], tuple[str, ...]]:
+    """Metric -> the row minus the reference row; or nothing, and a flag that says why."""
+    reference = section.reference.group
+    if row.group is None or reference is None or row.group is reference:
+        return {}, ()
+    try:
+        return asked.tests.differences(row.group, reference, section.table.metrics), ()
+    except (ValueError, OSError) as error:
+        reason = str(error)
+        for run in (*row.group.runs, *reference.runs):
+            reason = reason.replace(str(run.folder), run.name)
+        return {}, (f"not comparable: {reason}",)
+
+
+def _command(section: Section, row: ResultRow, asked: Asked) -> str:
+    """What makes the seeds that the row lacks, with the settings that its command has today."""
+    if row.setup is None:
+        return ""
+    counted = row.group if row.group is not None and not row.group.differences else None
+    wanted = asked.seeds if row.definition.trained else asked.seeds[:1]
+    missing = [seed for seed in wanted if counted is None or seed not in counted.seeds]
+    if not missing or (counted and not row.definition.trained):
+        return ""
+    choices = section.dataset.choices if section.dataset else {}
+    made_by = [run.data_choice for own in section.rows if own.group for run in own.group.runs]
+    return asked.command(row.setup, choices.get(section.data) or made_by[0], missing)
+
+
+def _notes(section: Section, asked: Asked) -> Iterator[str]:
+    if section.variant.note:
+        yield section.variant.note
+    yield from asked.data_notes.get(section.data, ())
+    commits = {run.commit for row in section.rows if row.group for run in row.group.runs}
+    if len(commits) > 1:
+        shown = ", ".join(sorted(_short(commit) for commit in commits))
+        yield f"The rows come from {len(commits)} commits: {shown}."
+    if section.has_runs and section.reference.group is None:
+        yield f"Nothing is compared: {section.table.reference}, the reference, has no run."

@@ -1,0 +1,147 @@
+"""What domain folders say of themselves: Table 1, known sets, and how popular items were."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from missrec.data.domain import read_domain
+from missrec.data.manifest import MANIFEST
+from missrec.data.splits import LeaveOneOut, Splitter, seen_in_training
+from missrec.features.store import FEATURES
+from missrec.report.contents import Statistics
+from missrec.report.paper import Dataset, Paper
+from missrec.runs.groups import Run
+from missrec.runs.settings import comparable_settings
+
+
+def table_1(paper: Paper, *, data_dir: Path) -> list[Statistics]:
+    """The statistics of each data set's folder, from its manifest, where there is one."""
+    found = {name: _statistics(dataset, data_dir) for name, dataset in paper.datasets.items()}
+    rows = []
+    for name, dataset in paper.datasets.items():
+        parts = [found[part][0] for part in dataset.sum_of]
+        if parts and all(parts):
+            rows.append(Statistics(dataset, _sum(parts), f"sum of {', '.join(dataset.sum_of)}"))
+        elif dataset.published:
+            rows.append(Statistics(dataset, *found[name]))
+    return rows
+
+
+def _statistics(dataset: Dataset, data_dir: Path) -> tuple[dict[str, float], str]:
+    for data, choice in dataset.choices.items():
+        manifest = _read_json(data_dir / data / MANIFEST)
+        try:
+            figures = {key: float(manifest["counts"][key]) for key in ("users", "items")}
+            figures["interactions"] = float(manifest["counts"]["interactions"])
+        except (KeyError, TypeError, ValueError):
+            continue
+        figures["length"] = figures["interactions"] / max(1, figures["users"])
+        features = _read_json(data_dir / data / FEATURES / MANIFEST)
+        images = _mapping(_mapping(features, "counts"), "image").get("items")
+        if isinstance(images, int):  # no features yet, or none of images
+            figures["images"] = images
+        return figures, f"data={choice}"
+    choices = list(dataset.choices.values())
+    return {}, f"python src/prepare.py data={choices[0]}" if choices else "nothing here makes it"
+
+
+def _sum(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    keys = [key for key in parts[0] if all(key in part for part in parts)]
+    total = {key: sum(part[key] for part in parts) for key in keys}
+    return {**total, "length": total["interactions"] / max(1, total["users"])}
+
+
+def data_notes(paper: Paper, *, data_dir: Path, known_domains: Path) -> dict[str, list[str]]:
+    """Name of data -> what sets its folder apart from the known set that it should be."""
+    known: Any = OmegaConf.to_container(OmegaConf.load(known_domains))
+    notes = {}
+    for dataset in paper.datasets.values():
+        for data in dataset.choices if dataset.known else ():
+            facts = known[dataset.known]["facts"]
+            found = dict(_manifest_facts(data_dir / data))
+            differing = [fact for fact, value in found.items() if facts.get(fact, value) != value]
+            if differing:
+                notes[data] = [
+                    f"data/{data} is not {known[dataset.known]['what']}; other: "
+                    f"{', '.join(differing)}."
+                ]
+    return notes
+
+
+def _manifest_facts(folder: Path) -> Iterator[tuple[str, Any]]:
+    """The facts of `conf/known_domains.yaml` that the manifests of a folder hold."""
+    manifest, features = _read_json(folder / MANIFEST), _read_json(folder / FEATURES / MANIFEST)
+    yield from _mapping(manifest, "counts").items()
+    fingerprint = _mapping(manifest, "fingerprint")
+    if "interactions" in fingerprint:
+        yield "who took what", fingerprint["interactions"]
+    for name, digest in _mapping(fingerprint, "splits").items():
+        yield f"split {name}", digest
+    for name, entry in _mapping(features, "files").items():
+        if isinstance(entry, Mapping):
+            yield f"features {name.removesuffix('.npy')}", entry.get("sha256")
+
+
+def train_counts(run: Run, ranks: pl.DataFrame, *, data_dir: Path, split_dir: Path) -> Tensor:
+    """(N + 1,) int64 training occurrences of the items that a run ranked.
+
+    Args:
+        run: on one domain.
+        ranks: of the run, by rising user.
+        data_dir: holds the domain folder.
+        split_dir: `conf/split`; nothing that a run's own config names is called.
+
+    Raises:
+        FileNotFoundError: the domain folder is missing.
+        ValueError: the folder is broken or not the one that the run ranked, or the run's split is
+            none of `split_dir`.
+    """
+    splitter = _splitter(run, split_dir)
+    domain = read_domain(data_dir / next(iter(run.ranks)), with_times=splitter.needs_times)
+    first_users = np.array([0, domain.num_users])
+    split = splitter(offsets=domain.offsets, times=domain.times, first_users=first_users)
+    users = np.searchsorted(domain.offsets, split.test, side="right") - 1
+    targets = pl.DataFrame({"user_id": users, "target_id": domain.items[split.test]})
+    recorded = ranks.select(pl.col("user_id", "target_id").cast(pl.Int64))
+    if not recorded.equals(targets.cast(pl.Int64)):
+        raise ValueError(f"{data_dir / domain.name} is no longer what {run.name} ranked")
+    items = domain.items[seen_in_training(domain.offsets, split.train_ends)]
+    return torch.from_numpy(np.bincount(items, minlength=domain.num_items + 1))
+
+
+def _splitter(run: Run, split_dir: Path) -> Splitter:
+    prefix = "datamodule.split."
+    own = {key: value for key, value in run.settings.items() if key.startswith(prefix)}
+    if not own:  # from before there was a choice
+        return LeaveOneOut()
+    for path in sorted(split_dir.glob("*.yaml")):
+        content = OmegaConf.load(path)
+        settings = {"datamodule": {"split": OmegaConf.to_container(content)}}
+        if comparable_settings(settings, ignored=()) == own:
+            splitter: Splitter = instantiate(content)
+            return splitter
+    raise ValueError(f"the split of {run.name} is none of {split_dir}")
+
+
+def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = content.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    """The content of a manifest; empty where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

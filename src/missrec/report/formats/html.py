@@ -1,0 +1,41 @@
+"""The report as one HTML page that needs nothing else: no network, no other file."""
+
+from __future__ import annotations
+
+from statistics import mean
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from missrec.report.contents import Report, other_settings
+from missrec.report.formats import words
+from missrec.report.paper import STATISTICS
+from missrec.report.sections import Section
+
+
+def page(report: Report) -> str:
+    """The page; whatever comes from runs is escaped."""
+    environment = Environment(
+        loader=PackageLoader("missrec.report.formats"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        words=words,
+        other_settings=other_settings,
+        mean=mean,
+        statistics=STATISTICS,
+        plotly_js=get_plotlyjs(),
+        by_table=_by_table(report),
+    )
+
+
+def _by_table(report: Report) -> dict[str, list[Section]]:
+    tables: dict[str, list[Section]] = {}
+    for section in report.filled:
+        tables.setdefault(f"{section.table.name}: {section.table.title}", []).append(section)
+    return tables

@@ -1,0 +1,158 @@
+"""The report as Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from missrec.report.contents import OtherRow, Report, Statistics, other_settings
+from missrec.report.formats.words import (
+    count,
+    explanation,
+    interval,
+    mark,
+    metric_name,
+    p_value,
+    published,
+    score,
+    seeds,
+    signed,
+)
+from missrec.report.paper import STATISTICS
+from missrec.report.sections import ResultRow, Section
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+
+
+def markdown(report: Report) -> str:
+    """The whole report."""
+    return "\n".join(_lines(report)).rstrip() + "\n"
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield from ("# Report", "")
+    sources = plain(", ".join(report.sources))
+    yield f"{len(report.runs)} finished runs in {sources}, {report.made_at}."
+    yield from ("", "## Table 1: data sets", "")
+    yield from _statistics(report.statistics)
+    title = ""
+    for section in report.filled:
+        if section.table.title != title:
+            title = section.table.title
+            yield from ("", f"## {plain(section.table.name)}: {plain(title)}")
+        yield from _section(section)
+    for figure in report.figures:
+        yield from ("", f"## {plain(figure.title)}", "", plain(figure.caption), "")
+        yield f"![{plain(figure.title)}]({figure.files[0].name})"
+    if report.figure_notes:
+        yield from ("", "## Figures without data", "", *_bullets(report.figure_notes))
+    if report.others:
+        yield from ("", "## Other runs", "", *_other_table(report.others, report.metrics))
+    for title, runs in (("Unfinished runs", report.unfinished), ("Broken runs", report.broken)):
+        if runs:
+            named = [f"{name}: {reason}" for name, reason in runs.items()]
+            yield from ("", f"## {title}", "", *_bullets(named))
+    if report.empty:
+        yield from (
+            "",
+            "## Not run yet",
+            "",
+            "The commands are in report.html and results.csv.",
+            "",
+        )
+        yield from _bullets([section.title for section in report.empty])
+
+
+def _statistics(statistics: Sequence[Statistics]) -> Iterator[str]:
+    columns = [column for name in STATISTICS for column in (name, "paper")]
+    rows = []
+    for row in statistics:
+        cells = [plain(row.dataset.name)]
+        for name in STATISTICS:
+            cells += [count(row.found, name), count(row.dataset.published, name)]
+        rows.append([*cells, plain(row.note)])
+    yield from _table(["data set", *columns, ""], rows, left={0, len(columns) + 1})
+
+
+def _section(section: Section) -> Iterator[str]:
+    metrics = section.table.metrics
+    yield from ("", f"### {plain(section.title)}", "")
+    yield from (f"{plain(note)}\n" for note in section.notes)
+    yield from _scores(section)
+    compared = [row for row in section.rows if row.comparisons]
+    if compared:
+        yield from ("", plain(explanation(section)), "")
+        rows = [[plain(row.label), *(_difference(row, m) for m in metrics)] for row in compared]
+        yield from _table(["", *map(metric_name, metrics)], rows, left=set(range(len(metrics) + 1)))
+    if section.remarks:
+        yield from ("", *_bullets([f"{label}: {remark}" for label, remark in section.remarks]))
+    if others := other_settings(section):
+        yield from ("", "Same rows, other settings; in no row and no comparison:", "")
+        yield from _other_table(others, metrics)
+    yield from _commands("Missing", section.rows)
+
+
+def _scores(section: Section) -> Iterator[str]:
+    beside = ["paper"] if section.has_published else []
+    columns = [c for metric in section.table.metrics for c in (metric_name(metric), *beside)]
+    rows = []
+    for part, own in section.parts:
+        if part:
+            rows.append([f"*{plain(part)}*", *[""] * (1 + len(columns))])
+        for row in own:
+            cells = [plain(row.label), seeds(row.group)]
+            for metric in section.table.metrics:
+                shown = score(row.values(metric))
+                shown = f"**{shown}**" if section.is_best(row, metric) else shown
+                cells.append(f"{shown} {mark(row.comparisons.get(metric))}".strip())
+                cells += [published(row, metric)] if beside else []
+            rows.append(cells)
+    yield from _table(["", "runs", *columns], rows, left={0, 1})
+
+
+def _difference(row: ResultRow, metric: str) -> str:
+    found = row.comparisons[metric]
+    users = f", {signed(found.num_users, 1)} users" if metric.startswith("recall") else ""
+    return (
+        f"{signed(found.difference.mean, 4)} ({interval(found)}){users}, "
+        f"p {plain(p_value(found.adjusted))}"
+    )
+
+
+def _other_table(others: Sequence[OtherRow], metrics: Sequence[str]) -> Iterator[str]:
+    rows = [
+        [
+            plain(row.label),
+            seeds(row.group),
+            *(score(row.group.values(metric)) for metric in metrics),
+            plain("; ".join(row.flags)),
+        ]
+        for row in others
+    ]
+    header = ["", "runs", *map(metric_name, metrics), ""]
+    yield from _table(header, rows, left={0, 1, len(header) - 1})
+
+
+def _commands(title: str, rows: Sequence[ResultRow]) -> Iterator[str]:
+    missing = [row for row in rows if row.command]
+    if missing:
+        yield from ("", f"{plain(title)}:", "", "```bash")
+        for row in missing:
+            yield f"{row.command}  # {' '.join(row.label.split())}"
+        yield "```"
+
+
+def _bullets(texts: Sequence[str]) -> list[str]:
+    return [f"- {plain(text)}" for text in texts]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], left: set[int]) -> Iterator[str]:
+    yield f"| {' | '.join(header)} |"
+    rules = ("---" if column in left else "---:" for column in range(len(header)))
+    yield f"| {' | '.join(rules)} |"
+    yield from (f"| {' | '.join(row)} |" for row in rows)

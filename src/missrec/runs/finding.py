@@ -1,0 +1,195 @@
+"""Run folders: which a setting names, which lie below a folder, and what a finished one holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from missrec.runs.folder import CONFIG, METRICS, PROVENANCE, read_config
+from missrec.runs.groups import Run, Setup
+from missrec.runs.ranks import recorded_ranks
+from missrec.runs.settings import comparable_settings
+
+_NO_RUNS_BELOW = {"wandb", "mlruns"}
+
+
+class FoundRuns(NamedTuple):
+    """Run folders by what can be done with them.
+
+    Attributes:
+        finished: those to report.
+        unfinished: folder -> what is missing.
+        broken: folder -> what is wrong.
+    """
+
+    finished: list[Run]
+    unfinished: dict[str, str]
+    broken: dict[str, str]
+
+
+class _UnfinishedError(Exception):
+    """The folder of a run that has no test metrics yet."""
+
+
+def run_folders(named: str | Sequence[str]) -> list[Path]:
+    """The folders that a setting names: a path, a pattern such as `logs/x/*_s*`, or a list.
+
+    Raises:
+        FileNotFoundError: one of them matches nothing.
+    """
+    folders = []
+    for name in [named] if isinstance(named, str) else named:
+        path = Path(name)
+        matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        if not matches:
+            raise FileNotFoundError(f"{name} matches no run folder")
+        folders += matches
+    return folders
+
+
+def find_runs(folders: Iterable[Path], *, ignored: Sequence[str], shown_from: Path) -> FoundRuns:
+    """Every run in these folders and below them, each once.
+
+    Args:
+        folders: run folders, or folders that hold them at any depth.
+        ignored: settings in which the seeds of one system may differ, see `comparable_settings`.
+        shown_from: the folder that the names of the runs are relative to.
+    """
+    found = FoundRuns([], {}, {})
+    for folder in dict.fromkeys(path.resolve() for top in folders for path in _run_dirs(top)):
+        name = os.path.relpath(folder, shown_from.resolve())
+        try:
+            found.finished.append(_read_run(folder, name=name, ignored=ignored))
+        except _UnfinishedError as error:
+            found.unfinished[name] = str(error)
+        except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
+            found.broken[name] = " ".join(str(error).split())
+    return found
+
+
+def _run_dirs(top: Path) -> Iterator[Path]:
+    for where, names, files in os.walk(top):
+        if CONFIG in files or METRICS in files:
+            names.clear()  # no run lies inside another
+            yield Path(where)
+        names[:] = sorted(
+            name for name in names if not name.startswith(".") and name not in _NO_RUNS_BELOW
+        )
+
+
+def _read_run(folder: Path, *, name: str, ignored: Sequence[str]) -> Run:
+    if not (folder / CONFIG).is_file():
+        raise ValueError(f"{CONFIG} is missing")
+    config = read_config(folder)
+    origin = _origin(config, folder)
+    setup = _setup(config, pretrained=_is_pretrained(config, origin))
+    settings = comparable_settings(config, ignored=ignored)
+    if not (folder / METRICS).is_file():
+        resume = shlex.join(["python", "src/train.py", f"resume={folder}"])
+        raise _UnfinishedError(f"no {METRICS}; {resume}")
+    metrics = _read_metrics(folder / METRICS)
+    if config.get("pretrained"):
+        settings["pretraining_run"] = json.dumps(_origin_key(folder, origin, ignored))
+    commit, dirty = _git_state(folder / PROVENANCE)
+    seed = config.get("seed")
+    if seed is not None and not isinstance(seed, int):
+        raise ValueError(f"{CONFIG}: seed ({seed!r}) must be a whole number or null")
+    return Run(
+        name=name,
+        folder=folder,
+        setup=setup,
+        seed=seed,
+        data_choice=str(config["data"].get("choice", setup.data)),
+        settings=settings,
+        metrics=metrics,
+        ranks=recorded_ranks(folder),
+        commit=commit,
+        dirty=dirty,
+        first_stage=bool(config.get("first_stage")),
+        finished_at=(folder / METRICS).stat().st_mtime,
+    )
+
+
+def _setup(config: Mapping[str, Any], *, pretrained: bool) -> Setup:
+    def name(group: str, key: str) -> str:
+        section = config.get(group)
+        if not isinstance(section, Mapping) or not isinstance(section.get(key), str):
+            raise ValueError(f"{CONFIG} has no {group}.{key}: it is of another version")
+        return str(section[key])
+
+    return Setup(
+        model=name("names", "model"),
+        inputs=name("inputs", "name"),
+        transfer=name("transfer", "name"),
+        ablation=name("names", "ablation"),
+        pretrained=pretrained,
+        data=name("data", "name"),
+    )
+
+
+def _origin(config: Mapping[str, Any], folder: Path) -> list[Mapping[str, Any]]:
+    """The configs of the run that a run started from, of what that started from, and so on."""
+    found: dict[Path, Mapping[str, Any]] = {}
+    while isinstance(config.get("pretrained"), str):
+        named = Path(config["pretrained"])
+        if named.suffix == ".ckpt":
+            named = named.parent.parent  # <run>/checkpoints/<file>
+        # Logs that were moved as a whole keep a pre-training beside its runs.
+        places = (named.resolve(), (folder.parent / named.name).resolve())
+        place = next((place for place in places if (place / CONFIG).is_file()), None)
+        if place is None or place == folder or place in found:
+            break
+        folder, config = place, read_config(place)
+        found[folder] = config
+    return list(found.values())
+
+
+def _is_pretrained(config: Mapping[str, Any], origin: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a run, or the first stage on its own data that is a part of it, is pre-trained."""
+    for stage in (config, *origin):
+        if not stage.get("pretrained") or not stage.get("pretraining_same_data"):
+            return bool(stage.get("pretrained"))
+    raise ValueError("its first stage is gone: was that pre-trained? See pretrained in config.yaml")
+
+
+def _read_metrics(path: Path) -> dict[str, float]:
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        values = {str(key): float(value) for key, value in metrics.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path.name} cannot be read ({error}); delete it and resume") from error
+    wrong = [key for key, value in values.items() if not math.isfinite(value)]
+    if wrong:
+        raise ValueError(f"{path.name}: {wrong[0]} is {values[wrong[0]]}; the run has diverged")
+    if not any(key.startswith("test/") for key in values):
+        raise _UnfinishedError(f"{path.name} holds no test metrics")
+    return values
+
+
+def _origin_key(folder: Path, origin: Sequence[Mapping[str, Any]], ignored: Sequence[str]) -> str:
+    """What seeds of one system share of the runs they started from: the settings of each."""
+    if origin:
+        settings = [comparable_settings(config, ignored=ignored) for config in origin]
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    try:
+        provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+        return f"checkpoint {provenance['pretrained']['sha256']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"unknown, of {folder.name}"
+
+
+def _git_state(path: Path) -> tuple[str | None, bool | None]:
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))["git"]
+        return str(state["commit"] or "") or None, bool(state["dirty"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, None

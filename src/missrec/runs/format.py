@@ -1,0 +1,86 @@
+"""The format of what a run folder holds, and how older ones are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+FORMAT_VERSION = 1
+"""Of the configs that are saved today. Those without a version are of format 0."""
+
+_VERSION = "format_version"
+
+MOVED = {
+    "missrec.app.interpretation": "missrec.tracking.interpretation",
+    "missrec.app.processes": "missrec.training.strategies.ddp",
+    "missrec.app.sharding": "missrec.training.strategies.fsdp",
+    "missrec.app.space": "missrec.search.space",
+    "missrec.app.tracking": "missrec.tracking.loggers",
+    "missrec.app.wandb_records": "missrec.tracking.wandb_records",
+    "missrec.data.amazon": "missrec.data.sources.amazon",
+    "missrec.data.demo": "missrec.data.sources.demo",
+    "missrec.data.download": "missrec.data.sources.download",
+    "missrec.data.filtering": "missrec.data.sources.filtering",
+    "missrec.data.lines": "missrec.data.sources.lines",
+    "missrec.data.own": "missrec.data.sources.own",
+    "missrec.data.released": "missrec.data.sources.released",
+}
+"""Old name of a module or of what it defines -> its name today; of two that fit, the longer one."""
+
+_GONE = {"trainer.strategy.run_dir"}
+"""Settings of format 0 that nothing takes any more: the app knows them by itself."""
+
+
+def versioned(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config as it is saved: with the version of the format in front."""
+    return {_VERSION: FORMAT_VERSION, **config}
+
+
+def current(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A saved config of any format as today's code would have saved it, without the version.
+
+    Raises:
+        ValueError: it is of a later format than this code knows.
+    """
+    version = config.get(_VERSION, 0)
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise ValueError(
+            f"format_version is {version!r}, and this version of missrec reads up to "
+            f"{FORMAT_VERSION}: it was made by a later one"
+        )
+    rest = {str(key): value for key, value in config.items() if key != _VERSION}
+    found: dict[str, Any] = _renamed(rest, "")
+    return found
+
+
+def current_name(name: str) -> str:
+    """What a module, class or function is called today."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        moved = MOVED.get(".".join(parts[:length]))
+        if moved is not None:
+            return ".".join([moved, *parts[length:]])
+    return name
+
+
+def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Recorded settings, dotted key -> value, with the names of today."""
+    return {
+        key: current_name(value) if key.endswith("_target_") and isinstance(value, str) else value
+        for key, value in settings.items()
+        if key not in _GONE
+    }
+
+
+def _renamed(value: Any, place: str) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            key: current_name(part)
+            if key == "_target_" and isinstance(part, str)
+            else _renamed(part, f"{place}.{key}" if place else str(key))
+            for key, part in value.items()
+            if (f"{place}.{key}" if place else str(key)) not in _GONE
+        }
+    if isinstance(value, list):
+        return [_renamed(part, place) for part in value]
+    return value

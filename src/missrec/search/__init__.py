@@ -1,0 +1,1 @@
+"""Hyper-parameter searches: the space, the study, its trials."""

@@ -1,0 +1,1 @@
+"""What is logged of a run, and where."""

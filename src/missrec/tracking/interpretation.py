@@ -1,0 +1,115 @@
+"""What a run found, as files in its folder and in W&B: interests, their drift, and alpha."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import WandbLogger
+
+from missrec.data.domain import read_titles
+from missrec.models.missrec import MISSRec
+from missrec.report.figures.interests import epochs_figure, interest_table, interests_figure
+from missrec.tracking.loggers import log_table
+
+_SHOWN_INTERESTS = 200
+
+
+class Interpretation(Callback):
+    """Describes the interests of the tested model and how they came to be.
+
+    Of a `MISSRec` model, logs `fusion/alpha`, and after the test writes into `output_dir`:
+    `tokens.parquet` (each item token with its interest), `interests.parquet` (each interest with
+    its size, modalities and most central items), `epochs.parquet` (live interests, drift and alpha
+    at the start of each epoch), and `interests.png` and `epochs.png`. The tokens are those of the
+    tested weights; the prototypes were found at the start of their epoch. Other models have no
+    interests.
+    """
+
+    def __init__(self, *, folders: Sequence[str], output_dir: str, num_central: int) -> None:
+        """Keeps the settings.
+
+        Args:
+            folders: the domain folders of the run, in the order of its domains.
+            output_dir: where the files go.
+            num_central: items to name of each interest.
+        """
+        self._folders = [Path(folder) for folder in folders]
+        self._output_dir = Path(output_dir)
+        self._num_central = num_central
+        self._epochs: list[dict[str, float]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epochs so far, so that a resumed run keeps them."""
+        return {"epochs": self._epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up the epochs of the run that is resumed."""
+        self._epochs = list(state_dict["epochs"])
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Notes live interests, drift and alpha; after the refresh, by the order of callbacks."""
+        model = pl_module.model
+        if not isinstance(model, MISSRec):
+            return
+        alpha = model.fusion.alpha.detach()
+        report = model.interests.report
+        row = {
+            "epoch": trainer.current_epoch,
+            "live": float("nan") if report is None else report.num_live,
+            "drift": float("nan") if report is None else report.drift,
+            "alpha": float(alpha.mean()),
+            "alpha_lowest": float(alpha.min()),
+            "alpha_highest": float(alpha.max()),
+        }
+        self._epochs.append(row)
+        pl_module.log("fusion/alpha", row["alpha"], on_step=False, on_epoch=True, batch_size=1)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the files and logs them to W&B."""
+        model = pl_module.model
+        if not isinstance(model, MISSRec) or not trainer.is_global_zero:
+            return
+        self._output_dir.mkdir(parents=True, exist_ok=True)
+        modalities = list(model.features.modalities)
+        tokens = _tokens(model, read_titles(self._folders))
+        interests = interest_table(
+            tokens,
+            modalities=modalities,
+            num_interests=len(model.interests.prototypes),
+            num_central=self._num_central,
+        )
+        tokens.write_parquet(self._output_dir / "tokens.parquet")
+        interests.write_parquet(self._output_dir / "interests.parquet")
+        pictures = {"interests/sizes": self._output_dir / "interests.png"}
+        interests_figure(pictures["interests/sizes"], interests, modalities=modalities)
+        if self._epochs:
+            epochs = pl.DataFrame(self._epochs)
+            epochs.write_parquet(self._output_dir / "epochs.parquet")
+            pictures["interests/epochs"] = self._output_dir / "epochs.png"
+            epochs_figure(pictures["interests/epochs"], epochs)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                _log_to_wandb(logger, interests, pictures)
+
+
+def _tokens(model: MISSRec, titles: pl.DataFrame) -> pl.DataFrame:
+    """One row an item token: the item, its modality, its interest, and how central it is."""
+    members = model.interests.members(model.item_tokens())
+    modalities, item_ids, interests, distances = (column.cpu().numpy() for column in members)
+    names = pl.Series(list(model.features.modalities))
+    return titles[item_ids - 1].with_columns(
+        names[modalities].alias("modality"),
+        pl.Series("interest", interests),
+        pl.Series("distance", distances),
+    )
+
+
+def _log_to_wandb(logger: WandbLogger, interests: pl.DataFrame, pictures: dict[str, Path]) -> None:
+    shown = interests.head(_SHOWN_INTERESTS).with_columns(pl.col("central_items").list.join("; "))
+    log_table(logger, "interests/largest", shown)
+    for key, path in pictures.items():
+        logger.log_image(key, [str(path)])

@@ -1,0 +1,199 @@
+"""What W&B shows of a run beside its curves: buckets, examples, the checkpoint, the data."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+import numpy as np
+import polars as pl
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import WandbLogger
+from torch import Tensor
+
+from missrec.data.datamodule import SequenceDataModule
+from missrec.data.domain import read_titles
+from missrec.data.manifest import MANIFEST
+from missrec.metrics.buckets import Bucket, popularity_buckets
+from missrec.metrics.ranking import TargetRanks
+from missrec.nn.precision import full_precision
+from missrec.report.figures.buckets import popularity_figure
+from missrec.tracking.loggers import log_table
+from missrec.training.module import RecommenderModule
+from missrec.types import DomainSpan, Recommender, SequenceBatch
+
+_SHOWN_HISTORY = 5
+
+_log = logging.getLogger(__name__)
+
+
+class WandbRecords(Callback):
+    """Logs to W&B, after the test, what a reader of the dashboard looks for; without W&B nothing.
+
+    - `test/buckets` and `test/popularity/<domain>`: the metrics by the target's training
+      occurrences, as table and figure;
+    - `test/examples`: the last items of some test users, what they took next and its rank, and what
+      the model would have recommended, by title; items of the history are among it;
+    - artifacts: the tested checkpoint as `checkpoint-<run id>` with the aliases `best` and
+      `epoch-<n>`, and the manifests of each domain as `domain-<name>`, so that runs on other data
+      show as such.
+    """
+
+    def __init__(
+        self,
+        *,
+        folders: Sequence[str],
+        bucket_edges: Sequence[int],
+        cutoffs: Sequence[int],
+        num_examples: int,
+        num_recommended: int,
+        items_at_once: int,
+        log_checkpoint: bool,
+    ) -> None:
+        """Keeps the settings.
+
+        Args:
+            folders: the domain folders of the run, in the order of its domains.
+            bucket_edges: see `popularity_buckets`.
+            cutoffs: of the metrics of a bucket.
+            num_examples: test users of each domain to show.
+            num_recommended: items to show of each.
+            items_at_once: items scored at a time for them.
+            log_checkpoint: keep the tested checkpoint as an artifact.
+        """
+        self._folders = [Path(folder) for folder in folders]
+        self._bucket_edges = list(bucket_edges)
+        self._cutoffs = list(cutoffs)
+        self._num_examples = num_examples
+        self._num_recommended = num_recommended
+        self._items_at_once = items_at_once
+        self._log_checkpoint = log_checkpoint
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs all of it; of several processes the first alone has a W&B logger."""
+        data, module = trainer.datamodule, pl_module  # type: ignore[attr-defined]
+        assert isinstance(data, SequenceDataModule)
+        assert isinstance(module, RecommenderModule)
+        for logger in trainer.loggers:
+            if not isinstance(logger, WandbLogger):
+                continue
+            try:
+                self._log_buckets(logger, data, module)
+                self._log_examples(logger, data, module)
+                self._log_artifacts(logger, trainer)
+            except Exception as error:  # whatever it is: a finished run is not lost for its picture
+                _log.warning("W&B: the records of the test are incomplete: %s", error)
+
+    def _log_buckets(
+        self, logger: WandbLogger, data: SequenceDataModule, module: RecommenderModule
+    ) -> None:
+        train_counts = data.train_counts  # goes over all interactions
+        rows: list[dict[str, Any]] = []
+        for span, users in zip(data.spans, module.target_ranks, strict=True):
+            buckets = popularity_buckets(
+                TargetRanks(*(part.cpu() for part in users)),
+                train_counts,
+                edges=self._bucket_edges,
+                cutoffs=self._cutoffs,
+            )
+            rows += [{"domain": span.name, **bucket.as_row()} for bucket in buckets]
+            _log_figure(logger, span, buckets)
+        log_table(logger, "test/buckets", pl.from_dicts(rows, infer_schema_length=None))
+
+    def _log_examples(
+        self, logger: WandbLogger, data: SequenceDataModule, module: RecommenderModule
+    ) -> None:
+        titles = read_titles(self._folders)["title"]
+        rows = []
+        for loader, span, users in zip(
+            data.test_dataloader(), data.spans, module.target_ranks, strict=True
+        ):
+            dataset: Any = loader.dataset
+            # Not those that a limited test left out.
+            ranked = np.isin(dataset.user_ids, users.user_ids.cpu().numpy())
+            chosen = np.flatnonzero(ranked)[: self._num_examples]
+            batch = SequenceBatch(*(part.to(module.device) for part in dataset[chosen]))
+            found = highest_scored(
+                cast("Recommender", module.model),
+                batch,
+                span,
+                count=self._num_recommended,
+                items_at_once=self._items_at_once,
+            )
+            rank_of = dict(zip(users.user_ids.tolist(), users.ranks.tolist(), strict=True))
+            for row, user_id in enumerate(batch.user_ids.tolist()):
+                history = batch.item_ids[row][batch.valid_mask[row]][-_SHOWN_HISTORY:]
+                rows.append(
+                    {
+                        "domain": span.name,
+                        "last_items": _names(titles, history),
+                        "target": titles[int(batch.target_ids[row]) - 1],
+                        "rank": rank_of[user_id],
+                        "recommended": _names(titles, found[row]),
+                    }
+                )
+        log_table(logger, "test/examples", pl.from_dicts(rows))
+
+    def _log_artifacts(self, logger: WandbLogger, trainer: Trainer) -> None:
+        from wandb import Artifact
+
+        for folder in self._folders:
+            domain = Artifact(f"domain-{_plain(folder.name)}", type="domain")
+            for manifest in (folder / MANIFEST, folder / "features" / MANIFEST):
+                if manifest.is_file():
+                    domain.add_file(str(manifest), name=str(manifest.relative_to(folder)))
+            logger.experiment.log_artifact(domain)
+        chosen = trainer.checkpoint_callback
+        if self._log_checkpoint and isinstance(chosen, ModelCheckpoint) and chosen.best_model_path:
+            path = Path(chosen.best_model_path)
+            checkpoint = Artifact(f"checkpoint-{logger.experiment.id}", type="model")
+            # Read where it lies when it is uploaded, which offline is later.
+            checkpoint.add_file(str(path), name="best.ckpt", policy="immutable")
+            epoch = path.stem.replace("_", "-")
+            logger.experiment.log_artifact(checkpoint, aliases=["best", epoch])
+
+
+def highest_scored(
+    model: Recommender, batch: SequenceBatch, span: DomainSpan, *, count: int, items_at_once: int
+) -> Tensor:
+    """(B, count) the items of a domain that a model scores highest, best first.
+
+    Args:
+        model: in evaluation mode.
+        batch: B histories.
+        span: the items.
+        count: of items, or all if they are fewer.
+        items_at_once: items scored at a time.
+    """
+    device = batch.item_ids.device
+    items = torch.arange(span.first_item, span.last_item + 1, device=device)
+    with full_precision(device.type):
+        encoded = model.encode(batch)
+        blocks = [
+            model.score(encoded, model.candidates(block))
+            for block in torch.split(items, items_at_once)
+        ]
+    scores = torch.cat(blocks, dim=1)
+    return items[scores.topk(min(count, len(items)), dim=1).indices]
+
+
+def _names(titles: pl.Series, item_ids: Tensor) -> str:
+    return "; ".join(titles[item_ids.cpu().numpy() - 1])
+
+
+def _log_figure(logger: WandbLogger, span: DomainSpan, buckets: Sequence[Bucket]) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "popularity.png"
+        popularity_figure(path, buckets, title=span.name)
+        logger.log_image(f"test/popularity/{span.name}", [str(path)])
+
+
+def _plain(name: str) -> str:
+    """The name with what W&B takes in that of an artifact: these letters, and 128 in all."""
+    return re.sub(r"[^a-zA-Z0-9_.-]", "-", name)[:100]

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from image_server import ImageServer, answer, image_bytes, image_fetcher
+from missrec.features.images.urls import ImagesFromUrls
+
+RED, GREEN = image_bytes(color=(255, 0, 0)), image_bytes(color=(0, 255, 0))
+FETCHER = Path(__file__).parents[1] / "fetch_images.py"
+
+
+def source(folder: Path, *, min_items: int = 10, max_urls: int = 3) -> ImagesFromUrls:
+    return ImagesFromUrls(
+        cache_dir=str(folder),
+        fetcher=image_fetcher(attempts=1),
+        max_urls_per_item=max_urls,
+        placeholder_min_share=0.05,
+        placeholder_min_items=min_items,
+        show_progress=False,
+    )
+
+
+def items(urls: Sequence[Sequence[str] | None]) -> pl.DataFrame:
+    """Items k1, k2, ... with these URLs."""
+    columns = {"item_key": [f"k{item}" for item in range(1, len(urls) + 1)], "text": ""}
+    frame = pl.DataFrame(columns).with_row_index("item_id", offset=1)
+    return frame.with_columns(image_urls=pl.Series(urls, dtype=pl.List(pl.Utf8)))
+
+
+def manifest(folder: Path) -> pl.DataFrame:
+    return pl.read_parquet(folder / "tiny" / "manifest.parquet")
+
+
+def content(row: str | None) -> bytes | None:
+    return row and Path(row).read_bytes()
+
+
+def test_the_next_url_is_tried_where_one_fails(server: ImageServer, tmp_path: Path) -> None:
+    server.answers = {"/red": answer(RED), "/green": answer(GREEN)}
+    red, green, gone = (f"{server.url}/{name}" for name in ("red", "green", "gone"))
+    found = source(tmp_path).find("tiny", items([[red, green], [gone, green], [gone], [], None]))
+    assert found["item_id"].to_list() == [1, 2, 3, 4, 5]
+    assert found["outcome"].to_list() == ["ok", "ok", "not_found", "no_image", "no_image"]
+    assert [content(file) for file in found["input"]] == [RED, GREEN, None, None, None]
+    assert sorted(server.requests) == ["/gone", "/green", "/red"]  # green once for two items
+
+
+def test_no_more_urls_of_an_item_than_allowed(server: ImageServer, tmp_path: Path) -> None:
+    server.answers["/red"] = answer(RED)
+    urls = [f"{server.url}/{name}" for name in ("one", "two", "red")]
+    assert source(tmp_path, max_urls=2).find("tiny", items([urls]))["outcome"][0] == "not_found"
+    assert source(tmp_path, max_urls=3).find("tiny", items([urls]))["outcome"][0] == "ok"
+
+
+def test_manifest_has_every_item_and_url_that_was_tried(
+    server: ImageServer, tmp_path: Path
+) -> None:
+    server.answers["/red"] = answer(RED)
+    red, gone = f"{server.url}/red", f"{server.url}/gone"
+    source(tmp_path).find("tiny", items([[gone, red], [red, gone]]))
+    rows = manifest(tmp_path)
+    assert rows.select("item_key", "url", "outcome").rows() == [
+        ("k1", gone, "not_found"),
+        ("k1", red, "ok"),
+        ("k2", red, "ok"),
+    ]
+    assert rows["bytes"].to_list() == [None, len(RED), len(RED)]
+    assert rows["width"].to_list() == [None, 8, 8]
+    assert rows["sha256"].n_unique() == rows["file"].n_unique() == 2
+
+
+def test_a_second_run_asks_only_for_what_may_have_changed(
+    server: ImageServer, tmp_path: Path
+) -> None:
+    paths = ["/red", "/gone", "/html", "/busy"]
+    server.answers = {
+        "/red": answer(RED),
+        "/html": answer(b"<html>"),
+        "/busy": answer(status=503),
+    }
+    urls = items([[server.url + path] for path in paths])
+    source(tmp_path).find("tiny", urls)
+    server.requests.clear()
+    server.answers["/busy"] = answer(GREEN)
+    again = source(tmp_path).find("tiny", urls)
+    assert server.requests == ["/busy"]
+    assert again["outcome"].to_list() == ["ok", "not_found", "not_an_image", "ok"]
+    server.requests.clear()
+    assert source(tmp_path).find("tiny", urls).equals(again)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("damage", ["deleted", "cut"])
+def test_damaged_file_is_fetched_again(server: ImageServer, tmp_path: Path, damage: str) -> None:
+    server.answers["/red"] = answer(RED)
+    urls = items([[f"{server.url}/red"]])
+    file = Path(source(tmp_path).find("tiny", urls)["input"][0])
+    if damage == "deleted":
+        file.unlink()
+    else:
+        file.write_bytes(RED[:-1])
+    source(tmp_path).find("tiny", urls)
+    assert server.requests == ["/red"] * 2
+    assert file.read_bytes() == RED
+
+
+def test_placeholder_gives_way_to_the_next_url(server: ImageServer, tmp_path: Path) -> None:
+    for number in range(3):
+        server.answers[f"/{number}"] = answer(RED)
+    server.answers["/green"] = answer(GREEN)
+    urls = [[f"{server.url}/{number}"] for number in range(3)]
+    urls[2].append(f"{server.url}/green")
+    for _ in range(2):  # a second run comes to the same
+        found = source(tmp_path, min_items=3).find("tiny", items(urls))
+        assert found["outcome"].to_list() == ["placeholder", "placeholder", "ok"]
+        assert content(found["input"][2]) == GREEN
+        assert manifest(tmp_path)["outcome"].to_list() == ["placeholder"] * 3 + ["ok"]
+    assert len(server.requests) == 4
+
+
+def test_items_without_a_column_of_urls_have_no_image(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = source(tmp_path).find("tiny", items([[], []]).drop("image_urls"))
+    assert found["outcome"].to_list() == ["no_image", "no_image"]
+    assert "tiny: items.parquet has no image_urls" in caplog.text
+    assert "images=folder" in caplog.text
+
+
+def test_unreadable_manifest_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "manifest.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ValueError, match=r"manifest.parquet cannot be read .* delete it"):
+        source(tmp_path).find("tiny", items([[]]))
+
+
+@pytest.mark.slow
+def test_killed_run_loses_only_the_file_in_flight(server: ImageServer, tmp_path: Path) -> None:
+    asked, blocked = threading.Event(), threading.Event()
+
+    def never(handler: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        blocked.wait()
+
+    paths = [f"/{number}" for number in range(5)]
+    server.answers = {
+        path: answer(image_bytes(color=(number, 0, 0))) for number, path in enumerate(paths)
+    }
+    server.answers["/3"] = never
+    urls = items([[server.url + path] for path in [*paths, "/gone"]])
+    urls.write_parquet(tmp_path / "items.parquet")
+    command = [sys.executable, str(FETCHER), str(tmp_path)]
+    child = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert asked.wait(60)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    blocked.set()
+    assert sorted(server.requests) == ["/0", "/1", "/2", "/3"]
+
+    server.requests.clear()
+    server.answers["/3"] = answer(image_bytes(color=(3, 0, 0)))
+    with (tmp_path / "tiny" / "journal.jsonl").open("a") as journal:
+        journal.write('["http://half a li')  # what a kill within a write leaves
+    found = source(tmp_path).find("tiny", urls)
+    assert sorted(server.requests) == ["/3", "/4", "/gone"]
+    assert found["outcome"].to_list() == ["ok"] * 5 + ["not_found"]
+    assert found["sha256"][:5].n_unique() == 5
+    left = {path.name for path in (tmp_path / "tiny").iterdir() if path.suffix != ".png"}
+    assert left == {"manifest.parquet"}

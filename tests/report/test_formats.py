@@ -1,0 +1,174 @@
+"""Markdown, LaTeX, CSV and the page from one toy report with hostile names."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from missrec.report.comparisons import complete_section
+from missrec.report.contents import OtherRow, Report, ReportFigure, Statistics
+from missrec.report.figures.interactive import curves_plot
+from missrec.report.formats.csv import results_csv, runs_csv
+from missrec.report.formats.html import page
+from missrec.report.formats.latex import latex
+from missrec.report.formats.markdown import markdown
+from missrec.report.formats.words import MINUS, NONE, mark, p_value, score, signed
+from missrec.report.sections import plan_sections
+from missrec.runs.groups import Group, Run, group_runs
+from run_folders import SETUP, a_run
+from toy_paper import BASELINE, asked, ranked_run, toy_paper
+
+HOSTILE = "</script><script>alert(1)</script>|`$x_1^2$`\\input{x}\n=1+1 & <b>%{x}"
+KEY = "table-9-toys-from-scratch"
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Report:
+    ours = [
+        ranked_run(tmp_path / "a", [1.0] * 40, seed=1),
+        ranked_run(tmp_path / "b", [1.0] * 38 + [30.0] * 2, seed=2),
+    ]
+    base = ranked_run(tmp_path / "c", [1.0] * 20 + [30.0] * 20, setup=BASELINE)
+    paper = toy_paper()
+    planned = plan_sections(paper, group_runs([*ours, base]))
+    sections = [complete_section(section, asked()) for section in planned]
+    hostile = a_run(HOSTILE, setup=SETUP._replace(model=HOSTILE), commit=HOSTILE)
+    plot = curves_plot({HOSTILE: {HOSTILE: {"val/ndcg@10": {0: 0.1, 1: 0.2}}}}, ["val/ndcg@10"])
+    return Report(
+        made_at="today",
+        sources=(HOSTILE,),
+        runs=(*ours, base, hostile),
+        statistics=(Statistics(paper.datasets["Toys"], {"users": 4321}, HOSTILE),),
+        sections=tuple(sections),
+        others=(OtherRow(HOSTILE, Group((hostile,), ()), (HOSTILE,)),),
+        unfinished={HOSTILE: HOSTILE},
+        broken={HOSTILE: HOSTILE},
+        figures=(ReportFigure(HOSTILE, HOSTILE, plot, ("a",), ((HOSTILE,),), (Path("f.png"),)),),
+        figure_notes=(HOSTILE,),
+        curves={KEY: plot},
+        metrics=("recall@10",),
+    )
+
+
+def test_numbers_are_written_with_their_deviation_sign_and_mark(report: Report) -> None:
+    assert score([]) == NONE
+    assert score([0.5]) == "0.5000"
+    assert score([0.5, 0.7]) == "0.6000 ± 0.1414"
+    assert [signed(value, 2) for value in (0.5, -0.5, -0.001)] == ["+0.50", f"{MINUS}0.50", "0.00"]
+    assert [p_value(value) for value in (1.0, 0.0123, 0.0009)] == ["1.000", "0.012", "< 0.001"]
+    compared = next(row for s in report.filled for row in s.rows if row.comparisons)
+    assert [mark(compared.comparisons[m]) for m in ("recall@10", "ndcg@10")] == ["▼", "▼"]
+    higher = compared.comparisons["recall@10"]
+    higher = higher._replace(difference=higher.difference._replace(mean=0.1))
+    assert mark(higher) == "▲"
+    assert mark(higher._replace(adjusted=0.05)) == ""
+
+
+def test_markdown_has_ours_beside_the_paper_s_and_escapes_names(report: Report) -> None:
+    text = markdown(report)
+    assert "| Ours | 2 (seeds 1, 2) | **0.9750 ± 0.0354** | 0.4000 |" in text
+    assert "| Base\\_line | 1 (seed 1) | 0.5000 ▼ | 0.2000 |" in text
+    assert f"{MINUS}0.4750 (" in text
+    assert f"{MINUS}19.0 users" in text
+    assert "train sasrec toys [2]  # Base_line" in text
+    assert "- Table 9, Toys, pre-trained" in text  # not run yet
+    assert "<script>" not in text.replace("\\<script\\>", "")
+    widths = {
+        len(re.split(r"(?<!\\)\|", line)) for line in text.split("\n") if line.startswith("| Ours")
+    }
+    assert widths == {8}
+
+
+def test_latex_escapes_names_and_balances_its_braces(report: Report) -> None:
+    text = latex(report)
+    assert r"Base\_line & 1 & 0.5000$^{\blacktriangledown}$" in text
+    assert r"\textbf{0.9750 $\pm$ 0.0354}" in text
+    assert r"Toys \& \textless{}games\textgreater{}" in text
+    body = re.sub(r"(?m)(?<!\\)%.*$", "", text)
+    plain = re.sub(r"\\[\\{}%]", "", body)
+    assert plain.count("{") == plain.count("}")
+    rows = [line for line in body.split("\n") if line.endswith("\\\\") and "Ours" in line]
+    assert [row.count("&") for row in rows] == [5]
+
+
+def test_results_have_a_line_a_metric_that_a_program_reads(report: Report) -> None:
+    lines = list(csv.DictReader(io.StringIO(results_csv(report))))
+    found = {(line["variant"], line["row"], line["metric"]): line for line in lines}
+    ours = found["from scratch", "Ours", "recall@10"]
+    assert float(ours["mean"]) == pytest.approx(0.975)
+    assert (ours["runs"], ours["seeds"], ours["published"]) == ("2", "1 2", "0.4")
+    base = found["from scratch", "Base_line", "recall@10"]
+    assert float(base["difference"]) == pytest.approx(-0.475)
+    assert float(base["users"]) == pytest.approx(-19)
+    assert 0 < float(base["p_value"]) <= float(base["p_value_holm"]) < 0.05
+    assert found["pre-trained", "Ours", "ndcg@10"]["command"] == "train missrec toys [1, 2]"
+
+
+def test_runs_are_listed_with_the_rows_that_they_count_in(report: Report) -> None:
+    lines = {line["run"]: line for line in csv.DictReader(io.StringIO(runs_csv(report)))}
+    assert lines["a"]["rows"] == "Table 9, Toys, from scratch: Ours"
+    assert lines[HOSTILE]["rows"] == ""
+    assert float(lines["c"]["test/recall@10"]) == 0.5
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\tx"])
+def test_no_cell_is_a_formula(report: Report, name: str) -> None:
+    run: Run = a_run(name)
+    assert f"\n'{name}" in runs_csv(report._replace(runs=(run,)))
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, texts, and scripts by type, of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.scripts: list[tuple[str | None, list[str]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append((dict(attrs).get("type"), []))
+
+    def handle_data(self, data: str) -> None:
+        is_script = bool(self.tags) and self.tags[-1][0] == "script"
+        (self.scripts[-1][1] if is_script else self.texts).append(data)
+
+    def addresses(self) -> list[str]:
+        return [v or "" for _, attrs in self.tags for k, v in attrs.items() if k in {"href", "src"}]
+
+
+def test_the_page_needs_nothing_else_and_runs_no_foreign_script(report: Report) -> None:
+    found = Page(page(report))
+    assert all(address.startswith(("#", "data:")) for address in found.addresses())
+    ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {address[1:] for address in found.addresses() if address.startswith("#")} <= set(ids)
+    policy = next(a["content"] for _, a in found.tags if "http-equiv" in a)
+    assert "default-src 'none'" in (policy or "")
+    assert [kind for kind, _ in found.scripts if kind is None] == [None] * 2  # Plotly and ours
+    # whatever comes from runs is in texts or in JSON, whole
+    assert any(HOSTILE in text for text in found.texts)
+
+
+def test_the_page_s_plots_are_json_in_which_names_are_texts(report: Report) -> None:
+    plots = [json.loads("".join(parts)) for kind, parts in Page(page(report)).scripts if kind]
+    assert len(plots) == 2
+    assert plots[0]["data"][0]["name"].startswith("&lt;/script&gt;")
+
+
+def test_columns_sort_by_the_numbers_behind_the_texts(report: Report) -> None:
+    found = Page(page(report))
+    values = [a["data-value"] for _, a in found.tags if a.get("data-value")]
+    assert "0.975" in values
+    assert "4321" in values
+    buttons = [tag for tag, _ in found.tags if tag == "button"]
+    assert buttons
