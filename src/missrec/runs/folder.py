@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import subprocess
 from importlib.metadata import version
@@ -60,6 +61,24 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ValueError(f"{path} is no mapping of settings")
     return current({str(key): value for key, value in config.items()})
+
+
+def read_provenance(run_dir: Path) -> dict[str, Any]:
+    """What `provenance.json` of a run folder holds; nothing where there is none.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    path = run_dir / PROVENANCE
+    try:
+        provenance = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    if not isinstance(provenance, dict):
+        raise ValueError(f"{path} is no mapping")
+    return provenance
 
 
 def record_provenance(run_dir: Path, cfg: DictConfig, *, pretrained: Path | None) -> None:
