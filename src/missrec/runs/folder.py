@@ -63,6 +63,9 @@ def read_config(run_dir: Path) -> dict[str, Any]:
         raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict):
         raise ValueError(f"{path} is no mapping of settings")
+    names = config.get("names")
+    if not isinstance(names, dict) or "model" not in names:
+        raise ValueError(f"{path} has no names.model: it is of another version, or no run's")
     return current({str(key): value for key, value in config.items()})
 
 
