@@ -12,13 +12,17 @@ import polars as pl
 import pytest
 import torch
 from conftest import ALWAYS, OFFICE, ROOT, Compose
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from missrec.app.resume import continued, furthest_checkpoint, resume_arguments
-from missrec.app.train import build_trainer, train
+from missrec.app.arguments import resume_arguments
+from missrec.app.resume import furthest_checkpoint
+from missrec.app.session import continued
+from missrec.app.train import build_trainer, train, train_run
 from missrec.training.callbacks import MidEpochCheckpoint
+from run_settings import as_run
 from synthetic import demo_source_sizes
 
 
@@ -75,15 +79,16 @@ def test_a_run_without_a_checkpoint_starts_over_and_says_so(
 def test_resume_takes_the_saved_config_and_the_same_folder(tmp_path: Path, name: str) -> None:
     run_dir = tmp_path / name
     run_dir.mkdir()
-    (run_dir / "config.yaml").touch()
+    (run_dir / "config.yaml").write_text("seed: 4\nrun_dir: /elsewhere\n")
     arguments = resume_arguments([f"resume={run_dir}", "trainer.max_epochs=5"])
-    assert arguments[:2] == [f"--config-path={run_dir}", "--config-name=config"]
-    parsed = OverridesParser.create().parse_overrides(arguments[2:])
+    assert arguments[0] == "--config-name=saved_config"
+    stored = ConfigStore.instance().load("saved_config.yaml").node
+    assert (stored.seed, stored.run_dir) == (4, str(run_dir))
+    parsed = OverridesParser.create().parse_overrides(arguments[1:])
     assert {one.key_or_group: one.value() for one in parsed} == {
         "hydra.run.dir": str(run_dir),
         "hydra.output_subdir": None,
         "hydra.job.name": "train",
-        "run_dir": str(run_dir),
         "resume": str(run_dir),
         "trainer.max_epochs": 5,
     }
@@ -96,7 +101,7 @@ def test_arguments_without_resume_stay_as_they_are() -> None:
 def test_checkpoints_inside_an_epoch_do_not_choose_the_epoch_to_test(
     compose_tiny: Compose,
 ) -> None:
-    trainer = build_trainer(compose_tiny())
+    trainer = build_trainer(as_run(compose_tiny()))
     best, latest = trainer.checkpoint_callbacks
     assert trainer.checkpoint_callback is best
     assert isinstance(best, ModelCheckpoint)
@@ -179,15 +184,15 @@ def test_a_run_of_any_model_resumed_after_an_epoch_ends_as_one_that_never_stoppe
     sizes = tuple(override for override in OFFICE if not override.startswith("model."))
 
     def composed(run: str, *, epochs: int) -> DictConfig:
-        settings = (f"model={model}", "pretraining=null", f"trainer.max_epochs={epochs}")
-        cfg = compose_tiny(*settings, base=sizes, run=run)
+        chosen = (f"model={model}", "stages=none", f"trainer.max_epochs={epochs}")
+        cfg = compose_tiny(*chosen, base=sizes, run=run)
         if "embed_dim" in cfg.model:
             cfg.model.embed_dim = 8
         return cfg
 
     straight = train(composed("straight", epochs=2))
     train(composed("resumed", epochs=1))
-    resumed = train(continued(composed("resumed", epochs=2)))
+    resumed = train_run(continued(as_run(composed("resumed", epochs=2))))
     assert resumed == straight
     ranks = [
         pl.read_parquet(tmp_path / "logs" / run / "test_ranks_demo_office.parquet")

@@ -31,6 +31,7 @@ from missrec.app.tune import tune, worker_environment
 from missrec.data.datamodule import SequenceDataModule
 from missrec.data.domain import read_prepared, write_domain
 from missrec.files import replace_folder
+from missrec.runs.folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -288,15 +289,16 @@ def test_trials_share_a_pretraining_which_has_no_test_either(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(SequenceDataModule, "test_dataloader")
-    stage = ["pretraining=demo", "pretraining_same_data=true"]
+    stage = ["stages=self_supervised", "stages.0.experiment=demo"]
     folder = search("search=learning_rate", LR % "0.003,0.01", *stage)
     assert [row["state"] for row in table(folder)] == ["complete"] * 2
     (pretraining,) = (path.parent for path in folder.glob("demo_*/validation.json"))
     assert starts_with_curves(folder, pretraining.name) == 1
     assert not list(folder.rglob("metrics.json"))
     for trial in ("trial_0000", "trial_0001"):
-        config = yaml.safe_load((folder / trial / "config.yaml").read_text())
-        assert Path(config["pretrained"]).is_relative_to(pretraining)
+        config = RunFolder(folder / trial).read_config()
+        checkpoint = Path(config["stages"][0]["checkpoint"])
+        assert checkpoint.resolve().is_relative_to(pretraining)
 
 
 def test_a_finished_search_goes_on_when_it_may_have_more_trials(search: Search) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from missrec.app.transfer import best_checkpoint
+from missrec.app.stages import best_checkpoint
 
 
 def state(run_dir: Path) -> dict[str, Tensor]:

@@ -118,7 +118,7 @@ def test_the_proposals_depend_on_the_seed_and_not_on_how_often_the_search_stoppe
 
 @pytest.mark.slow
 def test_processes_share_a_study_without_a_trial_twice_or_too_many(tmp_path: Path) -> None:
-    script = ROOT / "tests" / "app" / "study_worker.py"
+    script = ROOT / "tests" / "search" / "study_worker.py"
     environment = {"PYTHONPATH": f"{ROOT / 'src'}", "PATH": ""}
     workers = [
         subprocess.Popen(
@@ -144,7 +144,7 @@ def test_a_trial_is_left_to_the_process_that_works_on_it(tmp_path: Path) -> None
     with opened(tmp_path) as ours:
         taken = ours.take()
         assert taken is not None
-        script = ROOT / "tests" / "app" / "study_worker.py"
+        script = ROOT / "tests" / "search" / "study_worker.py"
         environment = {"PYTHONPATH": f"{ROOT / 'src'}", "PATH": ""}
         subprocess.run(
             [sys.executable, str(script), str(tmp_path), "3"], check=True, env=environment

@@ -1,4 +1,4 @@
-"""Turns `resume=<run folder>` into the command that made the run, and finds where it stopped."""
+"""Where a run stopped."""
 
 from __future__ import annotations
 
@@ -6,78 +6,11 @@ import logging
 from pathlib import Path
 from pickle import UnpicklingError
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from missrec.runs.folder import RunFolder
 
-from missrec.app.compose import quoted
-from missrec.runs.folder import read_config
-
-CHECKPOINTS = "checkpoints"
 _RESUMABLE = ("last.ckpt", "latest.ckpt")
-_PREFIX = "resume="
-_OTHER_PROCESS = "other_process_of="
-_SAVED = "saved_config"
 
 _log = logging.getLogger(__name__)
-
-
-def resume_arguments(arguments: list[str]) -> list[str]:
-    """Command-line arguments that compose the config a run was saved with.
-
-    `[resume=logs/scratch/a, trainer.max_epochs=5]` becomes arguments that take
-    `logs/scratch/a/config.yaml` instead of `conf/train.yaml`, write into the same folder, and
-    apply the rest. Arguments without `resume=` come back as they are.
-
-    Args:
-        arguments: without the program's name.
-
-    Raises:
-        FileNotFoundError: the folder holds no saved config.
-    """
-    if arguments and arguments[0].startswith(_OTHER_PROCESS):
-        return saved_config_arguments(Path(arguments[0].removeprefix(_OTHER_PROCESS)))
-    named = [argument for argument in arguments if argument.startswith(_PREFIX)]
-    if not named or named[-1] == f"{_PREFIX}null":
-        return arguments
-    run_dir = Path(named[-1].removeprefix(_PREFIX)).resolve()
-    config = run_dir / "config.yaml"
-    if not config.is_file():
-        raise FileNotFoundError(
-            f"{config} is missing, so there is nothing to resume; resume= must name a run "
-            "folder, such as resume=logs/scratch/<run>"
-        )
-    rest = [argument for argument in arguments if not argument.startswith(_PREFIX)]
-    folder = quoted(run_dir)
-    return [*saved_config_arguments(run_dir), f"run_dir={folder}", f"resume={folder}", *rest]
-
-
-def saved_config_arguments(run_dir: Path) -> list[str]:
-    """Command-line arguments that compose the saved config of a run, in its own folder.
-
-    Args:
-        run_dir: absolute.
-    """
-    ConfigStore.instance().store(_SAVED, OmegaConf.create(read_config(run_dir)))
-    return [
-        f"--config-name={_SAVED}",
-        f"hydra.run.dir={quoted(run_dir)}",
-        "hydra.output_subdir=null",
-        "hydra.job.name=train",
-    ]
-
-
-def other_process_arguments(run_dir: Path) -> list[str]:
-    """Command-line arguments that start another process of a run whose config is saved."""
-    return [f"{_OTHER_PROCESS}{run_dir.resolve()}"]
-
-
-def continued(cfg: DictConfig) -> DictConfig:
-    """The config of a run that goes on in its folder if that holds checkpoints, else as it is."""
-    if not (Path(cfg.run_dir) / CHECKPOINTS).is_dir():
-        return cfg
-    merged = OmegaConf.merge(cfg, {"resume": str(cfg.run_dir)})
-    assert isinstance(merged, DictConfig)
-    return merged
 
 
 def furthest_checkpoint(run_dir: Path) -> Path | None:
@@ -89,7 +22,9 @@ def furthest_checkpoint(run_dir: Path) -> Path | None:
     Raises:
         ValueError: no checkpoint of the run can be read.
     """
-    found = [path for name in _RESUMABLE if (path := run_dir / CHECKPOINTS / name).is_file()]
+    found = [
+        path for name in _RESUMABLE if (path := RunFolder(run_dir).checkpoints / name).is_file()
+    ]
     if not found:
         _log.warning("%s holds no checkpoint yet: the run starts over", run_dir)
         return None

@@ -22,15 +22,24 @@ from omegaconf import DictConfig, OmegaConf
 from missrec.app.compose import quoted
 from missrec.app.door import one_line
 from missrec.app.gpus import claim_gpu
-from missrec.app.resume import continued
+from missrec.app.session import RunSettings, continued
 from missrec.report.formats.terminal import print_failures, print_metrics
-from missrec.runs.folder import read_config
+from missrec.runs.folder import RunFolder
 from missrec.runs.locks import RunBusyError
 
 _ERROR = "error.txt"
 _UNFINISHED = "not finished: its process was ended, or another command works on it"
 _MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
-_NOT_THE_RUN_ITSELF = ("pretrained", "pretraining", "resume", "names", "logger")
+_NOT_THE_RUN_ITSELF = (
+    "pretrained",
+    "stages",
+    "resume",
+    "names",
+    "logger",
+    "run_dir",
+    "overwrite",
+    "changed_data",
+)
 """Keys of a saved config that say how a run was started, named and logged, not what it is."""
 
 _log = logging.getLogger(__name__)
@@ -77,8 +86,8 @@ def _sweep_name(arguments: list[str], title: str | None) -> str:
 
 
 def run_job(
-    cfg: DictConfig,
-    train: Callable[[DictConfig], Mapping[str, float]],
+    run: RunSettings,
+    train: Callable[[RunSettings], Mapping[str, float]],
     *,
     writing: Callable[[Path], AbstractContextManager[None]],
 ) -> None:
@@ -88,7 +97,7 @@ def run_job(
     fails leaves `error.txt` in its folder.
 
     Args:
-        cfg: of the run.
+        run: its settings.
         train: does it.
         writing: keeps other processes out of a run folder.
 
@@ -96,23 +105,23 @@ def run_job(
         Exception: outside a multirun, whatever `train` raises.
     """
     if not (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN):
-        train(cfg)
+        train(run)
         return
     try:
-        with writing(Path(cfg.run_dir)):
-            _run_job(cfg, train)
+        with writing(run.run_dir):
+            _run_job(run, train)
     except RunBusyError as error:
         _log.warning("passed over: %s", one_line(error))
 
 
-def _run_job(cfg: DictConfig, train: Callable[[DictConfig], Mapping[str, float]]) -> None:
-    record = Path(cfg.run_dir) / _ERROR
+def _run_job(run: RunSettings, train: Callable[[RunSettings], Mapping[str, float]]) -> None:
+    record = RunFolder(run.run_dir).error
     try:
         # hydra/launcher=gpus sets it; a default in train.yaml would override that.
-        if cfg.get("claim_gpu", False):
+        if run.config.get("claim_gpu", False):
             claim_gpu()
-        if not _is_finished(cfg):
-            train(continued(cfg))
+        if not _is_finished(run):
+            train(continued(run))
         record.unlink(missing_ok=True)
     except Exception as error:
         record.write_text(traceback.format_exc(), encoding="utf-8")
@@ -173,21 +182,16 @@ class SweepTable(Callback):
         return not (failures or unfinished)
 
 
-def _is_finished(cfg: DictConfig) -> bool:
+def _is_finished(run: RunSettings) -> bool:
     """Whether this very run, settings and all, has already ended.
 
     Raises:
         ValueError: the folder holds a run with other settings.
     """
-    run_dir = Path(cfg.run_dir)
-    saved = run_dir / "config.yaml"
-    if not saved.is_file():
+    folder = RunFolder(run.run_dir)
+    if not folder.config.is_file():
         return False
-    before, now = (
-        read_config(run_dir),
-        OmegaConf.to_container(cfg, resolve=True),
-    )
-    assert isinstance(now, dict)
+    before, now = folder.read_config(), run.config
     differing = sorted(
         str(key)
         for key in {**before, **now}
@@ -195,12 +199,12 @@ def _is_finished(cfg: DictConfig) -> bool:
     )
     if differing:
         raise ValueError(
-            f"{run_dir} holds a run whose settings differ in {', '.join(differing)}; delete it, or "
-            "choose another folder for the sweep: hydra.sweep.dir=<folder>"
+            f"{folder.path} holds a run whose settings differ in {', '.join(differing)}; delete "
+            "it, or choose another folder for the sweep: hydra.sweep.dir=<folder>"
         )
-    finished = (run_dir / "metrics.json").is_file()
+    finished = folder.metrics.is_file()
     if finished:
-        _log.info("had finished before: %s", run_dir)
+        _log.info("had finished before: %s", folder.path)
     return finished
 
 

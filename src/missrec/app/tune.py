@@ -25,8 +25,9 @@ from missrec.app.compose import composed
 from missrec.app.door import one_line
 from missrec.app.gpus import visible_gpus
 from missrec.app.prepare import prepare_missing
-from missrec.app.resume import CHECKPOINTS
 from missrec.app.search import Search, open_study, read_search
+from missrec.app.session import plain, read_data, read_paths
+from missrec.runs.folder import RunFolder
 from missrec.search.study import SharedStudy
 from missrec.search.trials import best_trial, print_trials, trial_line, trials_csv
 
@@ -56,7 +57,8 @@ def tune(cfg: DictConfig, *, overrides: Sequence[str]) -> None:
         closing(open_study(cfg, search, probe)) as study,
     ):
         with study.exclusively():
-            prepare_missing(probe)
+            probed = plain(probe)
+            prepare_missing(read_paths(probed), read_data(probed))
         try:
             all_well = _run_workers(cfg.workers) if cfg.workers > 1 else _work(study, search)
             if cfg.workers > 0:
@@ -117,7 +119,7 @@ def _run_trial(study: SharedStudy, search: Search, trial: Trial) -> None:
         study.tell(trial, value=fmean(values))
     if not search.keep_checkpoints:
         for folder in folders:
-            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+            shutil.rmtree(RunFolder(folder).checkpoints, ignore_errors=True)
     free_memory()
 
 

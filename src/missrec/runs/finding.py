@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from missrec.runs.folder import CONFIG, METRICS, PROVENANCE, read_config
+from missrec.runs.folder import CONFIG, METRICS, PROVENANCE, RunFolder
 from missrec.runs.groups import Run, Setup
 from missrec.runs.ranks import recorded_ranks
 from missrec.runs.settings import comparable_settings
@@ -89,7 +89,7 @@ def _run_dirs(top: Path) -> Iterator[Path]:
 def _read_run(folder: Path, *, name: str, ignored: Sequence[str]) -> Run:
     if not (folder / CONFIG).is_file():
         raise ValueError(f"{CONFIG} is missing")
-    config = read_config(folder)
+    config = RunFolder(folder).read_config()
     origin = _origin(config, folder)
     setup = _setup(config, pretrained=_is_pretrained(config, origin))
     settings = comparable_settings(config, ignored=ignored)
@@ -97,7 +97,7 @@ def _read_run(folder: Path, *, name: str, ignored: Sequence[str]) -> Run:
         resume = shlex.join(["python", "src/train.py", f"resume={folder}"])
         raise _UnfinishedError(f"no {METRICS}; {resume}")
     metrics = _read_metrics(folder / METRICS)
-    if config.get("pretrained"):
+    if _source(config) is not None:
         settings["pretraining_run"] = json.dumps(_origin_key(folder, origin, ignored))
     commit, dirty = _git_state(folder / PROVENANCE)
     seed = config.get("seed")
@@ -139,8 +139,7 @@ def _setup(config: Mapping[str, Any], *, pretrained: bool) -> Setup:
 def _origin(config: Mapping[str, Any], folder: Path) -> list[Mapping[str, Any]]:
     """The configs of the run that a run started from, of what that started from, and so on."""
     found: dict[Path, Mapping[str, Any]] = {}
-    while isinstance(config.get("pretrained"), str):
-        named = Path(config["pretrained"])
+    while (named := _source(config)) is not None:
         if named.suffix == ".ckpt":
             named = named.parent.parent  # <run>/checkpoints/<file>
         # Logs that were moved as a whole keep a pre-training beside its runs.
@@ -148,17 +147,27 @@ def _origin(config: Mapping[str, Any], folder: Path) -> list[Mapping[str, Any]]:
         place = next((place for place in places if (place / CONFIG).is_file()), None)
         if place is None or place == folder or place in found:
             break
-        folder, config = place, read_config(place)
+        folder, config = place, RunFolder(place).read_config()
         found[folder] = config
     return list(found.values())
 
 
+def _source(config: Mapping[str, Any]) -> Path | None:
+    """What a run started from: its last stage, or the run that it names."""
+    stages = config.get("stages") or []
+    named = stages[-1].get("checkpoint") if stages else config.get("pretrained")
+    return Path(named) if isinstance(named, str) else None
+
+
 def _is_pretrained(config: Mapping[str, Any], origin: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a run, or the first stage on its own data that is a part of it, is pre-trained."""
-    for stage in (config, *origin):
-        if not stage.get("pretrained") or not stage.get("pretraining_same_data"):
-            return bool(stage.get("pretrained"))
-    raise ValueError("its first stage is gone: was that pre-trained? See pretrained in config.yaml")
+    """Whether a run, or a stage on its own data that is a part of it, is pre-trained."""
+    for run in (config, *origin):
+        stages = run.get("stages") or []
+        if not all(stage.get("same_data") for stage in stages):
+            return True
+        if _source(run) is None or not stages:
+            return _source(run) is not None
+    raise ValueError("its first stage is gone: was that pre-trained? See stages in config.yaml")
 
 
 def _read_metrics(path: Path) -> dict[str, float]:
