@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from missrec.app import train as door
 from missrec.app.build import Experiment
 from missrec.app.session import RunSettings, read_run
-from missrec.app.stages import best_checkpoint, stage_settings
+from missrec.app.stages import stage_settings
 from missrec.app.train import train, train_run
+from missrec.runs.checkpoints import tested
 from missrec.runs.folder import RunFolder
 from run_settings import as_run
 
@@ -67,7 +68,7 @@ def test_the_second_stage_starts_from_all_that_the_first_learnt_but_its_tasks(
     cfg = compose_tiny(*TWO_STAGES)
     train(cfg)
     assert len(started.states) == 2
-    content = torch.load(best_checkpoint(first_stage(cfg)), weights_only=True)
+    content = torch.load(tested(first_stage(cfg)), weights_only=True)
     learnt = {name.removeprefix("model."): value for name, value in content["state_dict"].items()}
     before, second = started.states
     handed_over = {name for name in learnt if not name.startswith("tasks.")}

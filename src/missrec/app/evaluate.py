@@ -11,11 +11,11 @@ from pytorch_lightning import Trainer
 
 from missrec.app.build import Experiment, build_experiment
 from missrec.app.session import RunSettings, plain, read_run
-from missrec.app.stages import best_checkpoint
 from missrec.files import write_json
 from missrec.metrics.buckets import popularity_buckets
 from missrec.report.figures.buckets import popularity_figure
 from missrec.report.formats.terminal import print_buckets, print_metrics, split_metrics
+from missrec.runs.checkpoints import tested
 from missrec.runs.folder import RunFolder
 from missrec.runs.ranks import save_ranks
 from missrec.training.silence import quiet_lightning
@@ -93,7 +93,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         enable_model_summary=False,
         default_root_dir=str(folder.path),
     )
-    checkpoint = best_checkpoint(folder.path) if experiment.module.learns else None
+    checkpoint = tested(folder.path) if experiment.module.learns else None
     _rank(experiment, trainer, checkpoint=checkpoint)
     print_metrics(
         run.name, {"test": split_metrics(experiment.module.metrics, "test")}, settings.shown

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from torch import Tensor, nn
@@ -21,8 +20,9 @@ from missrec.app.prepare import prepare_missing
 from missrec.app.session import RunSettings, Stage, continued, plain, read_run
 from missrec.distributed import is_first_process
 from missrec.report.formats.terminal import print_transfer
-from missrec.runs.folder import RunFolder
+from missrec.runs.checkpoints import tested
 from missrec.runs.owner import writing
+from missrec.training.checkpoints import read_checkpoint
 from missrec.training.transfer import (
     Fate,
     by_component,
@@ -88,7 +88,7 @@ def _trained(
             train(continued(settings))
     # Beside the run, so that both can be moved together.
     beside = run.run_dir / ".." / settings.run_dir.name
-    return stage._replace(checkpoint=best_checkpoint(beside))
+    return stage._replace(checkpoint=tested(beside))
 
 
 def starting_point(run: RunSettings) -> Path | None:
@@ -174,21 +174,6 @@ def start_from(
         )
 
 
-def best_checkpoint(run_dir: Path) -> Path:
-    """The checkpoint of a run folder that validation chose.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    found = sorted(RunFolder(run_dir).checkpoints.glob("epoch_*.ckpt"))
-    if not found:
-        raise FileNotFoundError(
-            f"{RunFolder(run_dir).checkpoints} holds no epoch_*.ckpt; train the run to the end of "
-            f"an epoch first: python src/train.py resume={run_dir}"
-        )
-    return found[-1]
-
-
 def pretrained_checkpoint(pretrained: str) -> Path:
     """The checkpoint that `pretrained=` names: a run folder or a file.
 
@@ -203,7 +188,7 @@ def pretrained_checkpoint(pretrained: str) -> Path:
             f"{path} is neither a run folder nor a checkpoint; pretrained= names a run of "
             "experiment=pretrain, such as pretrained=logs/pretrain/<run>"
         )
-    return best_checkpoint(path)
+    return tested(path)
 
 
 def _taken_over(root_dir: Path, stage: Stage) -> list[str]:
@@ -266,12 +251,8 @@ def _check_same_data(run: RunSettings, settings: RunSettings, stage: Stage) -> N
 
 
 def _model_state(checkpoint: Path) -> dict[str, Tensor]:
-    try:
-        content: Any = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        state = content["state_dict"]
-    except (RuntimeError, KeyError, OSError, EOFError) as error:
-        raise ValueError(f"{checkpoint} is no whole checkpoint of this project: {error}") from error
     prefix = "model."
+    state = read_checkpoint(checkpoint)["state_dict"]
     return {
         name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
     }

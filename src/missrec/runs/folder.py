@@ -101,12 +101,20 @@ class RunFolder:
         write_text(self.config, OmegaConf.to_yaml(OmegaConf.create(plain)))
 
     def read_provenance(self) -> dict[str, Any]:
-        """What `provenance.json` holds; empty where there is none that can be read."""
+        """What `provenance.json` holds; nothing where there is none.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
         try:
             content = json.loads(self.provenance.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+        except FileNotFoundError:
             return {}
-        return content if isinstance(content, dict) else {}
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{self.provenance} cannot be read: {error}") from error
+        if not isinstance(content, dict):
+            raise ValueError(f"{self.provenance} is no mapping")
+        return content
 
     def write_provenance(self, content: Mapping[str, Any]) -> None:
         """Writes `provenance.json`."""
