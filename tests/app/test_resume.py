@@ -77,8 +77,8 @@ def test_resume_takes_the_saved_config_and_the_same_folder(tmp_path: Path, name:
     run_dir.mkdir()
     (run_dir / "config.yaml").touch()
     arguments = resume_arguments([f"resume={run_dir}", "trainer.max_epochs=5"])
-    assert arguments[:2] == [f"--config-path={run_dir}", "--config-name=config"]
-    parsed = OverridesParser.create().parse_overrides(arguments[2:])
+    assert arguments[0] == "--config-name=saved_config"
+    parsed = OverridesParser.create().parse_overrides(arguments[1:])
     assert {one.key_or_group: one.value() for one in parsed} == {
         "hydra.run.dir": str(run_dir),
         "hydra.output_subdir": None,

@@ -18,6 +18,7 @@ from missrec.report.figures.buckets import popularity_figure
 from missrec.report.formats.terminal import print_buckets, print_metrics
 from missrec.runs.folder import read_config
 from missrec.runs.ranks import save_ranks
+from missrec.runs.trust import refuse_strangers
 
 
 def evaluate(cfg: DictConfig) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         raise ValueError("run: name one run folder; to compare several, add against=")
     quiet_lightning()
     run_dir = Path(cfg.run)
-    run_cfg = read_run_config(run_dir, data_dir=Path(cfg.paths.data_dir))
+    run_cfg = read_run_config(run_dir, data_dir=Path(cfg.paths.data_dir), trust=cfg.trust)
     experiment = build_experiment(run_cfg)
     torch.set_float32_matmul_precision(run_cfg.matmul_precision)
     trainer = Trainer(
@@ -77,11 +78,12 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     return report
 
 
-def read_run_config(run_dir: Path, *, data_dir: Path) -> DictConfig:
+def read_run_config(run_dir: Path, *, data_dir: Path, trust: bool) -> DictConfig:
     """The resolved config of a run, its domain folders looked for under `data_dir`.
 
     Raises:
         FileNotFoundError: the folder is no run folder.
+        UntrustedError: it names code of a stranger, and is not trusted.
     """
     path = run_dir / "config.yaml"
     if not path.is_file():
@@ -89,7 +91,10 @@ def read_run_config(run_dir: Path, *, data_dir: Path) -> DictConfig:
             f"{path} is missing; run must name the folder of a training run, such as "
             "run=logs/scratch/<run>"
         )
-    saved = OmegaConf.create(read_config(run_dir))
+    config = read_config(run_dir)
+    if not trust:
+        refuse_strangers(config, where=str(path))
+    saved = OmegaConf.create(config)
     folders = [str(data_dir / Path(folder).name) for folder in saved.data.folders]
     moved = {"data": {"folders": folders}, "datamodule": {"folders": folders}}
     merged = OmegaConf.merge(saved, moved)

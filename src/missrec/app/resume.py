@@ -9,12 +9,14 @@ from pickle import UnpicklingError
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from missrec.app.compose import quoted
+from missrec.app.compose import quoted, without_removed
 from missrec.runs.folder import read_config
+from missrec.runs.trust import refuse_strangers
 
 CHECKPOINTS = "checkpoints"
 _RESUMABLE = ("last.ckpt", "latest.ckpt")
 _PREFIX = "resume="
+_TRUST = "trust="
 _OTHER_PROCESS = "other_process_of="
 _SAVED = "saved_config"
 
@@ -26,13 +28,15 @@ def resume_arguments(arguments: list[str]) -> list[str]:
 
     `[resume=logs/scratch/a, trainer.max_epochs=5]` becomes arguments that take
     `logs/scratch/a/config.yaml` instead of `conf/train.yaml`, write into the same folder, and
-    apply the rest. Arguments without `resume=` come back as they are.
+    apply the rest. What they leave of the saved config must be nobody's code but this project's,
+    unless `trust=true` is among them. Arguments without `resume=` come back as they are.
 
     Args:
         arguments: without the program's name.
 
     Raises:
         FileNotFoundError: the folder holds no saved config.
+        UntrustedError: it names code of a stranger, and is not trusted.
     """
     if arguments and arguments[0].startswith(_OTHER_PROCESS):
         return saved_config_arguments(Path(arguments[0].removeprefix(_OTHER_PROCESS)))
@@ -46,7 +50,9 @@ def resume_arguments(arguments: list[str]) -> list[str]:
             f"{config} is missing, so there is nothing to resume; resume= must name a run "
             "folder, such as resume=logs/scratch/<run>"
         )
-    rest = [argument for argument in arguments if not argument.startswith(_PREFIX)]
+    rest = [one for one in arguments if not one.startswith((_PREFIX, _TRUST))]
+    if f"{_TRUST}true" not in arguments:
+        refuse_strangers(without_removed(read_config(run_dir), rest), where=str(config))
     folder = quoted(run_dir)
     return [*saved_config_arguments(run_dir), f"run_dir={folder}", f"resume={folder}", *rest]
 
