@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
 from typing import Any
@@ -180,3 +181,21 @@ def test_a_resume_refuses_a_stranger_s_code_unless_it_is_trusted_or_removed(run_
         assert not any(one.startswith("trust=") for one in resume_arguments(arguments))
     assert resume_arguments([f"other_process_of={run_dir}"])
     assert not (run_dir.parent / "mark").exists()
+
+
+SAFE = {"np.load": "allow_pickle=False", "torch.load": "weights_only=True"}
+
+
+def test_no_file_that_is_read_can_execute_code() -> None:
+    """Features, codes, saved encoders and checkpoints; and nothing else is unpickled anywhere."""
+    loads = []
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and (call := ast.unparse(node.func)) in SAFE:
+                loads.append(path.name)
+                assert SAFE[call] in map(ast.unparse, node.keywords), f"{path}: {call}"
+            if isinstance(node, ast.Import):
+                assert not {"pickle", "joblib", "shelve"} & {name.name for name in node.names}
+            if isinstance(node, ast.ImportFrom) and node.module in {"pickle", "joblib"}:
+                assert [name.name for name in node.names] == ["UnpicklingError"]
+    assert {"store.py", "codes.py", "lsa.py", "shards.py", "transfer.py"} <= set(loads)
