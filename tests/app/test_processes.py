@@ -135,7 +135,7 @@ def killed(running_sweep: subprocess.Popen[str], folder: Path) -> Path:
 
     kill = {"step": EPOCH + 3, "process": 0, "signum": signal.SIGKILL.value}
     kill_first = [f"callbacks.kill.{key}={value}" for key, value in kill.items()]
-    code, _, _ = end(start(TRAIN, f"resume={run_dir}", *kill_first))
+    code, _, _ = end(start(TRAIN, f"resume={run_dir}", "trust=true", *kill_first))
     assert code == -signal.SIGKILL
     assert not (run_dir / "metrics.json").exists()
     second = notes(run_dir)[1]["pid"]
@@ -151,7 +151,8 @@ def test_killed_processes_end_a_job_and_its_resume_by_torchrun_ends_as_if_nothin
     killed: Path, sweep: tuple[Path, str]
 ) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    code, _, err = end(start([*torchrun, TRAIN[1]], f"resume={killed}", "~callbacks.kill"))
+    goes_on = (f"resume={killed}", "trust=true", "~callbacks.kill")
+    code, _, err = end(start([*torchrun, TRAIN[1]], *goes_on))
     assert code == 0, err
     straight = sweep[0] / "0"
     assert (killed / "metrics.json").read_bytes() == (straight / "metrics.json").read_bytes()

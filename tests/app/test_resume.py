@@ -10,7 +10,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import torch
 from conftest import ALWAYS, OFFICE, ROOT, Compose
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -18,61 +17,11 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from missrec.app.arguments import resume_arguments
-from missrec.app.resume import furthest_checkpoint
 from missrec.app.session import continued
 from missrec.app.train import build_trainer, train, train_run
 from missrec.training.callbacks import MidEpochCheckpoint
 from run_settings import as_run
 from synthetic import demo_source_sizes
-
-
-def write_checkpoint(run_dir: Path, name: str, *, steps: int, age_sec: int = 0) -> Path:
-    path = run_dir / "checkpoints" / name
-    path.parent.mkdir(exist_ok=True)
-    torch.save({"global_step": steps, "weight": torch.ones(100)}, path)
-    os.utime(path, (1e9 - age_sec, 1e9 - age_sec))
-    return path
-
-
-@pytest.mark.parametrize(
-    ("last", "latest", "expected"),
-    [(9, 5, "last.ckpt"), (9, 12, "latest.ckpt"), (9, 9, "last.ckpt")],
-)
-@pytest.mark.parametrize("age_sec", [-60, 60])
-def test_the_checkpoint_with_more_steps_is_taken_whatever_its_age(
-    tmp_path: Path, last: int, latest: int, expected: str, age_sec: int
-) -> None:
-    write_checkpoint(tmp_path, "last.ckpt", steps=last, age_sec=age_sec)
-    write_checkpoint(tmp_path, "latest.ckpt", steps=latest)
-    assert furthest_checkpoint(tmp_path) == tmp_path / "checkpoints" / expected
-
-
-@pytest.mark.parametrize("damage", ["empty", "half", "noise", "other"])
-def test_a_damaged_checkpoint_is_passed_over(
-    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    last = write_checkpoint(tmp_path, "last.ckpt", steps=9)
-    latest = write_checkpoint(tmp_path, "latest.ckpt", steps=12)
-    whole = latest.read_bytes()
-    if damage == "other":
-        torch.save({"weight": torch.ones(1)}, latest)
-    else:
-        latest.write_bytes(
-            {"empty": b"", "half": whole[: len(whole) // 2], "noise": b"\1" * 999}[damage]
-        )
-    assert furthest_checkpoint(tmp_path) == last
-    assert f"{latest} is damaged and passed over" in caplog.text
-    last.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"last\.ckpt and .*latest\.ckpt cannot be read; to start"):
-        furthest_checkpoint(tmp_path)
-
-
-def test_a_run_without_a_checkpoint_starts_over_and_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert furthest_checkpoint(tmp_path) is None
-    (record,) = caplog.records
-    assert record.getMessage() == f"{tmp_path} holds no checkpoint yet: the run starts over"
 
 
 @pytest.mark.parametrize("name", ["run", "it's run [1], {of 2}"])

@@ -7,10 +7,12 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from missrec.app.compose import quoted
+from missrec.app.compose import quoted, without_removed
 from missrec.runs.folder import RunFolder
+from missrec.runs.trust import refuse_strangers
 
 _PREFIX = "resume="
+_TRUST = "trust="
 _OTHER_PROCESS = "other_process_of="
 _SAVED = "saved_config"
 
@@ -20,14 +22,15 @@ def resume_arguments(arguments: list[str]) -> list[str]:
 
     `[resume=logs/scratch/a, trainer.max_epochs=5]` becomes arguments that take the config of
     `logs/scratch/a` instead of `conf/train.yaml`, write into the same folder, and apply the rest.
-    Arguments without `resume=` come back as they are.
+    What they leave of the saved config must be nobody's code but this project's, unless
+    `trust=true` is among them. Arguments without `resume=` come back as they are.
 
     Args:
         arguments: without the program's name.
 
     Raises:
         FileNotFoundError: the folder holds no saved config.
-        ValueError: the saved config cannot be read.
+        ValueError: the saved config cannot be read, or names code of a stranger.
     """
     if arguments and arguments[0].startswith(_OTHER_PROCESS):
         return _saved_config(RunFolder(Path(arguments[0].removeprefix(_OTHER_PROCESS))))
@@ -41,7 +44,9 @@ def resume_arguments(arguments: list[str]) -> list[str]:
             f"{folder.config} is missing, so there is nothing to resume; resume= must name a run "
             "folder, such as resume=logs/scratch/<run>"
         )
-    rest = [argument for argument in arguments if not argument.startswith(_PREFIX)]
+    rest = [one for one in arguments if not one.startswith((_PREFIX, _TRUST))]
+    if f"{_TRUST}true" not in arguments:
+        refuse_strangers(without_removed(folder.read_config(), rest), where=str(folder.config))
     return [*_saved_config(folder), f"resume={quoted(folder.path)}", *rest]
 
 

@@ -18,6 +18,7 @@ from missrec.report.formats.terminal import print_buckets, print_metrics, split_
 from missrec.runs.checkpoints import tested
 from missrec.runs.folder import RunFolder
 from missrec.runs.ranks import save_ranks
+from missrec.runs.trust import refuse_strangers
 from missrec.training.silence import quiet_lightning
 
 
@@ -28,6 +29,7 @@ class EvaluateSettings(NamedTuple):
         run: the run, or the seeds of a system to compare.
         against: the seeds of the other system; None to evaluate one run.
         data_dir: where the domain folders are.
+        trust: whether the run may name code that is none of this project's.
         accelerator: to rank on.
         shown: metrics on the terminal.
         bucket_edges: of the popularity of targets.
@@ -40,6 +42,7 @@ class EvaluateSettings(NamedTuple):
     run: str | list[str]
     against: str | list[str] | None
     data_dir: Path
+    trust: bool
     accelerator: str
     shown: list[str]
     bucket_edges: list[int]
@@ -80,7 +83,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         raise ValueError("run: name one run folder; to compare several, add against=")
     quiet_lightning()
     folder = RunFolder(Path(settings.run))
-    run = read_saved_run(folder, data_dir=settings.data_dir)
+    run = read_saved_run(folder, data_dir=settings.data_dir, trust=settings.trust)
     experiment = build_experiment(run)
     torch.set_float32_matmul_precision(run.config["matmul_precision"])
     trainer = Trainer(
@@ -101,12 +104,12 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     return _write(experiment, folder.evaluation, settings, cutoffs=run.cutoffs)
 
 
-def read_saved_run(folder: RunFolder, *, data_dir: Path) -> RunSettings:
+def read_saved_run(folder: RunFolder, *, data_dir: Path, trust: bool) -> RunSettings:
     """The settings of a run, its domain folders looked for under `data_dir`.
 
     Raises:
         FileNotFoundError: the folder is no run folder.
-        ValueError: its config cannot be read.
+        ValueError: its config cannot be read, or names code of a stranger and is not trusted.
     """
     if not folder.config.is_file():
         raise FileNotFoundError(
@@ -114,6 +117,8 @@ def read_saved_run(folder: RunFolder, *, data_dir: Path) -> RunSettings:
             "run=logs/scratch/<run>"
         )
     config = folder.read_config()
+    if not trust:
+        refuse_strangers(config, where=str(folder.config))
     folders = [str(data_dir / Path(name).name) for name in config["data"]["folders"]]
     config["data"] = {**config["data"], "folders": folders}
     config["datamodule"] = {**config["datamodule"], "folders": folders}

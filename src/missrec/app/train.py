@@ -18,13 +18,13 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from missrec.app.arguments import other_process_arguments
 from missrec.app.build import Experiment, build, build_experiment, compile_modules
 from missrec.app.prepare import prepare_missing
-from missrec.app.resume import furthest_checkpoint
 from missrec.app.session import RunSettings, plain, read_run
 from missrec.app.stages import start_from, starting_point, train_stages
 from missrec.app.sweep import run_job
 from missrec.distributed import is_first_process
 from missrec.files import write_json
 from missrec.report.formats.terminal import print_metrics, split_metrics
+from missrec.runs.checkpoints import resumable
 from missrec.runs.folder import METRICS, RunFolder
 from missrec.runs.owner import writing
 from missrec.runs.provenance import provenance
@@ -70,7 +70,7 @@ def train_run(run: RunSettings) -> dict[str, float]:
         trainer = build_trainer(run)
         _log.info("run folder: %s", run.run_dir)
         with logging_to(trainer), working(trainer):
-            resume_from = furthest_checkpoint(run.run_dir) if run.resume else None
+            resume_from = resumable(run.run_dir) if run.resume else None
             metrics = fit_and_rank(experiment, trainer, resume_from=resume_from)
         if is_first_process():
             record(run, experiment, metrics)

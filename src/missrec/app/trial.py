@@ -13,7 +13,6 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
 from missrec.app.compose import composed, quoted
-from missrec.app.resume import furthest_checkpoint
 from missrec.app.session import RunSettings, continued, plain, read_run
 from missrec.app.stages import train_stages
 from missrec.app.train import (
@@ -24,6 +23,7 @@ from missrec.app.train import (
     set_up,
 )
 from missrec.files import write_json
+from missrec.runs.checkpoints import resumable
 from missrec.runs.folder import RunFolder
 from missrec.tracking.loggers import logging_to
 from missrec.training.silence import quiet_lightning
@@ -98,7 +98,7 @@ def fit_and_validate(run: RunSettings, *, callbacks: Sequence[Callback] = ()) ->
         )
     trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
     with logging_to(trainer):
-        resume_from = furthest_checkpoint(run.run_dir) if run.resume else None
+        resume_from = resumable(run.run_dir) if run.resume else None
         best, metrics = fit(experiment, trainer, resume_from=resume_from)
         metrics |= rank_users(experiment, trainer.validate, checkpoint=best)
         keep_untrained(experiment, trainer)

@@ -73,12 +73,12 @@ def resumable(run_dir: Path) -> Path | None:
         _log.warning("%s is passed over: the best epoch by then, %s, is damaged", path, best.name)
     if whole and not any(one.resumes for one in whole.values()):
         raise NothingToResumeError(
-            f"{RunFolder(run_dir).checkpoints} holds the model of a run that has ended, and not what "
-            "training goes on from; start a new run, with pretrained= to begin with its weights"
+            f"{RunFolder(run_dir).checkpoints} holds the model of a run that has ended, and not "
+            "what training goes on from; a new run may start from it by pretrained="
         )
     raise NothingToResumeError(
-        f"no checkpoint in {RunFolder(run_dir).checkpoints} can be gone on from; to start the run over, "
-        "delete them"
+        f"no checkpoint in {RunFolder(run_dir).checkpoints} can be gone on from; to start the run "
+        "over, delete them"
     )
 
 

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import DatabaseError
 
 from missrec.runs.format import current_settings
+from missrec.runs.trust import UntrustedError
 from missrec.search.space import suggest
 from missrec.search.trials import TrialRow
 
@@ -71,6 +72,7 @@ class SharedStudy:
 
         Raises:
             ValueError: the folder holds a study of other settings, or no study.
+            UntrustedError: its trials have parameters that are none of the space.
         """
         self.folder = folder
         self._space = dict(space)
@@ -92,6 +94,7 @@ class SharedStudy:
                     pruner=pruner,
                 )
                 self._check(dict(settings))
+                self._refuse_strangers()
             self._opened = opened.pop_all()
 
     def close(self) -> None:
@@ -174,6 +177,16 @@ class SharedStudy:
                 f"{self.folder} was started with another {', '.join(differ[:3])}; repeat its "
                 "command, or name a new study: search.study=<name>"
             )
+
+    def _refuse_strangers(self) -> None:
+        """Parameters become settings of a run: a stranger's could name code of its own."""
+        for trial in self._trials:
+            for name, distribution in trial.distributions.items():
+                if distribution != self._space.get(name):
+                    raise UntrustedError(
+                        f"{self.folder / DATABASE}: {name} ({trial.params[name]}) of trial "
+                        f"{trial.number} is not from the space of this search"
+                    )
 
     def _lock(self, number: int) -> bool:
         """Whether the trial is ours now; one byte of the file stands for each."""
