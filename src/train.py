@@ -2,21 +2,24 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parents[1]))
 
 from missrec.app.door import run_door
-from missrec.app.resume import resume_arguments
-from missrec.app.sweep import run_job, sweep_arguments
+from missrec.app.resume import continued, resume_arguments
+from missrec.app.sweep import Job, run_job, sweep_arguments
 
 
 def run(cfg: DictConfig) -> None:
     """Trains, chooses on validation, tests once."""
     from missrec.app.train import train, writing  # heavy: only once the config is composed
 
-    run_job(cfg, train, writing=writing)
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    job = Job(settings, train=lambda: train(cfg), go_on=lambda: train(continued(cfg)))
+    run_job(job, writing=writing)
 
 
 def rewrite(arguments: list[str]) -> list[str]:

@@ -11,27 +11,26 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from missrec.app.compose import quoted
 from missrec.app.door import one_line
 from missrec.app.gpus import claim_gpu
-from missrec.app.resume import continued
+from missrec.app.marks import read_marks
 from missrec.report.formats.terminal import print_failures, print_metrics
-from missrec.runs.folder import read_config
+from missrec.runs.folder import CONFIG, METRICS, read_config
 from missrec.runs.locks import RunBusyError
+from missrec.runs.settings import Difference, comparable_settings, described, differing
 
 _ERROR = "error.txt"
 _UNFINISHED = "not finished: its process was ended, or another command works on it"
 _MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
-_NOT_THE_RUN_ITSELF = ("pretrained", "pretraining", "resume", "names", "logger")
-"""Keys of a saved config that say how a run was started, named and logged, not what it is."""
 
 _log = logging.getLogger(__name__)
 
@@ -76,43 +75,56 @@ def _sweep_name(arguments: list[str], title: str | None) -> str:
     return f"{title if is_name else 'sweep'}-{digest}"
 
 
-def run_job(
-    cfg: DictConfig,
-    train: Callable[[DictConfig], Mapping[str, float]],
-    *,
-    writing: Callable[[Path], AbstractContextManager[None]],
-) -> None:
+class Job(NamedTuple):
+    """One run of a command.
+
+    Attributes:
+        config: of the run, resolved.
+        train: does the run.
+        go_on: does what is left of it.
+    """
+
+    config: Mapping[str, Any]
+    train: Callable[[], object]
+    go_on: Callable[[], object]
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self.config["run_dir"])
+
+
+def run_job(job: Job, *, writing: Callable[[Path], AbstractContextManager[None]]) -> None:
     """Trains; as a job of a multirun not again what had finished, and without stopping the others.
 
     A job that had begun is resumed, and one that another process works on passed over. One that
     fails leaves `error.txt` in its folder.
 
     Args:
-        cfg: of the run.
-        train: does it.
+        job: of this process.
         writing: keeps other processes out of a run folder.
 
     Raises:
-        Exception: outside a multirun, whatever `train` raises.
+        Exception: outside a multirun, whatever `job.train` raises.
     """
     if not (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN):
-        train(cfg)
+        job.train()
         return
     try:
-        with writing(Path(cfg.run_dir)):
-            _run_job(cfg, train)
+        with writing(job.folder):
+            _run_job(job)
     except RunBusyError as error:
         _log.warning("passed over: %s", one_line(error))
 
 
-def _run_job(cfg: DictConfig, train: Callable[[DictConfig], Mapping[str, float]]) -> None:
-    record = Path(cfg.run_dir) / _ERROR
+def _run_job(job: Job) -> None:
+    record = job.folder / _ERROR
     try:
         # hydra/launcher=gpus sets it; a default in train.yaml would override that.
-        if cfg.get("claim_gpu", False):
+        if job.config.get("claim_gpu", False):
             claim_gpu()
-        if not _is_finished(cfg):
-            train(continued(cfg))
+        if not _is_finished(job):
+            job.go_on()
         record.unlink(missing_ok=True)
     except Exception as error:
         record.write_text(traceback.format_exc(), encoding="utf-8")
@@ -131,11 +143,11 @@ class SweepTable(Callback):
         """Shows these metrics, such as `test/recall@10`."""
         self._keys = list(keys)
 
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+    def on_multirun_start(self, config: Any, **_: Any) -> None:
         """Hydra does not call `on_multirun_end` when its launcher breaks off."""
         atexit.register(self._show, Path(config.hydra.sweep.dir))
 
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+    def on_multirun_end(self, config: Any, **_: Any) -> None:
         """Collects the run folders of the sweep."""
         atexit.unregister(self._show)
         folder = Path(config.hydra.sweep.dir)
@@ -150,10 +162,10 @@ class SweepTable(Callback):
         labels = _labels(folder)
         rows = {
             labels[path.parent.name]: json.loads(path.read_text(encoding="utf-8"))
-            for path in sorted(folder.glob("*/metrics.json"), key=_job)
+            for path in sorted(folder.glob(f"*/{METRICS}"), key=_job)
         }
         failures = {
-            labels[path.parent.name]: path.read_text(encoding="utf-8").rstrip().splitlines()[-1]
+            labels[path.parent.name]: _last_line(path)
             for path in sorted(folder.glob(f"*/{_ERROR}"), key=_job)
         }
         unfinished = {
@@ -173,35 +185,55 @@ class SweepTable(Callback):
         return not (failures or unfinished)
 
 
-def _is_finished(cfg: DictConfig) -> bool:
+def _is_finished(job: Job) -> bool:
     """Whether this very run, settings and all, has already ended.
 
     Raises:
         ValueError: the folder holds a run with other settings.
     """
-    run_dir = Path(cfg.run_dir)
-    saved = run_dir / "config.yaml"
-    if not saved.is_file():
+    if not (job.folder / CONFIG).is_file():
         return False
-    before, now = (
-        read_config(run_dir),
-        OmegaConf.to_container(cfg, resolve=True),
-    )
-    assert isinstance(now, dict)
-    differing = sorted(
-        str(key)
-        for key in {**before, **now}
-        if key not in _NOT_THE_RUN_ITSELF and before.get(key) != now.get(key)
-    )
-    if differing:
+    marks = read_marks(Path(job.config["paths"]["root_dir"]) / "conf")
+    before = read_config(job.folder)
+    there, here = (comparable_settings(config, marks=marks) for config in (before, job.config))
+    differences = [*differing(there, here, marks=marks), *_other_start(before, job.config)]
+    if differences:
         raise ValueError(
-            f"{run_dir} holds a run whose settings differ in {', '.join(differing)}; delete it, or "
-            "choose another folder for the sweep: hydra.sweep.dir=<folder>"
+            f"{job.folder} holds a run whose settings differ in {described(differences)}; delete "
+            "it, or choose another folder for the sweep: hydra.sweep.dir=<folder>"
         )
-    finished = (run_dir / "metrics.json").is_file()
+    finished = (job.folder / METRICS).is_file()
     if finished:
-        _log.info("had finished before: %s", run_dir)
+        _log.info("had finished before: %s", job.folder)
     return finished
+
+
+def _other_start(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[Difference]:
+    """In what a saved run started from something else than it is asked to, wherever that lies.
+
+    A run saves the checkpoint of a pre-training in place of the command that made it.
+    """
+    source, command = _source(there), here.get("pretraining")
+    if command:
+        # The folder of a pre-training is called after its experiment and a hash of its settings.
+        pairs = {"pretraining": (source and source.rpartition("_")[0], command)}
+        key = "pretraining_overrides"
+        pairs[key] = (there.get(key, []), here.get(key, []))
+    else:
+        pairs = {"pretrained": (source, _source(here))}
+    return [
+        Difference(key, json.dumps(before), json.dumps(now))
+        for key, (before, now) in pairs.items()
+        if before != now
+    ]
+
+
+def _source(config: Mapping[str, Any]) -> str | None:
+    """The name of the run folder that `pretrained` names, or a checkpoint of it."""
+    if not config.get("pretrained"):
+        return None
+    path = Path(config["pretrained"]).resolve()
+    return path.parent.parent.name if path.suffix == ".ckpt" else path.name
 
 
 def _end_loggers() -> None:
@@ -223,6 +255,11 @@ def _labels(folder: Path) -> dict[str, str]:
         own = " ".join(override for override in told if override not in shared)
         labels[name] = f"{name.partition('_')[0]} {own}" if own else name
     return labels
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").rstrip().splitlines()
+    return lines[-1] if lines else "its process was ended while it wrote why it failed"
 
 
 def _job(path: Path) -> tuple[float, str]:
