@@ -17,7 +17,7 @@ from yaml import YAMLError
 from missrec.runs.folder import CONFIG, METRICS, PROVENANCE, RunFolder
 from missrec.runs.groups import Run, Setup
 from missrec.runs.ranks import recorded_ranks
-from missrec.runs.settings import comparable_settings
+from missrec.runs.settings import Marks, comparable_settings
 
 _NO_RUNS_BELOW = {"wandb", "mlruns"}
 
@@ -56,19 +56,19 @@ def run_folders(named: str | Sequence[str]) -> list[Path]:
     return folders
 
 
-def find_runs(folders: Iterable[Path], *, ignored: Sequence[str], shown_from: Path) -> FoundRuns:
+def find_runs(folders: Iterable[Path], *, marks: Marks, shown_from: Path) -> FoundRuns:
     """Every run in these folders and below them, each once.
 
     Args:
         folders: run folders, or folders that hold them at any depth.
-        ignored: settings in which the seeds of one system may differ, see `comparable_settings`.
+        marks: by which the seeds of one system have equal `comparable_settings`.
         shown_from: the folder that the names of the runs are relative to.
     """
     found = FoundRuns([], {}, {})
     for folder in dict.fromkeys(path.resolve() for top in folders for path in _run_dirs(top)):
         name = os.path.relpath(folder, shown_from.resolve())
         try:
-            found.finished.append(_read_run(folder, name=name, ignored=ignored))
+            found.finished.append(_read_run(folder, name=name, marks=marks))
         except _UnfinishedError as error:
             found.unfinished[name] = str(error)
         except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
@@ -86,22 +86,27 @@ def _run_dirs(top: Path) -> Iterator[Path]:
         )
 
 
-def _read_run(folder: Path, *, name: str, ignored: Sequence[str]) -> Run:
+def _read_run(folder: Path, *, name: str, marks: Marks) -> Run:
     if not (folder / CONFIG).is_file():
         raise ValueError(f"{CONFIG} is missing")
     config = RunFolder(folder).read_config()
     origin = _origin(config, folder)
     setup = _setup(config, pretrained=_is_pretrained(config, origin))
-    settings = comparable_settings(config, ignored=ignored)
+    settings = comparable_settings(config, marks=marks)
+    for key, value in settings.items():
+        if "${" in value:
+            raise ValueError(
+                f"{CONFIG}: {key} ({value}) is no value; write the one that the run had"
+            )
     if not (folder / METRICS).is_file():
         resume = shlex.join(["python", "src/train.py", f"resume={folder}"])
         raise _UnfinishedError(f"no {METRICS}; {resume}")
     metrics = _read_metrics(folder / METRICS)
-    if _source(config) is not None:
-        settings["pretraining_run"] = json.dumps(_origin_key(folder, origin, ignored))
+    if source_of(config) is not None:
+        settings["pretraining_run"] = json.dumps(_origin_key(folder, origin, marks))
     commit, dirty = _git_state(folder / PROVENANCE)
     seed = config.get("seed")
-    if seed is not None and not isinstance(seed, int):
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         raise ValueError(f"{CONFIG}: seed ({seed!r}) must be a whole number or null")
     return Run(
         name=name,
@@ -139,7 +144,7 @@ def _setup(config: Mapping[str, Any], *, pretrained: bool) -> Setup:
 def _origin(config: Mapping[str, Any], folder: Path) -> list[Mapping[str, Any]]:
     """The configs of the run that a run started from, of what that started from, and so on."""
     found: dict[Path, Mapping[str, Any]] = {}
-    while (named := _source(config)) is not None:
+    while (named := source_of(config)) is not None:
         if named.suffix == ".ckpt":
             named = named.parent.parent  # <run>/checkpoints/<file>
         # Logs that were moved as a whole keep a pre-training beside its runs.
@@ -152,7 +157,7 @@ def _origin(config: Mapping[str, Any], folder: Path) -> list[Mapping[str, Any]]:
     return list(found.values())
 
 
-def _source(config: Mapping[str, Any]) -> Path | None:
+def source_of(config: Mapping[str, Any]) -> Path | None:
     """What a run started from: its last stage, or the run that it names."""
     stages = config.get("stages") or []
     named = stages[-1].get("checkpoint") if stages else config.get("pretrained")
@@ -165,8 +170,8 @@ def _is_pretrained(config: Mapping[str, Any], origin: Sequence[Mapping[str, Any]
         stages = run.get("stages") or []
         if not all(stage.get("same_data") for stage in stages):
             return True
-        if _source(run) is None or not stages:
-            return _source(run) is not None
+        if source_of(run) is None or not stages:
+            return source_of(run) is not None
     raise ValueError("its first stage is gone: was that pre-trained? See stages in config.yaml")
 
 
@@ -184,10 +189,10 @@ def _read_metrics(path: Path) -> dict[str, float]:
     return values
 
 
-def _origin_key(folder: Path, origin: Sequence[Mapping[str, Any]], ignored: Sequence[str]) -> str:
+def _origin_key(folder: Path, origin: Sequence[Mapping[str, Any]], marks: Marks) -> str:
     """What seeds of one system share of the runs they started from: the settings of each."""
     if origin:
-        settings = [comparable_settings(config, ignored=ignored) for config in origin]
+        settings = [comparable_settings(config, marks=marks) for config in origin]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     try:
         provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
