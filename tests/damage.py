@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
-from omegaconf import OmegaConf
 
 from missrec.data.domain import read_domain, read_items
 from missrec.data.manifest import MANIFEST, write_manifest
@@ -19,13 +18,9 @@ from missrec.features.store import FEATURES, read_features
 from missrec.metrics.paired import read_paired, write_ranks
 from missrec.runs.checkpoints import tested as tested_checkpoint
 from missrec.runs.finding import find_runs
-from missrec.runs.folder import (
-    read_config,
-    read_provenance,
-    record_provenance,
-    write_metrics,
-)
+from missrec.runs.folder import RunFolder
 from missrec.runs.ranks import recorded_ranks
+from missrec.runs.settings import UNMARKED
 from missrec.training.checkpoints import read_checkpoint, write_checkpoint
 
 KEPT = Path(__file__).resolve().parent / "kept_runs/format_0"
@@ -119,7 +114,7 @@ def _cases(made: str, run: Path, domain: Path) -> list[Case]:
     (ranks,) = recorded_ranks(run).values()
 
     def found_run() -> object:
-        found = find_runs([run], ignored=[], shown_from=run.parent)
+        found = find_runs([run], marks=UNMARKED, shown_from=run.parent)
         if said := [*found.broken.values(), *found.unfinished.values()]:
             raise ValueError(said[0])
         (one,) = found.finished
@@ -149,10 +144,14 @@ def _cases(made: str, run: Path, domain: Path) -> list[Case]:
 
     listed: list[tuple[Path, Callable[[], object], bool]] = [
         (checkpoint, of_checkpoint, True),
-        (run / "config.yaml", lambda: read_config(run), today),
+        (run / "config.yaml", RunFolder(run).read_config, today),
         (run / "config.yaml", found_run, today),
         (run / "metrics.json", found_run, today),
-        (run / "provenance.json", lambda: (read_provenance(run), tested_checkpoint(run)), False),
+        (
+            run / "provenance.json",
+            lambda: (RunFolder(run).read_provenance(), tested_checkpoint(run)),
+            False,
+        ),
         (run / "provenance.json", found_run, False),
         (ranks, of_ranks, today),
         (domain / MANIFEST, of_domain, today),
@@ -165,12 +164,13 @@ def _cases(made: str, run: Path, domain: Path) -> list[Case]:
 
 def _write_again(run: Path, domain: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    record_provenance(run, OmegaConf.create(read_config(run)), pretrained=None)
-    write_metrics(run, metrics)
+    folder = RunFolder(run)
+    folder.write_config(folder.read_config())
+    folder.write_metrics(metrics)
     for path in recorded_ranks(run).values():
         write_ranks(path, pl.read_parquet(path))
     for path in run.glob("checkpoints/*.ckpt"):
         write_checkpoint(path, read_checkpoint(path))
-    for folder in (domain, domain / FEATURES):
-        facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        write_manifest(folder, facts)
+    for place in (domain, domain / FEATURES):
+        facts = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+        write_manifest(place, facts)

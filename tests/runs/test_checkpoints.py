@@ -21,7 +21,7 @@ from missrec.runs.checkpoints import (
     tidy,
 )
 from missrec.runs.checkpoints import tested as chosen  # pytest would take it for a test
-from missrec.runs.folder import read_provenance
+from missrec.runs.folder import RunFolder
 from missrec.training.checkpoints import read_checkpoint, strip_checkpoint, write_checkpoint
 
 KEPT = Path(__file__).resolve().parents[1] / "kept_runs/format_0/logs/demo"
@@ -144,7 +144,10 @@ def test_the_tested_checkpoint_is_the_recorded_one_else_the_last_epoch(
     (tmp_path / "provenance.json").write_text('{"git": {"commit": "abc"}}')
     record_tested(tmp_path, "epoch_001.ckpt")
     assert chosen(tmp_path) == run["epoch_001.ckpt"]
-    assert read_provenance(tmp_path) == {"git": {"commit": "abc"}, "tested": "epoch_001.ckpt"}
+    assert RunFolder(tmp_path).read_provenance() == {
+        "git": {"commit": "abc"},
+        "tested": "epoch_001.ckpt",
+    }
     run["epoch_001.ckpt"].unlink()
     with pytest.raises(FileNotFoundError, match=r"epoch_001.ckpt is missing, and the run was"):
         chosen(tmp_path)

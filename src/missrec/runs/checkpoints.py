@@ -8,8 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from missrec.files import write_json
-from missrec.runs.folder import PROVENANCE, read_provenance
+from missrec.runs.folder import RunFolder
 from missrec.training.checkpoints import (
     DamagedCheckpointError,
     read_checkpoint,
@@ -18,7 +17,6 @@ from missrec.training.checkpoints import (
     write_checkpoint,
 )
 
-CHECKPOINTS = "checkpoints"
 _TESTED = "tested"
 _EPOCHS, _LAST, _LATEST = "epoch_*.ckpt", "last.ckpt", "latest.ckpt"
 _ALL = (_LAST, _LATEST, "snapshot_*.ckpt", "*.ckpt")
@@ -75,12 +73,12 @@ def resumable(run_dir: Path) -> Path | None:
         _log.warning("%s is passed over: the best epoch by then, %s, is damaged", path, best.name)
     if whole and not any(one.resumes for one in whole.values()):
         raise NothingToResumeError(
-            f"{run_dir / CHECKPOINTS} holds the model of a run that has ended, and not what "
-            "training goes on from; start a new run, with pretrained= to begin with its weights"
+            f"{RunFolder(run_dir).checkpoints} holds the model of a run that has ended, and not "
+            "what training goes on from; a new run may start from it by pretrained="
         )
     raise NothingToResumeError(
-        f"no checkpoint in {run_dir / CHECKPOINTS} can be gone on from; to start the run over, "
-        "delete them"
+        f"no checkpoint in {RunFolder(run_dir).checkpoints} can be gone on from; to start the run "
+        "over, delete them"
     )
 
 
@@ -107,11 +105,13 @@ def tested(run_dir: Path) -> Path:
         FileNotFoundError: there is none.
         ValueError: the folder's record of it cannot be read.
     """
-    folder = run_dir / CHECKPOINTS
-    name = read_provenance(run_dir).get(_TESTED)
+    folder = RunFolder(run_dir).checkpoints
+    name = RunFolder(run_dir).read_provenance().get(_TESTED)
     if name is not None:
         if not isinstance(name, str) or Path(name).name != name:
-            raise ValueError(f"{run_dir / PROVENANCE}: {_TESTED} ({name!r}) must be a file's name")
+            raise ValueError(
+                f"{RunFolder(run_dir).provenance}: {_TESTED} ({name!r}) must be a file's name"
+            )
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder / name} is missing, and the run was tested with it")
         return folder / name
@@ -123,7 +123,8 @@ def tested(run_dir: Path) -> Path:
 
 def record_tested(run_dir: Path, name: str) -> None:
     """Notes by name which checkpoint the run is tested with."""
-    write_json(run_dir / PROVENANCE, {**read_provenance(run_dir), _TESTED: name})
+    folder = RunFolder(run_dir)
+    folder.write_provenance({**folder.read_provenance(), _TESTED: name})
 
 
 def tidy(run_dir: Path, *, keep_resumable: bool) -> None:
@@ -160,7 +161,7 @@ def tidy(run_dir: Path, *, keep_resumable: bool) -> None:
 
 def _files(run_dir: Path, *patterns: str) -> list[Path]:
     """The checkpoints of these names, each once; those of one pattern by number."""
-    folder = run_dir / CHECKPOINTS
+    folder = RunFolder(run_dir).checkpoints
     found = {
         path: None
         for pattern in patterns
