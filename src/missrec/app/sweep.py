@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,9 @@ from missrec.app.marks import read_marks
 from missrec.app.session import RunSettings, continued
 from missrec.files import write_text
 from missrec.report.formats.terminal import print_failures, print_metrics
-from missrec.runs.finding import source_of
 from missrec.runs.folder import METRICS, RunFolder
 from missrec.runs.locks import RunBusyError
-from missrec.runs.settings import Difference, comparable_settings, described, differing
+from missrec.runs.settings import comparable_settings, described, differing, other_start
 
 _ERROR = "error.txt"
 _UNFINISHED = "not finished: its process was ended, or another command works on it"
@@ -187,7 +186,7 @@ def _is_finished(run: RunSettings) -> bool:
     marks = read_marks(run.paths.root_dir / "conf")
     before = folder.read_config()
     there, here = (comparable_settings(config, marks=marks) for config in (before, run.config))
-    differences = [*differing(there, here, marks=marks), *_other_start(before, run.config)]
+    differences = [*differing(there, here, marks=marks), *other_start(before, run.config)]
     if differences:
         raise ValueError(
             f"{folder.path} holds a run whose settings differ in {described(differences)}; delete "
@@ -197,35 +196,6 @@ def _is_finished(run: RunSettings) -> bool:
     if finished:
         _log.info("had finished before: %s", folder.path)
     return finished
-
-
-def _other_start(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[Difference]:
-    """In what a saved run started from something else than it is asked to, wherever that lies.
-
-    A run saves the checkpoints of its stages; of one of format 0, the name of its folder tells
-    which experiment that was.
-    """
-    if here["stages"]:
-        source = source_of(there)
-        name = source.parent.parent.name.rpartition("_")[0] if source else None
-        asked = here["stages"][-1]["experiment"]
-        pairs: dict[str, tuple[Any, Any]] = {"stages": (name, asked)}
-        pairs["stage_overrides"] = (there["stage_overrides"], here["stage_overrides"])
-    else:
-        pairs = {"pretrained": (_folder_name(source_of(there)), _folder_name(source_of(here)))}
-    return [
-        Difference(key, json.dumps(before), json.dumps(now))
-        for key, (before, now) in pairs.items()
-        if before != now
-    ]
-
-
-def _folder_name(source: Path | None) -> str | None:
-    """The name of the run folder that a folder or checkpoint is of."""
-    if source is None:
-        return None
-    path = source.resolve()
-    return path.parent.parent.name if path.suffix == ".ckpt" else path.name
 
 
 def _end_loggers() -> None:

@@ -24,6 +24,7 @@ MOVED = {
     "missrec.data.lines": "missrec.data.sources.lines",
     "missrec.data.own": "missrec.data.sources.own",
     "missrec.data.released": "missrec.data.sources.released",
+    "pytorch_lightning.callbacks.EarlyStopping": "missrec.training.callbacks.EarlyStopping",
     "pytorch_lightning.callbacks.ModelCheckpoint": "missrec.training.saving.RunCheckpoint",
 }
 """Old name of a module or of what it defines -> its name today; of two that fit, the longer one."""
