@@ -1,28 +1,38 @@
 """Train a model: `python src/train.py experiment=scratch data=scientific_mm_subset`."""
 
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parents[1]))
 
+from missrec.app.composition import check_composition
 from missrec.app.door import run_door
 from missrec.app.resume import resume_arguments
 from missrec.app.sweep import run_job, sweep_arguments
 
 
-def run(cfg: DictConfig) -> None:
+def train(cfg: DictConfig) -> dict[str, float]:
     """Trains, chooses on validation, tests once."""
-    from missrec.app.train import train, writing  # heavy: only once the config is composed
+    check_composition(cfg, HydraConfig.get())
+    from missrec.app.train import train as checked  # heavy: only once the choices go together
+
+    return checked(cfg)
+
+
+def run(cfg: DictConfig) -> None:
+    """Trains; in a multirun what has not finished, where no other process writes."""
+
+    def writing(run_dir: Path) -> AbstractContextManager[None]:
+        from missrec.app.train import writing as alone
+
+        return alone(run_dir)
 
     run_job(cfg, train, writing=writing)
 
 
-def rewrite(arguments: list[str]) -> list[str]:
-    """What Hydra shall see of the command line."""
-    return sweep_arguments(resume_arguments(arguments))
-
-
 if __name__ == "__main__":
-    run_door("train", run, rewrite=rewrite)
+    run_door("train", run, rewrite=lambda words: sweep_arguments(resume_arguments(words)))
