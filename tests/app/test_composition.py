@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,8 +31,8 @@ TAKES = {
 """One model of each kind: names of the inputs and transfers that it can follow."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def conf() -> Iterator[None]:
+@pytest.fixture(scope="module")
+def own_conf() -> Iterator[None]:
     """Composes several hundred times; to find `conf/` takes longer than to compose."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         yield
@@ -45,6 +46,33 @@ def name_of(words: str) -> str:
     return str(compose_train(ROOT, [*overrides, *names]).names.run).removesuffix("-s1")
 
 
+@pytest.mark.parametrize(
+    ("setting", "model", "refused"),
+    [
+        ("{network: {block: {dropout_prob: 0.1}}}", "missrec_released", False),
+        ("{encoder: {block: {num_heads: 4}}}", "sasrec", False),
+        ("{items: {coding: {quantizer: {num_codebooks: 4}}}}", "vqrec", False),
+        ("{items: {permutation: {temperature: 1.0}}}", "vqrec", False),
+        ("{encoder: {block: {num_heads: 4}}}", "missrec", True),
+        ("{network: {block: {dropout_prob: 0.1}}}", "sasrec", True),
+    ],
+)
+def test_an_experiment_of_ones_own_sets_what_its_model_has(
+    tmp_path: Path, setting: str, model: str, *, refused: bool
+) -> None:
+    shutil.copytree(CONF, tmp_path / "conf")
+    own = f"# @package _global_\nmodel: {setting}\n"
+    (tmp_path / "conf/experiment/mine.yaml").write_text(own)
+    words = ["experiment=mine", f"model={model}", f"paths.root_dir={tmp_path}"]
+    with initialize_config_dir(str(tmp_path / "conf"), version_base="1.3"):
+        if refused:
+            with pytest.raises(ConfigCompositionException, match=f"model={model} has no such part"):
+                compose_train(tmp_path, words)
+        else:
+            assert compose_train(tmp_path, words).names.ablation == "full"
+
+
+@pytest.mark.usefixtures("own_conf")
 @pytest.mark.parametrize(
     ("words", "name"),
     [
@@ -80,6 +108,7 @@ def test_a_run_is_named_by_what_it_does(words: str, name: str) -> None:
     assert name_of(words) == name
 
 
+@pytest.mark.usefixtures("own_conf")
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -137,6 +166,7 @@ def test_a_name_that_would_not_hold_is_refused_in_one_line(words: str, said: str
     assert said in one_line(refused.value)
 
 
+@pytest.mark.usefixtures("own_conf")
 @pytest.mark.parametrize("model", TAKES)
 def test_an_experiment_with_a_model_does_what_it_says_or_is_refused(model: str) -> None:
     inputs, transfers = TAKES[model]
@@ -156,6 +186,7 @@ def test_an_experiment_with_a_model_does_what_it_says_or_is_refused(model: str) 
     )
 
 
+@pytest.mark.usefixtures("own_conf")
 @pytest.mark.parametrize("model", MODELS)
 def test_a_model_has_item_ids_where_it_takes_the_transfer_that_says_so(
     model: str, tmp_path: Path

@@ -6,7 +6,7 @@ elsewhere, in an experiment or on the command line, may contradict it:
 
 - `conf/model/<model>.yaml` declares what the model takes. Where it overrides `transfer`, the model
   has this one alone. Where it overrides `inputs` with ids, it reads no features; else it does.
-- an ablation, and an experiment that sets `names`, is all that its file says.
+- an ablation is all that its file says, an experiment that sets `names` all that it chooses.
 - `inputs` and `transfer` are what their files say.
 """
 
@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
+
+from missrec.runs.settings import is_below
 
 _NAMED_BY_FILE = ("inputs", "transfer")
 _PRETRAINING = "model/pretraining@model"
@@ -70,14 +72,15 @@ def _check_has_parts(conf: Path, group: str, chosen: Mapping[str, str | None]) -
     """The model has the settings that an experiment or an ablation sets."""
     file = _read(conf, f"{group}/{chosen.get(group)}")
     added = {key: key.partition("@")[2] for key in file.choices if "@model." in key}
-    known = {f"model.{key}" for key in _with_parents(conf, f"model/{chosen['model']}")[0]}
+    known = [f"model.{key}" for key in _with_parents(conf, f"model/{chosen['model']}")[0]]
     for key, choice in chosen.items():
         if key.startswith("model/") and key not in added:
             place, _, package = key.partition("@")
             prefix = package or place.replace("/", ".")
-            known |= {f"{prefix}.{name}" for name in _with_parents(conf, f"{place}/{choice}")[0]}
+            known += [f"{prefix}.{name}" for name in _with_parents(conf, f"{place}/{choice}")[0]]
     for key in (*_flat(file.content), *added.values()):
-        if key.startswith("model.") and key not in known:
+        is_known = is_below(key, known) or any(is_below(name, [key]) for name in known)
+        if key.startswith("model.") and not is_known:
             raise ConfigCompositionException(
                 f"{group}={chosen[group]} sets {key}, and model={chosen['model']} has no such part"
             )
@@ -86,7 +89,7 @@ def _check_has_parts(conf: Path, group: str, chosen: Mapping[str, str | None]) -
 def _check_named(
     conf: Path, group: str, chosen: Mapping[str, str | None], settings: Mapping[str, Any]
 ) -> None:
-    """An ablation, or an experiment with a name of its own, is all that its file says."""
+    """An ablation does all that its file says, an experiment with its own name what it chooses."""
     name = f"{group}={chosen.get(group)}"
     file = _read(conf, f"{group}/{chosen.get(group)}")
     if "names" not in file.content:
@@ -97,7 +100,7 @@ def _check_named(
         if group == "ablation":
             _check_content(conf, name, key, chosen, settings)
     for key, value in _flat(file.content).items():
-        if not key.startswith("names."):
+        if group == "ablation" and not key.startswith("names."):
             _check_setting(name, key, value, settings)
 
 
@@ -148,8 +151,8 @@ def _check_model(
         refuse("transfer", [str(declared["transfer"])])
     if chosen.get("model/items") != declared.get("items"):
         _refuse(model, f"model/items={declared['items']}", f"model/items={chosen['model/items']}")
-    of_pretraining = _read(conf, f"model/pretraining/{chosen.get(_PRETRAINING)}").content
-    for key, value in _flat(content).items():
+    of_pretraining, _ = _with_parents(conf, f"model/pretraining/{chosen.get(_PRETRAINING)}")
+    for key, value in content.items():
         followed = re.fullmatch(r"\$\{(inputs|transfer)\..*\}", str(value))
         if followed and key not in of_pretraining and settings.get(f"model.{key}") != value:
             raise ConfigCompositionException(
@@ -168,9 +171,9 @@ def _reads_features(conf: Path, inputs: str | None) -> bool:
 
 
 def _with_parents(conf: Path, config: str) -> tuple[dict[str, Any], dict[str, str | None]]:
-    """Content and choices of a config and those it starts from; its own count first."""
+    """Settings and choices of a config and those it starts from; its own count first."""
     file = _read(conf, config)
-    content, choices = dict(file.content), dict(file.choices)
+    content, choices = _flat(file.content), dict(file.choices)
     for parent in file.parents:
         inherited, made = _with_parents(conf, parent)
         content, choices = {**inherited, **content}, {**made, **choices}
