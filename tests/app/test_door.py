@@ -69,13 +69,14 @@ def process(name: str, *arguments: str) -> Ended:
         ("train", ["experiment=finetune", "pretrained={tmp}/none"], "neither a run folder nor"),
         ("train", ["trainer.devices=2", "trainer.accelerator=cpu"], "need trainer=ddp"),
         ("prepare", ["data=scientific", "paths.shared_dir={tmp}/none"], "paths.shared_dir="),
-        ("prepare", ["data=amazon2018/category"], "data.category"),
+        ("prepare", ["data=amazon"], "data.category"),
         (
             "prepare",
             [
-                "data=amazon2018/arts",
+                "data=amazon",
+                "data.category=arts",
                 "data.base_url=http://127.0.0.1:9/a",
-                "data.sources.arts.downloader.max_tries=1",
+                "data.sources.amazon.downloader.max_tries=1",
             ],
             "Arts_Crafts_and_Sewing.csv: ",
         ),

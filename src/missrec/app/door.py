@@ -15,6 +15,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from missrec.app.choices import check_choices
+
 USER_ERROR = 2
 _USER_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
 
@@ -47,6 +49,7 @@ def run_door(
     main = hydra.main(version_base="1.3", config_path=conf, config_name=config_name)(job)
     with _one_line_errors(debug="debug=true" in sys.argv):
         sys.argv[1:] = rewrite(sys.argv[1:])
+        check_choices(config_name, sys.argv[1:])
         main()
 
 

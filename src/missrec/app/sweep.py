@@ -9,7 +9,6 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -77,43 +76,44 @@ def _sweep_name(arguments: list[str], title: str | None) -> str:
     return f"{title if is_name else 'sweep'}-{digest}"
 
 
-def run_job(
-    run: RunSettings,
-    train: Callable[[RunSettings], object],
-    *,
-    writing: Callable[[Path], AbstractContextManager[None]],
-) -> None:
+def run_job(settings: Callable[[], RunSettings], *, run_dir: Path) -> None:
     """Trains; as a job of a multirun not again what had finished, and without stopping the others.
 
     A job that had begun is resumed, and one that another process works on passed over. One that
     fails leaves `error.txt` in its folder.
 
     Args:
-        run: its settings.
-        train: does it.
-        writing: keeps other processes out of a run folder.
+        settings: reads those of the run, after its choices are found to go together.
+        run_dir: folder of the run.
 
     Raises:
-        Exception: outside a multirun, whatever `train` raises.
+        Exception: outside a multirun, whatever training raises.
     """
     if not (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN):
-        train(run)
+        run = settings()
+        from missrec.app.train import train_run  # heavy: only once the settings are read
+
+        train_run(run)
         return
+    from missrec.runs.owner import writing
+
     try:
-        with writing(run.run_dir):
-            _run_job(run, train)
+        with writing(run_dir):
+            _run_job(settings, RunFolder(run_dir).error)
     except RunBusyError as error:
         _log.warning("passed over: %s", one_line(error))
 
 
-def _run_job(run: RunSettings, train: Callable[[RunSettings], object]) -> None:
-    record = RunFolder(run.run_dir).error
+def _run_job(settings: Callable[[], RunSettings], record: Path) -> None:
+    from missrec.app.train import train_run
+
     try:
+        run = settings()
         # hydra/launcher=gpus sets it; a default in train.yaml would override that.
         if run.config.get("claim_gpu", False):
             claim_gpu()
         if not _is_finished(run):
-            train(continued(run))
+            train_run(continued(run))
         record.unlink(missing_ok=True)
     except Exception as error:
         write_text(record, traceback.format_exc())

@@ -22,7 +22,6 @@ from missrec.app.prepare import prepare_missing
 from missrec.app.resume import begin, checkpoint_to_go_on_from, earlier_run, with_its_stages
 from missrec.app.session import RunSettings, plain, read_run
 from missrec.app.stages import start_from, starting_point, train_stages
-from missrec.app.sweep import run_job
 from missrec.distributed import is_first_process
 from missrec.files import write_json
 from missrec.report.formats.terminal import print_metrics, split_metrics
@@ -56,11 +55,6 @@ def train(cfg: DictConfig) -> dict[str, float]:
         RunBusyError: another process writes into the run folder.
     """
     return train_run(read_run(plain(cfg)))
-
-
-def train_job(cfg: DictConfig) -> None:
-    """`train` as a command: a job of a multirun stops no other, and is not done twice."""
-    run_job(read_run(plain(cfg)), train_run, writing=writing)
 
 
 def train_run(run: RunSettings) -> dict[str, float]:
