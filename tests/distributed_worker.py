@@ -11,7 +11,6 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
-from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
@@ -23,6 +22,7 @@ from missrec.objectives.contrastive import SequenceContrast, ViewContrast
 from missrec.objectives.mutual_information import mutual_information_loss
 from missrec.training.callbacks import RefreshInterests
 from missrec.training.module import RecommenderModule
+from missrec.training.saving import RunCheckpoint, WholeCheckpoints
 from missrec.training.silence import quiet_lightning
 from missrec.training.strategies.ddp import OneProcessPerDevice
 from missrec.training.strategies.fsdp import ShardedTables
@@ -154,7 +154,7 @@ def train_case(name: str, data_dir: Path, *, num_processes: int) -> Trained:
     notes = Notes()
     callbacks = [RefreshInterests(every_n_epochs=1), notes]
     if sharded:
-        callbacks.append(ModelCheckpoint(data_dir / name, filename="{epoch}", save_top_k=-1))
+        callbacks.append(RunCheckpoint(data_dir / name, filename="{epoch}", save_top_k=-1))
     fit = trainer(num_processes, *callbacks, sharded=sharded)
     fit.fit(module, datamodule=datamodule)
     logged = {key: float(v) for key, v in fit.callback_metrics.items() if key.startswith("train/")}
@@ -188,7 +188,7 @@ def trainer(num_processes: int, *callbacks: Callback, sharded: bool = False) -> 
         strategy=strategy,
         deterministic=True,
         logger=False,
-        enable_checkpointing=any(isinstance(one, ModelCheckpoint) for one in callbacks),
+        enable_checkpointing=any(isinstance(one, RunCheckpoint) for one in callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -196,6 +196,7 @@ def trainer(num_processes: int, *callbacks: Callback, sharded: bool = False) -> 
         max_epochs=2,
         limit_val_batches=1.0 if sharded else 0,
         callbacks=list(callbacks),
+        plugins=[WholeCheckpoints()],
     )
 
 

@@ -39,10 +39,12 @@ class FileOperations:
             raise Killed
         self.count += 1
         if self.count - 1 == self._kill_at:
-            if self._torn:
-                half()
-            self.killed = True
-            raise Killed
+            try:
+                if self._torn:
+                    half()
+            finally:
+                self.killed = True
+                raise Killed  # whatever the operation itself raises
         return whole()
 
     def concerns(self, path: Any, dir_fd: object) -> bool:

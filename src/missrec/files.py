@@ -13,9 +13,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
+
+if TYPE_CHECKING:  # the command line is read without it
+    import polars as pl
 
 _DRAFT_FILE = re.compile(r"\..+\.[0-9a-f]{8}\.draft(\.[^.]*)?|\..+\.draft")
 """The second form is that of earlier versions."""
@@ -62,6 +65,12 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Writes a JSON file whole or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_parquet(path: Path, table: pl.DataFrame) -> None:
+    """Writes a table whole or not at all."""
+    with written_whole(path) as draft:
+        table.write_parquet(draft)
 
 
 def remove_drafts(folder: Path) -> None:

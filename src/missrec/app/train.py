@@ -23,7 +23,6 @@ from missrec.app.resume import begin, checkpoint_to_go_on_from, earlier_run, wit
 from missrec.app.session import RunSettings, plain, read_run
 from missrec.app.stages import start_from, starting_point, train_stages
 from missrec.distributed import is_first_process
-from missrec.files import write_json
 from missrec.report.formats.terminal import print_metrics, split_metrics
 from missrec.runs.checkpoints import record_tested, tidy
 from missrec.runs.folder import METRICS, RunFolder
@@ -196,7 +195,7 @@ def record(
         save_ranks(folder.path / f"test_ranks_{span.name}.parquet", span, users)
     if tested is not None:
         record_tested(run.run_dir, Path(tested).name)
-    write_json(folder.metrics, metrics)
+    folder.write_metrics(metrics)
     tidy(run.run_dir, keep_resumable=not metrics.get("stopped_early"))
     print_run(run, metrics)
 

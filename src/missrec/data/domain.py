@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from missrec.data.manifest import MANIFEST, read_manifest, write_manifest
+from missrec.files import recover_folder
 
 INTERACTIONS, ITEMS, USERS = "interactions.parquet", "items.parquet", "users.parquet"
 MIN_INTERACTIONS = 3
@@ -170,17 +171,21 @@ def read_domain(folder: Path, *, with_times: bool = False) -> Domain:
             has fewer than three interactions, or times fall.
     """
     remedy = prepare_remedy(folder.name)
+    recover_folder(folder)
     manifest = read_manifest(
         folder, facts=["domain", "counts"], files=[INTERACTIONS, ITEMS, USERS], remedy=remedy
     )
     path = folder / INTERACTIONS
     counts = manifest["counts"]
+    for name, file in (("interactions", INTERACTIONS), ("users", USERS), ("items", ITEMS)):
+        num_rows = pl.scan_parquet(folder / file).select(pl.len()).collect().item()
+        if not isinstance(counts, dict) or counts.get(name) != num_rows:
+            said = counts.get(name) if isinstance(counts, dict) else None
+            raise ValueError(
+                f"{folder / file} has {num_rows} rows, its manifest says {said}; {remedy}"
+            )
     # Column after column: with many interactions each is large.
     users = pl.read_parquet(path, columns=["user_id"])["user_id"].to_numpy()
-    if len(users) != counts["interactions"]:
-        raise ValueError(
-            f"{path} has {len(users)} rows, its manifest says {counts['interactions']}; {remedy}"
-        )
     offsets = np.searchsorted(users, np.arange(counts["users"] + 1, dtype=users.dtype))
     del users
     items = pl.read_parquet(path, columns=["item_id"])["item_id"].to_numpy()

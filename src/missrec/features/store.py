@@ -13,7 +13,7 @@ import polars as pl
 
 from missrec.data.domain import ITEMS, prepare_remedy
 from missrec.data.manifest import read_manifest, write_manifest
-from missrec.files import replace_folder, sha256
+from missrec.files import recover_folder, replace_folder, sha256
 
 FEATURES = "features"
 TEXT, TEXT_VIEW = "text", "text_view"
@@ -101,9 +101,17 @@ def features_manifest(domain_folder: Path) -> dict[str, Any]:
     """
     folder = domain_folder / FEATURES
     remedy = _remedy(domain_folder.name)
+    recover_folder(folder)
     manifest = read_manifest(
         folder, facts=["counts", "settings", "items_sha256"], files=[], remedy=remedy
     )
+    counts, settings = manifest["counts"], manifest["settings"]
+    whole = isinstance(counts, dict) and isinstance(settings, dict)
+    if not whole or any(
+        not isinstance(count, dict) or not isinstance(count.get("width"), int)
+        for count in counts.values()
+    ):
+        raise ValueError(f"{folder}: its manifest does not say what is there; {remedy}")
     if manifest["items_sha256"] != sha256(domain_folder / ITEMS):
         raise ValueError(f"{folder} was made for another {ITEMS} than the one beside it; {remedy}")
     return manifest
@@ -139,7 +147,7 @@ def read_features(
             remedy=_remedy(domain_folder.name),
         )
     made_with = manifest["settings"]
-    if {TEXT, TEXT_VIEW} <= features.keys() and made_with[TEXT] != made_with[TEXT_VIEW]:
+    if {TEXT, TEXT_VIEW} <= features.keys() and made_with.get(TEXT) != made_with.get(TEXT_VIEW):
         raise ValueError(
             f"{folder}: text and {TEXT_VIEW} were made with different settings; make both with "
             f"`python src/extract.py data={domain_folder.name} text_view=word_drop`"

@@ -11,9 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
 from missrec.runs.folder import CONFIG, METRICS, PROVENANCE, RunFolder
 from missrec.runs.groups import Run, Setup
 from missrec.runs.ranks import recorded_ranks
@@ -71,8 +68,10 @@ def find_runs(folders: Iterable[Path], *, marks: Marks, shown_from: Path) -> Fou
             found.finished.append(_read_run(folder, name=name, marks=marks))
         except _UnfinishedError as error:
             found.unfinished[name] = str(error)
-        except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
+        except (OSError, ValueError) as error:
             found.broken[name] = " ".join(str(error).split())
+        except Exception as error:  # one damaged run does not stop those who ask for all
+            found.broken[name] = " ".join(repr(error).split())
     return found
 
 
@@ -101,6 +100,7 @@ def _read_run(folder: Path, *, name: str, marks: Marks) -> Run:
     if not (folder / METRICS).is_file():
         resume = shlex.join(["python", "src/train.py", f"resume={folder}"])
         raise _UnfinishedError(f"no {METRICS}; {resume}")
+    RunFolder(folder).check_metrics()
     metrics = _read_metrics(folder / METRICS)
     if source_of(config) is not None:
         settings["pretraining_run"] = json.dumps(_origin_key(folder, origin, marks))
@@ -172,7 +172,7 @@ def _read_metrics(path: Path) -> dict[str, float]:
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
         values = {str(key): float(value) for key, value in metrics.items()}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"{path.name} cannot be read ({error}); delete it and resume") from error
     wrong = [key for key, value in values.items() if not math.isfinite(value)]
     if wrong:

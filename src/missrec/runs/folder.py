@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
-from missrec.files import write_json, write_text
+from missrec.files import sha256, write_json, write_text
 from missrec.runs.format import current, versioned
 
 CONFIG, METRICS, PROVENANCE = "config.yaml", "metrics.json", "provenance.json"
 _HERE = "${run_dir}"
 """What a saved config calls the folder it lies in, so that a copy means itself."""
+_SIGN = "# sha256 "
+_METRICS_SUM = "metrics_sha256"
 
 
 class RunFolder:
@@ -94,12 +96,17 @@ class RunFolder:
             FileNotFoundError: there is none.
             ValueError: it cannot be read, or is of a later format.
         """
+        content = self.config.read_bytes()
         try:
-            saved = OmegaConf.to_container(OmegaConf.load(self.config), resolve=False)
-        except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, RecursionError) as error:
-            raise ValueError(f"{self.config} cannot be read: {error}") from error
+            loaded = OmegaConf.load(StringIO(_checked(content)))
+            saved = OmegaConf.to_container(loaded, resolve=False)
+        except Exception as error:  # a damaged file makes its reader raise anything
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{self.config} cannot be read: {reason}") from error
         if not isinstance(saved, dict):
             raise ValueError(f"{self.config} is no mapping of settings")
+        if not isinstance(saved.get("names"), dict) or "model" not in saved["names"]:
+            raise ValueError(f"{self.config} has no names.model: it is of another version")
         config = current({str(key): value for key, value in saved.items()})
         before = config.get("run_dir")
         names = [_HERE, before] if isinstance(before, str) and before != "." else [_HERE]
@@ -110,7 +117,31 @@ class RunFolder:
         """Saves the resolved config; what lies in this folder is named relative to it."""
         here = {**config, "run_dir": "."}
         plain = versioned(_moved(here, [str(self.path)], _HERE))
-        write_text(self.config, OmegaConf.to_yaml(OmegaConf.create(plain)))
+        write_text(self.config, _signed(OmegaConf.to_yaml(OmegaConf.create(plain))))
+
+    def write_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Writes `metrics.json`, and notes its checksum for `check_metrics`.
+
+        Killed in between, the metrics are there and nothing says that they are others.
+        """
+        provenance = self.read_provenance()
+        if provenance.pop(_METRICS_SUM, None) is not None:
+            self.write_provenance(provenance)
+        write_json(self.metrics, dict(metrics))
+        self.write_provenance({**provenance, _METRICS_SUM: sha256(self.metrics)})
+
+    def check_metrics(self) -> None:
+        """Compares `metrics.json` with its checksum; runs of before have none.
+
+        Raises:
+            ValueError: the file is not as the run wrote it.
+        """
+        try:
+            own = self.read_provenance().get(_METRICS_SUM)
+        except ValueError:
+            return  # as of a run of before
+        if own is not None and own != sha256(self.metrics):
+            raise ValueError(f"{self.metrics} was changed since the run wrote it")
 
     def read_provenance(self) -> dict[str, Any]:
         """What `provenance.json` holds; nothing where there is none.
@@ -131,6 +162,27 @@ class RunFolder:
     def write_provenance(self, content: Mapping[str, Any]) -> None:
         """Writes `provenance.json`."""
         write_json(self.provenance, dict(content))
+
+
+def _signed(text: str) -> str:
+    """A config with the checksum of all else as its first line, a comment."""
+    return f"{_SIGN}{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+
+
+def _checked(content: bytes) -> str:
+    """A config without its checksum, if that is right; configs of before have none.
+
+    Raises:
+        ValueError: it is another one.
+    """
+    first, _, rest = content.partition(b"\n")
+    if not first.startswith(_SIGN.encode()):
+        return content.decode()
+    if first.decode() != f"{_SIGN}{hashlib.sha256(rest).hexdigest()}":
+        raise ValueError(
+            "it was changed since it was written; if you changed it, delete its first line"
+        )
+    return rest.decode()
 
 
 def _moved(value: Any, names: list[str], to: str) -> Any:

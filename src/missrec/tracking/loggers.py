@@ -13,6 +13,8 @@ import polars as pl
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import WandbLogger
 
+from missrec.files import write_text
+
 
 def wandb_logger(
     *, save_dir: str, project: str, group: str, name: str, job_type: str, mode: str
@@ -40,7 +42,7 @@ def wandb_logger(
         mode = os.environ.get("WANDB_MODE") or ("online" if logged_in else "offline")
     id_file = Path(save_dir) / "wandb_id.txt"
     if not id_file.exists():
-        id_file.write_text(uuid.uuid4().hex[:8] + "\n")
+        write_text(id_file, uuid.uuid4().hex[:8] + "\n")
     return WandbLogger(
         save_dir=save_dir,
         project=project,
