@@ -25,7 +25,7 @@ from distributed_worker import (
 )
 from missrec.app.build import build
 from missrec.app.prepare import prepare_missing
-from missrec.training.strategies.ddp import hold_port
+from missrec.training.strategies.launcher import hold_port
 from ranking_worker import CASES as RANKING_CASES
 from ranking_worker import rank_users
 

@@ -306,7 +306,9 @@ def test_a_finished_search_goes_on_when_it_may_have_more_trials(search: Search) 
     assert table(folder)[:1] == first
     assert len(table(folder)) == 2
     assert len(list(folder.glob("trial_*/checkpoints/epoch_*.ckpt"))) == 2
-    with pytest.raises(ValueError, match=r"was started with another .*model\.temperature; repeat"):
+    with pytest.raises(
+        ValueError, match=r"was started with another .*model\.temperature; the command"
+    ):
         search(*given, "model.temperature=0.2")
 
 

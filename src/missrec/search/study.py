@@ -39,6 +39,10 @@ def trial_name(number: int) -> str:
     return f"trial_{number:04d}"
 
 
+class OtherStudyError(ValueError):
+    """The folder of a study holds another one, or something else."""
+
+
 class SharedStudy:
     """The trials of a folder; several processes may work on them, and any of them may die.
 
@@ -71,7 +75,7 @@ class SharedStudy:
             settings: plain values by name that must be those the study was started with.
 
         Raises:
-            ValueError: the folder holds a study of other settings, or no study.
+            OtherStudyError: the folder holds a study of other settings, or no study.
             UntrustedError: its trials have parameters that are none of the space.
         """
         self.folder = folder
@@ -173,9 +177,9 @@ class SharedStudy:
         if known != settings:
             keys = sorted({*known, *settings})
             differ = [key for key in keys if known.get(key) != settings.get(key)]
-            raise ValueError(
-                f"{self.folder} was started with another {', '.join(differ[:3])}; repeat its "
-                "command, or name a new study: search.study=<name>"
+            raise OtherStudyError(
+                f"{self.folder} was started with another {', '.join(differ[:3])}; the command that "
+                "started it goes on with it"
             )
 
     def _refuse_strangers(self) -> None:
@@ -270,9 +274,7 @@ def _open_storage(path: Path) -> RDBStorage:
     try:
         return RDBStorage(f"sqlite:///{path}", engine_kwargs=options)
     except DatabaseError as error:
-        raise ValueError(
-            f"{path} is no study: {error.orig}; name another: search.study=<name>"
-        ) from error
+        raise OtherStudyError(f"{path} is no study: {error.orig}") from error
 
 
 def _row(trial: FrozenTrial) -> TrialRow:
