@@ -24,7 +24,7 @@ from distributed_worker import (
     train_case,
 )
 from missrec.app.build import build
-from missrec.training.strategies.ddp import hold_port
+from missrec.training.strategies.launcher import hold_port
 from ranking_worker import CASES as RANKING_CASES
 from ranking_worker import rank_users
 from run_settings import prepare_data

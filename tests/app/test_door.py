@@ -67,7 +67,7 @@ def process(name: str, *arguments: str) -> Ended:
         ("train", ["resume={tmp}"], "config.yaml is missing"),
         ("train", ["experiment=finetune"], "pretrained=logs/pretrain/<run>"),
         ("train", ["experiment=finetune", "pretrained={tmp}/none"], "neither a run folder nor"),
-        ("train", ["trainer.devices=2", "trainer.accelerator=cpu"], "need trainer=ddp"),
+        ("train", ["trainer.devices=2", "trainer.accelerator=cpu"], "use trainer=ddp"),
         ("prepare", ["data=scientific", "paths.shared_dir={tmp}/none"], "paths.shared_dir="),
         ("prepare", ["data=amazon"], "data.category"),
         (
