@@ -120,6 +120,26 @@ def test_a_file_names_only_layers_above(path: Path) -> None:
         assert not {own, other} <= SIBLINGS, f"{path.name} names {name}"
 
 
+COMMAND_WORDS = re.compile(
+    r"python src/|\b(data|encoder|images|inputs|model|paths|search|split|trainer)([./]\w+)*="
+)
+SHOW_COMMANDS = {"report", "runs"}
+"""What they make for a reader are commands."""
+
+
+def test_errors_below_the_app_hold_no_words_of_a_command_line() -> None:
+    checked = 0
+    for path in FILES:
+        if layer_of(module_of(path)) in {"app", *SHOW_COMMANDS}:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Raise):
+                checked += 1
+                said = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+                assert not any(COMMAND_WORDS.search(str(text)) for text in said), (path, said)
+    assert checked > 100
+
+
 def strings(value: Any) -> Iterator[str]:
     if isinstance(value, dict | list):
         for part in value.values() if isinstance(value, dict) else value:

@@ -116,6 +116,10 @@ class TrainingLoss(NamedTuple):
     terms: dict[str, Tensor]
 
 
+class InputsError(ValueError):
+    """The inputs of a run are none that a part of its model reads."""
+
+
 class Recommender(Protocol):
     """What training and evaluation ask of a model; every model of the project is one.
 

@@ -98,12 +98,12 @@ def prepared_category(tmp_path: Path, category: str) -> Path:
             "prepare",
             overrides=[
                 f"paths.data_dir={tmp_path / 'data'}",
-                "data=amazon2018/category",
+                "data=amazon",
                 f"data.category={category}",
                 "data.name=gift_cards",
                 "data.interactions=five_core",
                 f"data.raw_dir={RAW}",
-                f"data.sources.category.rejects.path={tmp_path / 'rejects.csv'}",
+                f"data.sources.amazon.rejects.path={tmp_path / 'rejects.csv'}",
             ],
         )
     prepare(cfg)

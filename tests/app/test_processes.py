@@ -30,8 +30,9 @@ from torch.distributed import TCPStore
 
 from missrec.app.train import build_trainer
 from missrec.app.trial import fit_and_validate
-from missrec.training.strategies.ddp import SameConfig, hold_port, working
+from missrec.training.strategies.ddp import SameConfig, working
 from missrec.training.strategies.fsdp import ShardedTables
+from missrec.training.strategies.launcher import hold_port
 from run_settings import as_run
 
 LIMIT_SEC = 240
@@ -362,11 +363,11 @@ def test_a_trial_of_a_search_is_one_process(compose_tiny: Compose) -> None:
 def test_sharded_tables_that_train_alone_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("init_device_mesh", "fully_shard"):
         monkeypatch.setattr(f"missrec.training.strategies.fsdp.{name}", lambda *_, **__: None)
-    strategy = ShardedTables(run_dir=".", timeout_sec=1, tables=["item_embeddings"])
+    strategy = ShardedTables(command=[], timeout_sec=1, tables=["item_embeddings"])
     strategy.parallel_devices = [torch.device("cpu")]
     strategy._local_rank = 0
     module = nn.ModuleDict({"model": nn.ModuleDict({"item_embeddings": nn.Embedding(3, 2)})})
-    with pytest.raises(ValueError, match="nothing trains beside the tables; use trainer=ddp"):
+    with pytest.raises(ValueError, match="nothing trains beside the tables that are sharded"):
         strategy._setup_model(module)
 
 

@@ -18,7 +18,7 @@ from missrec.app.build import Experiment
 from missrec.app.session import RunSettings, read_run
 from missrec.app.stages import stage_settings
 from missrec.app.train import train, train_run
-from missrec.runs.checkpoints import tested
+from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder
 from run_settings import as_run
 
@@ -46,18 +46,18 @@ class Started:
         self.experiments: list[Experiment] = []
         self.states: list[dict[str, Tensor]] = []
         self.resumed_from: list[Path | None] = []
-        original = door.fit_and_rank
+        original = door.fit
 
         def recorded(
             experiment: Experiment, trainer: Trainer, *, resume_from: Path | None
-        ) -> dict[str, float]:
+        ) -> tuple[str | None, dict[str, float]]:
             state = experiment.module.model.state_dict()
             self.states.append({name: value.clone() for name, value in state.items()})
             self.experiments.append(experiment)
             self.resumed_from.append(resume_from)
             return original(experiment, trainer, resume_from=resume_from)
 
-        monkeypatch.setattr(door, "fit_and_rank", recorded)
+        monkeypatch.setattr(door, "fit", recorded)
 
 
 @pytest.mark.slow
@@ -68,7 +68,7 @@ def test_the_second_stage_starts_from_all_that_the_first_learnt_but_its_tasks(
     cfg = compose_tiny(*TWO_STAGES)
     train(cfg)
     assert len(started.states) == 2
-    content = torch.load(tested(first_stage(cfg)), weights_only=True)
+    content = torch.load(chosen_checkpoint(first_stage(cfg)), weights_only=True)
     learnt = {name.removeprefix("model."): value for name, value in content["state_dict"].items()}
     before, second = started.states
     handed_over = {name for name in learnt if not name.startswith("tasks.")}

@@ -256,7 +256,7 @@ def test_training_stops_at_the_boundary_of_each_domain(tmp_path: Path) -> None:
 
 
 def test_split_by_time_of_a_domain_without_times_is_refused(tiny: Path) -> None:
-    with pytest.raises(ValueError, match=r"tiny has the order .* choose split=leave_one_out"):
+    with pytest.raises(ValueError, match=r"tiny has the order .* this split needs"):
         datamodule(tiny, split=GlobalTime(val_from=0.8, test_from=0.9))
 
 
@@ -271,7 +271,7 @@ def test_split_that_leaves_nobody_to_test_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_folder_is_refused_with_the_command_that_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"prepare.py data=nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.manifest.json is missing"):
         datamodule(tmp_path / "nowhere")
 
 

@@ -15,7 +15,7 @@ from missrec.data.domain import (
     read_prepared,
     write_domain,
 )
-from missrec.data.manifest import MANIFEST, write_manifest
+from missrec.data.manifest import MANIFEST, MissingFolderError, write_manifest
 from synthetic import NUM_ITEMS, SEQUENCES, prepared_domain, write_domain_folder
 
 
@@ -49,7 +49,7 @@ def test_times_come_back_where_they_are_asked_for(tmp_path: Path) -> None:
 def test_times_that_fall_within_a_user_are_refused(tmp_path: Path) -> None:
     times = [*TIMES[:6], 0, *TIMES[7:]]
     folder = write_domain_folder(tmp_path / "tiny", prepared_domain(times=times))
-    with pytest.raises(ValueError, match=r"the times fall at interaction 6; .*prepare.py"):
+    with pytest.raises(ValueError, match=r"the times fall at interaction 6$"):
         read_domain(folder, with_times=True)
 
 
@@ -101,16 +101,17 @@ def test_domain_without_interactions_is_refused(tmp_path: Path, sequences: list[
         read_domain(folder)
 
 
-def test_missing_folder_names_the_command_that_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"is missing; .*prepare.py data=tiny"):
+def test_missing_folder_is_refused_and_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingFolderError, match=r"is missing$") as refused:
         read_domain(tmp_path / "tiny")
+    assert refused.value.folder == tmp_path / "tiny"
 
 
 def test_truncated_table_is_refused(tmp_path: Path) -> None:
     folder = write_domain_folder(tmp_path / "tiny")
     table = folder / INTERACTIONS
     table.write_bytes(table.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=r"interactions.parquet has \d+ bytes, .*prepare.py"):
+    with pytest.raises(ValueError, match=r"interactions.parquet has \d+ bytes, "):
         read_domain(folder)
 
 
@@ -130,7 +131,7 @@ def test_manifest_of_another_kind_of_folder_is_refused(tmp_path: Path, key: str)
     manifest = json.loads((folder / MANIFEST).read_text())
     del manifest["manifest_sha256"], manifest[key]
     (folder / MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(ValueError, match=rf"{key}.*prepare.py data=tiny"):
+    with pytest.raises(ValueError, match=rf"{key}"):
         read_domain(folder)
 
 
@@ -139,5 +140,5 @@ def test_table_that_the_manifest_does_not_list_is_refused(tmp_path: Path) -> Non
     manifest = json.loads((folder / MANIFEST).read_text())
     del manifest["manifest_sha256"], manifest["files"][INTERACTIONS]
     (folder / MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(ValueError, match=r"interactions.parquet.*prepare.py data=tiny"):
+    with pytest.raises(ValueError, match=r"interactions.parquet"):
         read_domain(folder)

@@ -188,7 +188,7 @@ def test_each_modality_has_its_codes_behind_those_of_the_other(
 
 
 def test_without_features_there_are_no_codes() -> None:
-    with pytest.raises(ValueError, match="made of features; choose inputs=text"):
+    with pytest.raises(ValueError, match="made of features, and the inputs are"):
         coding(None)(catalogue(features={}, num_items=6))
 
 

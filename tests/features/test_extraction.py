@@ -186,7 +186,7 @@ def test_texts_without_any_features_are_read_as_no_rows(tmp_path: Path) -> None:
 
 
 def test_a_feature_too_large_for_half_precision_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"sha256 \w+ are not finite as float16.*dtype=float32"):
+    with pytest.raises(ValueError, match=r"sha256 \w+ are not finite as float16"):
         extract(tmp_path, ToyEncoder(factor=1e5), dtype="float16")
     assert not (tmp_path / "features").exists()
 

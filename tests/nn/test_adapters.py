@@ -200,6 +200,6 @@ def test_without_an_adapter_the_features_stay_as_they_are() -> None:
 
 
 def test_without_an_adapter_another_width_is_refused() -> None:
-    message = r"embed_dim \(4\) must be the width of the features \(3\).*embed_dim=null takes it"
+    message = r"embed_dim \(4\) must be the width of the features \(3\).*None takes it"
     with pytest.raises(ValueError, match=message):
         NoAdapter(3, 4)

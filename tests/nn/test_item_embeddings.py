@@ -89,7 +89,7 @@ def test_an_item_exists_where_it_has_a_feature() -> None:
 
 def test_without_features_there_is_nothing_to_adapt() -> None:
     items = catalogue(features={}, num_items=NUM_ITEMS)
-    with pytest.raises(ValueError, match="reads features; choose inputs=text"):
+    with pytest.raises(ValueError, match="reads features, and the inputs are ids alone"):
         FeatureEmbedding(catalogue=items, embed_dim=5, adapter=LinearAdapter)
 
 

@@ -15,12 +15,12 @@ from faults import Killed, file_operations
 from missrec.files import remove_drafts
 from missrec.runs.checkpoints import (
     NothingToResumeError,
+    chosen_checkpoint,
     record_tested,
     restore_best,
     resumable,
     tidy,
 )
-from missrec.runs.checkpoints import tested as chosen  # pytest would take it for a test
 from missrec.runs.folder import RunFolder
 from missrec.training.checkpoints import read_checkpoint, strip_checkpoint, write_checkpoint
 
@@ -137,20 +137,20 @@ def test_an_end_by_early_stopping_is_not_gone_on_from(tmp_path: Path, run: dict[
 def test_the_tested_checkpoint_is_the_recorded_one_else_the_last_epoch(
     tmp_path: Path, run: dict[str, Path]
 ) -> None:
-    assert chosen(tmp_path) == run["epoch_001.ckpt"]
+    assert chosen_checkpoint(tmp_path) == run["epoch_001.ckpt"]
     for epoch in (999, 1000):
         last = checkpoint(tmp_path, f"epoch_{epoch}.ckpt", steps=epoch, epoch=epoch)
-        assert chosen(tmp_path) == last
+        assert chosen_checkpoint(tmp_path) == last
     (tmp_path / "provenance.json").write_text('{"git": {"commit": "abc"}}')
     record_tested(tmp_path, "epoch_001.ckpt")
-    assert chosen(tmp_path) == run["epoch_001.ckpt"]
+    assert chosen_checkpoint(tmp_path) == run["epoch_001.ckpt"]
     assert RunFolder(tmp_path).read_provenance() == {
         "git": {"commit": "abc"},
         "tested": "epoch_001.ckpt",
     }
     run["epoch_001.ckpt"].unlink()
     with pytest.raises(FileNotFoundError, match=r"epoch_001.ckpt is missing, and the run was"):
-        chosen(tmp_path)
+        chosen_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("record", ['{"tested": "../other.ckpt"}', '{"tested": 3}', "[]", "{", ""])
@@ -159,13 +159,13 @@ def test_a_record_of_the_tested_checkpoint_that_is_none_is_refused(
 ) -> None:
     (tmp_path / "provenance.json").write_text(record)
     with pytest.raises(ValueError, match=r"provenance.json") as error:
-        chosen(tmp_path)
+        chosen_checkpoint(tmp_path)
     assert len(str(error.value).splitlines()) == 1
 
 
 def test_a_run_without_an_epoch_has_no_tested_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no epoch of the run has ended"):
-        chosen(tmp_path)
+        chosen_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("keep_resumable", [False, True])
@@ -209,7 +209,7 @@ def test_tidying_that_is_killed_anywhere_loses_nothing_and_is_completed_by_a_rep
         shutil.copytree(tmp_path / "checkpoints", killed / "checkpoints")
         with pytest.raises(Killed), file_operations(killed, kill_at=number, torn=torn):
             tidied(killed)
-        assert read_checkpoint(chosen(killed))["state_dict"]["model.weight"][0] == 20
+        assert read_checkpoint(chosen_checkpoint(killed))["state_dict"]["model.weight"][0] == 20
         assert tidied(killed) == expected
 
 
@@ -225,12 +225,12 @@ def test_nothing_is_removed_when_the_tested_checkpoint_is_damaged(
 def test_kept_runs_are_gone_on_from_and_tested_as_before(tmp_path: Path) -> None:
     assert resumable(KEPT / "killed") == KEPT / "killed/checkpoints/latest.ckpt"
     assert resumable(KEPT / "missrec_s1") == KEPT / "missrec_s1/checkpoints/last.ckpt"
-    assert chosen(KEPT / "missrec_s1") == KEPT / "missrec_s1/checkpoints/epoch_001.ckpt"
+    assert chosen_checkpoint(KEPT / "missrec_s1") == KEPT / "missrec_s1/checkpoints/epoch_001.ckpt"
     shutil.copytree(KEPT / "missrec_s1", tmp_path / "run")
     before = size(tmp_path / "run")
     tidy(tmp_path / "run", keep_resumable=False)
     assert size(tmp_path / "run") < before / 3
-    path = chosen(tmp_path / "run")
+    path = chosen_checkpoint(tmp_path / "run")
     strip_checkpoint(path)
     weights = read_checkpoint(KEPT / "missrec_s1/checkpoints/epoch_001.ckpt")["state_dict"]
     found = read_checkpoint(path)["state_dict"]

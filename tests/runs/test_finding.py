@@ -70,6 +70,11 @@ def without(group: str, key: str) -> Callable[[Path], object]:
     return damage
 
 
+def changed(**changes: Any) -> Callable[[Path], object]:
+    """A config that somebody edited."""
+    return write("config.yaml", json.dumps(run_config(*OURS, **changes)))
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -84,6 +89,9 @@ def without(group: str, key: str) -> Callable[[Path], object]:
         (write("config.yaml", ""), "config.yaml has no names.model"),
         (write("config.yaml", "names: {model: '${'}"), "no viable alternative"),
         (write("config.yaml", b"\x00\xff"), ""),
+        (changed(optimizer__lr="${nothing}"), 'optimizer.lr ("${nothing}") is no value'),
+        (changed(seed=True), "seed (True) must be a whole number"),
+        (changed(data=5), "has no data.name"),
         (without("names", "model"), "has no names.model: it is of another version"),
         (without("inputs", "name"), "has no inputs.name: it is of another version"),
         (lambda folder: (folder / "config.yaml").unlink(), "config.yaml is missing"),

@@ -259,7 +259,7 @@ def test_other_settings_are_refused_once_there_is_a_trial(tmp_path: Path) -> Non
         pass
     with opened(tmp_path, seed=2) as study:
         study.take()
-    with pytest.raises(ValueError, match=f"{tmp_path} was started with another seed; repeat its"):
+    with pytest.raises(ValueError, match=f"{tmp_path} was started with another seed; the command"):
         open_study(tmp_path, seed=1)
     with opened(tmp_path, seed=2, max_trials=99) as study:
         assert study.take() is not None
@@ -267,7 +267,7 @@ def test_other_settings_are_refused_once_there_is_a_trial(tmp_path: Path) -> Non
 
 def test_a_file_that_is_no_study_is_refused(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_text("not a database, and longer than its header " * 9)
-    with pytest.raises(ValueError, match=r"study\.db is no study: file is not a database; name"):
+    with pytest.raises(ValueError, match=r"study\.db is no study: file is not a database"):
         open_study(tmp_path)
 
 

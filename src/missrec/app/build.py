@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,9 +14,7 @@ from missrec.data.datamodule import SequenceDataModule
 from missrec.features.store import TEXT, TEXT_VIEW, read_features
 from missrec.features.table import FeatureTable
 from missrec.training.module import RecommenderModule
-from missrec.types import PAD_ID, Catalogue, Transferable
-
-_log = logging.getLogger(__name__)
+from missrec.types import Catalogue
 
 
 class Experiment(NamedTuple):
@@ -51,7 +48,6 @@ def build_experiment(run: RunSettings) -> Experiment:
         second_views=second_views,
     )
     model: nn.Module = build(run.config, "model", catalogue=catalogue)
-    _check_transfer(model, run.transfer, item_ids=run.item_ids)
     metrics = run.config["metrics"]
     module = RecommenderModule(
         model=model,
@@ -106,26 +102,6 @@ def _constructor(config: Mapping[str, Any], key: str) -> partial[Any]:
     # Ready parts go past Hydra, which would copy them and turn dataclasses into dicts.
     constructor: partial[Any] = instantiate(config[key], _partial_=True, _convert_="all")
     return constructor
-
-
-def _check_transfer(model: nn.Module, transfer: str, *, item_ids: bool) -> None:
-    """Warns of a setting that the model does not follow: its run bears a wrong name.
-
-    Of a model that is pre-trained on other domains, the sources may have ids in both settings.
-    """
-    has_ids = any(
-        isinstance(part, nn.Embedding) and part.padding_idx == PAD_ID for part in model.modules()
-    )
-    in_pretraining = has_ids and isinstance(model, Transferable)
-    if item_ids != has_ids and not in_pretraining and any(True for _ in model.parameters()):
-        lacks, other = ("a", "transductive") if has_ids else ("no", "inductive")
-        _log.warning(
-            "transfer=%s changes nothing: this model has %s learned vector for each item; "
-            "transfer=%s is the name of what it does",
-            transfer,
-            lacks,
-            other,
-        )
 
 
 def _check_optimizer(module: RecommenderModule) -> None:

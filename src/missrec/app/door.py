@@ -15,6 +15,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from missrec.app.choices import check_choices
+from missrec.app.remedies import remedy_of
+
 USER_ERROR = 2
 _USER_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
 
@@ -47,6 +50,7 @@ def run_door(
     main = hydra.main(version_base="1.3", config_path=conf, config_name=config_name)(job)
     with _one_line_errors(debug="debug=true" in sys.argv):
         sys.argv[1:] = rewrite(sys.argv[1:])
+        check_choices(config_name, sys.argv[1:])
         main()
 
 
@@ -64,9 +68,10 @@ def _one_line_errors(*, debug: bool) -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error without line breaks, led by the config key where there is one."""
+    """The message of an error in one line, led by the config key, ended by the remedy if known."""
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         # Hydra wraps what a constructor raised; the last line names the key of the config.
         key = str(error).rpartition("full_key: ")[2].strip()
         return f"{key}: {one_line(error.__cause__)}"
-    return " ".join(str(error).split())
+    remedy = remedy_of(error)
+    return " ".join(f"{error}; {remedy}".split() if remedy else str(error).split())

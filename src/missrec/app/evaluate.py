@@ -15,10 +15,11 @@ from missrec.files import write_json
 from missrec.metrics.buckets import popularity_buckets
 from missrec.report.figures.buckets import popularity_figure
 from missrec.report.formats.terminal import print_buckets, print_metrics, split_metrics
-from missrec.runs.checkpoints import tested
+from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder
 from missrec.runs.ranks import save_ranks
 from missrec.runs.trust import refuse_strangers
+from missrec.training.saving import WholeCheckpoints
 from missrec.training.silence import quiet_lightning
 
 
@@ -94,9 +95,10 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         deterministic=True,
         enable_checkpointing=False,
         enable_model_summary=False,
+        plugins=[WholeCheckpoints()],
         default_root_dir=str(folder.path),
     )
-    checkpoint = tested(folder.path) if experiment.module.learns else None
+    checkpoint = chosen_checkpoint(folder.path) if experiment.module.learns else None
     _rank(experiment, trainer, checkpoint=checkpoint)
     print_metrics(
         run.name, {"test": split_metrics(experiment.module.metrics, "test")}, settings.shown

@@ -11,7 +11,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from missrec.app.prepare import known_splitters
-from missrec.data.domain import prepare_remedy, read_prepared
+from missrec.data.domain import read_prepared
 from missrec.data.fingerprint import fingerprint
 from missrec.data.manifest import read_manifest
 from missrec.data.sources.export import export_domain
@@ -87,6 +87,5 @@ def _facts(folder: Path, root_dir: Path) -> dict[str, int | str]:
 
 def _modalities(folder: Path) -> list[str]:
     """What the folder has features of."""
-    remedy = prepare_remedy(folder.name)
-    manifest = read_manifest(folder / FEATURES, facts=["counts"], files=[], remedy=remedy)
+    manifest = read_manifest(folder / FEATURES, facts=["counts"], files=[])
     return list(manifest["counts"])

@@ -20,7 +20,7 @@ from missrec.app.prepare import prepare_missing
 from missrec.app.session import RunSettings, Stage, continued, plain, read_run
 from missrec.distributed import is_first_process
 from missrec.report.formats.terminal import print_transfer
-from missrec.runs.checkpoints import tested
+from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.owner import writing
 from missrec.training.checkpoints import read_checkpoint
 from missrec.training.transfer import (
@@ -88,7 +88,7 @@ def _trained(
             train(continued(settings))
     # Beside the run, so that both can be moved together.
     beside = run.run_dir / ".." / settings.run_dir.name
-    return stage._replace(checkpoint=tested(beside))
+    return stage._replace(checkpoint=chosen_checkpoint(beside))
 
 
 def starting_point(run: RunSettings) -> Path | None:
@@ -188,7 +188,7 @@ def pretrained_checkpoint(pretrained: str) -> Path:
             f"{path} is neither a run folder nor a checkpoint; pretrained= names a run of "
             "experiment=pretrain, such as pretrained=logs/pretrain/<run>"
         )
-    return tested(path)
+    return chosen_checkpoint(path)
 
 
 def _taken_over(root_dir: Path, stage: Stage) -> list[str]:

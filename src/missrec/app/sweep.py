@@ -8,8 +8,7 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,9 @@ from missrec.app.marks import read_marks
 from missrec.app.session import RunSettings, continued
 from missrec.files import write_text
 from missrec.report.formats.terminal import print_failures, print_metrics
-from missrec.runs.finding import source_of
 from missrec.runs.folder import METRICS, RunFolder
 from missrec.runs.locks import RunBusyError
-from missrec.runs.settings import Difference, comparable_settings, described, differing
+from missrec.runs.settings import comparable_settings, described, differing, other_start
 
 _ERROR = "error.txt"
 _UNFINISHED = "not finished: its process was ended, or another command works on it"
@@ -78,43 +76,44 @@ def _sweep_name(arguments: list[str], title: str | None) -> str:
     return f"{title if is_name else 'sweep'}-{digest}"
 
 
-def run_job(
-    run: RunSettings,
-    train: Callable[[RunSettings], object],
-    *,
-    writing: Callable[[Path], AbstractContextManager[None]],
-) -> None:
+def run_job(settings: Callable[[], RunSettings], *, run_dir: Path) -> None:
     """Trains; as a job of a multirun not again what had finished, and without stopping the others.
 
     A job that had begun is resumed, and one that another process works on passed over. One that
     fails leaves `error.txt` in its folder.
 
     Args:
-        run: its settings.
-        train: does it.
-        writing: keeps other processes out of a run folder.
+        settings: reads those of the run, after its choices are found to go together.
+        run_dir: folder of the run.
 
     Raises:
-        Exception: outside a multirun, whatever `train` raises.
+        Exception: outside a multirun, whatever training raises.
     """
     if not (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN):
-        train(run)
+        run = settings()
+        from missrec.app.train import train_run  # heavy: only once the settings are read
+
+        train_run(run)
         return
+    from missrec.runs.owner import writing
+
     try:
-        with writing(run.run_dir):
-            _run_job(run, train)
+        with writing(run_dir):
+            _run_job(settings, RunFolder(run_dir).error)
     except RunBusyError as error:
         _log.warning("passed over: %s", one_line(error))
 
 
-def _run_job(run: RunSettings, train: Callable[[RunSettings], object]) -> None:
-    record = RunFolder(run.run_dir).error
+def _run_job(settings: Callable[[], RunSettings], record: Path) -> None:
+    from missrec.app.train import train_run
+
     try:
+        run = settings()
         # hydra/launcher=gpus sets it; a default in train.yaml would override that.
         if run.config.get("claim_gpu", False):
             claim_gpu()
         if not _is_finished(run):
-            train(continued(run))
+            train_run(continued(run))
         record.unlink(missing_ok=True)
     except Exception as error:
         write_text(record, traceback.format_exc())
@@ -187,7 +186,7 @@ def _is_finished(run: RunSettings) -> bool:
     marks = read_marks(run.paths.root_dir / "conf")
     before = folder.read_config()
     there, here = (comparable_settings(config, marks=marks) for config in (before, run.config))
-    differences = [*differing(there, here, marks=marks), *_other_start(before, run.config)]
+    differences = [*differing(there, here, marks=marks), *other_start(before, run.config)]
     if differences:
         raise ValueError(
             f"{folder.path} holds a run whose settings differ in {described(differences)}; delete "
@@ -197,35 +196,6 @@ def _is_finished(run: RunSettings) -> bool:
     if finished:
         _log.info("had finished before: %s", folder.path)
     return finished
-
-
-def _other_start(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[Difference]:
-    """In what a saved run started from something else than it is asked to, wherever that lies.
-
-    A run saves the checkpoints of its stages; of one of format 0, the name of its folder tells
-    which experiment that was.
-    """
-    if here["stages"]:
-        source = source_of(there)
-        name = source.parent.parent.name.rpartition("_")[0] if source else None
-        asked = here["stages"][-1]["experiment"]
-        pairs: dict[str, tuple[Any, Any]] = {"stages": (name, asked)}
-        pairs["stage_overrides"] = (there["stage_overrides"], here["stage_overrides"])
-    else:
-        pairs = {"pretrained": (_folder_name(source_of(there)), _folder_name(source_of(here)))}
-    return [
-        Difference(key, json.dumps(before), json.dumps(now))
-        for key, (before, now) in pairs.items()
-        if before != now
-    ]
-
-
-def _folder_name(source: Path | None) -> str | None:
-    """The name of the run folder that a folder or checkpoint is of."""
-    if source is None:
-        return None
-    path = source.resolve()
-    return path.parent.parent.name if path.suffix == ".ckpt" else path.name
 
 
 def _end_loggers() -> None:

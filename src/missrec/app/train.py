@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable
@@ -18,19 +19,18 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from missrec.app.arguments import other_process_arguments
 from missrec.app.build import Experiment, build, build_experiment, compile_modules
 from missrec.app.prepare import prepare_missing
+from missrec.app.resume import begin, checkpoint_to_go_on_from, earlier_run, with_its_stages
 from missrec.app.session import RunSettings, plain, read_run
 from missrec.app.stages import start_from, starting_point, train_stages
-from missrec.app.sweep import run_job
 from missrec.distributed import is_first_process
-from missrec.files import write_json
 from missrec.report.formats.terminal import print_metrics, split_metrics
-from missrec.runs.checkpoints import resumable
+from missrec.runs.checkpoints import record_tested, tidy
 from missrec.runs.folder import METRICS, RunFolder
 from missrec.runs.owner import writing
-from missrec.runs.provenance import provenance
 from missrec.runs.ranks import save_ranks
 from missrec.tracking.loggers import logging_to
 from missrec.training.memory import keep_freed_memory
+from missrec.training.saving import WholeCheckpoints
 from missrec.training.silence import quiet_lightning
 from missrec.training.strategies.ddp import SameConfig, refuse_unsupported, working
 from missrec.training.transfer import count_parameters
@@ -56,29 +56,32 @@ def train(cfg: DictConfig) -> dict[str, float]:
     return train_run(read_run(plain(cfg)))
 
 
-def train_job(cfg: DictConfig) -> None:
-    """`train` as a command: a job of a multirun stops no other, and is not done twice."""
-    run_job(read_run(plain(cfg)), train_run, writing=writing)
-
-
 def train_run(run: RunSettings) -> dict[str, float]:
     """`train`, of settings that have been read."""
     quiet_lightning()
     with writing(run.run_dir):
-        run = train_stages(run, train_run, record=METRICS)
+        earlier = earlier_run(run) if run.resume or is_first_process() else None
+        if earlier is not None and earlier.finished and not earlier.changes:
+            return finished_before(run)
+        run = train_stages(with_its_stages(run, earlier), train_run, record=METRICS)
         experiment = set_up(run)
+        resume_from = checkpoint_to_go_on_from(run, earlier, experiment.module)
         trainer = build_trainer(run)
-        _log.info("run folder: %s", run.run_dir)
-        with logging_to(trainer), working(trainer):
-            resume_from = resumable(run.run_dir) if run.resume else None
-            metrics = fit_and_rank(experiment, trainer, resume_from=resume_from)
         if is_first_process():
-            record(run, experiment, metrics)
+            begin(run, earlier, started_from=starting_point(run), source=resume_from)
+        _log.info("run folder: %s", run.run_dir)
+        with logging_to(trainer, run.config), working(trainer):
+            best, metrics = fit(experiment, trainer, resume_from=resume_from)
+            for rank in (trainer.validate, trainer.test):
+                metrics |= rank_users(experiment, rank, checkpoint=best)
+            best = best or keep_untrained(experiment, trainer)
+        if is_first_process():
+            record(run, experiment, metrics, tested=best)
         return metrics
 
 
 def set_up(run: RunSettings) -> Experiment:
-    """What there is before the trainer: seeds, data, the model with its first weights; recorded.
+    """What there is before the trainer: seeds, data, the model with its first weights.
 
     Raises:
         FileNotFoundError, ValueError: a mistake in the config or the data.
@@ -104,10 +107,6 @@ def set_up(run: RunSettings) -> Experiment:
         experiment.module.model, config["compiled_modules"], backend=config["compile_backend"]
     )
     _log.info("%s of %s parameters train", *map("{:,}".format, count_parameters(experiment.module)))
-    if is_first_process():
-        folder = RunFolder(run.run_dir)
-        folder.write_config(config)
-        folder.write_provenance(provenance(run.paths.root_dir, started_from=source))
     return experiment
 
 
@@ -127,6 +126,7 @@ def build_trainer(run: RunSettings) -> Trainer:
     if is_first_process():
         loggers = [build(config["logger"], key) for key in config["logger"]]
     parts: dict[str, Any] = {"callbacks": callbacks, "logger": loggers}
+    parts["plugins"] = [WholeCheckpoints()]
     if isinstance(config["trainer"].get("strategy"), dict):
         command = [sys.executable, sys.argv[0], *other_process_arguments(run.run_dir)]
         parts["strategy"] = build(config["trainer"], "strategy", command=command)
@@ -135,26 +135,7 @@ def build_trainer(run: RunSettings) -> Trainer:
     except MisconfigurationException as error:  # such as a GPU that is not there
         raise ValueError(f"trainer: {error}") from error
     refuse_unsupported(trainer)
-    for logger in trainer.loggers:
-        logger.log_hyperparams(config)
     return trainer
-
-
-def fit_and_rank(
-    experiment: Experiment, trainer: Trainer, *, resume_from: Path | None
-) -> dict[str, float]:
-    """Fits, then ranks the users of validation and test with the best checkpoint.
-
-    A pre-trained model with nothing to train is ranked as it is, and kept as `epoch_000.ckpt`.
-
-    Returns:
-        `val/...` and `test/...` metrics, `epochs`, and whether it `stopped_early` (1 or 0).
-    """
-    best, metrics = fit(experiment, trainer, resume_from=resume_from)
-    for rank in (trainer.validate, trainer.test):
-        metrics |= rank_users(experiment, rank, checkpoint=best)
-    keep_untrained(experiment, trainer)
-    return metrics
 
 
 def fit(
@@ -190,21 +171,48 @@ def rank_users(
     return module.metrics
 
 
-def keep_untrained(experiment: Experiment, trainer: Trainer) -> None:
+def keep_untrained(experiment: Experiment, trainer: Trainer) -> str | None:
     """Saves a ranked model that has parameters and trained none of them, as `epoch_000.ckpt`."""
-    if not experiment.module.learns and count_parameters(experiment.module)[1]:
-        folder = RunFolder(Path(trainer.default_root_dir)).checkpoints
-        trainer.save_checkpoint(folder / "epoch_000.ckpt")
+    if experiment.module.learns or not count_parameters(experiment.module)[1]:
+        return None
+    path = RunFolder(Path(trainer.default_root_dir)).checkpoints / "epoch_000.ckpt"
+    trainer.save_checkpoint(path)
+    return str(path)
 
 
-def record(run: RunSettings, experiment: Experiment, metrics: dict[str, float]) -> None:
-    """Writes what came out of a run, the metrics last, and prints them."""
+def record(
+    run: RunSettings, experiment: Experiment, metrics: dict[str, float], *, tested: str | None
+) -> None:
+    """Writes what came out of a run, the metrics last, and prints them.
+
+    Of its checkpoints the models stay, and what training goes on from where more epochs could
+    follow.
+    """
     folder = RunFolder(run.run_dir)
     for span, users in zip(
         experiment.datamodule.spans, experiment.module.target_ranks, strict=True
     ):
         save_ranks(folder.path / f"test_ranks_{span.name}.parquet", span, users)
-    write_json(folder.metrics, metrics)
+    if tested is not None:
+        record_tested(run.run_dir, Path(tested).name)
+    folder.write_metrics(metrics)
+    tidy(run.run_dir, keep_resumable=not metrics.get("stopped_early"))
+    print_run(run, metrics)
+
+
+def finished_before(run: RunSettings) -> dict[str, float]:
+    """The metrics of a run that has ended; what a kill left to tidy is tidied."""
+    folder = RunFolder(run.run_dir)
+    metrics: dict[str, float] = json.loads(folder.metrics.read_text(encoding="utf-8"))
+    if is_first_process():
+        tidy(run.run_dir, keep_resumable=not metrics.get("stopped_early"))
+        _log.info("had finished before: %s", run.run_dir)
+        print_run(run, metrics)
+    return metrics
+
+
+def print_run(run: RunSettings, metrics: dict[str, float]) -> None:
+    """Prints the metrics of a run."""
     rows = {split: split_metrics(metrics, split) for split in ("val", "test")}
     print_metrics(run.name, rows, run.shown)
 

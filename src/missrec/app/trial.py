@@ -13,8 +13,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
 from missrec.app.compose import composed, quoted
+from missrec.app.resume import begin, checkpoint_to_go_on_from, earlier_run, with_its_stages
 from missrec.app.session import RunSettings, continued, plain, read_run
-from missrec.app.stages import train_stages
+from missrec.app.stages import starting_point, train_stages
 from missrec.app.train import (
     build_trainer,
     fit,
@@ -23,7 +24,6 @@ from missrec.app.train import (
     set_up,
 )
 from missrec.files import write_json
-from missrec.runs.checkpoints import resumable
 from missrec.runs.folder import RunFolder
 from missrec.tracking.loggers import logging_to
 from missrec.training.silence import quiet_lightning
@@ -88,8 +88,10 @@ def fit_and_validate(run: RunSettings, *, callbacks: Sequence[Callback] = ()) ->
     """
     quiet_lightning()
     record = RunFolder(run.run_dir).validation
-    run = train_stages(run, fit_and_validate, record=record.name)
+    earlier = earlier_run(run)
+    run = train_stages(with_its_stages(run, earlier), fit_and_validate, record=record.name)
     experiment = set_up(run)
+    resume_from = checkpoint_to_go_on_from(run, earlier, experiment.module)
     trainer = build_trainer(run)
     if trainer.world_size > 1:  # the others would start as runs of their own, with a test
         raise ValueError(
@@ -97,8 +99,8 @@ def fit_and_validate(run: RunSettings, *, callbacks: Sequence[Callback] = ()) ->
             "trials at a time"
         )
     trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
-    with logging_to(trainer):
-        resume_from = resumable(run.run_dir) if run.resume else None
+    begin(run, earlier, started_from=starting_point(run), source=resume_from)
+    with logging_to(trainer, run.config):
         best, metrics = fit(experiment, trainer, resume_from=resume_from)
         metrics |= rank_users(experiment, trainer.validate, checkpoint=best)
         keep_untrained(experiment, trainer)

@@ -17,7 +17,7 @@ from missrec.data.domain import read_domain
 from missrec.data.loader import ResumableLoader
 from missrec.data.mixing import MixedDomains, mix_domains
 from missrec.data.sequences import SequenceDataset
-from missrec.data.splits import Split, Splitter, seen_in_training
+from missrec.data.splits import Split, SplitError, Splitter, seen_in_training
 from missrec.distributed import num_processes, process_index
 from missrec.types import DomainSpan, SequenceBatch, TrainSequences
 
@@ -100,9 +100,9 @@ class SequenceDataModule(LightningDataModule):
             domains = [read_domain(folder, with_times=needed) for folder in self._folders]
             for folder, domain in zip(self._folders, domains, strict=True):
                 if needed and domain.times is None:
-                    raise ValueError(
+                    raise SplitError(
                         f"{folder} has the order of the interactions but not their times, which "
-                        "this split needs; choose split=leave_one_out"
+                        "this split needs"
                     )
             self._mixed = mix_domains(domains)
 
@@ -189,9 +189,8 @@ class SequenceDataModule(LightningDataModule):
         bounds = self._bounds(targets)
         for folder, size in zip(self._folders, np.diff(bounds), strict=True):
             if not size:
-                raise ValueError(
-                    f"{folder}: the split leaves no user to {purpose}; move its boundaries, or "
-                    "choose split=leave_one_out"
+                raise SplitError(
+                    f"{folder}: the split leaves no user to {purpose}; its boundaries are too late"
                 )
         datasets = [
             self._dataset(targets[first:last], trim_padding=True)

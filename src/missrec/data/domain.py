@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import polars as pl
 
-from missrec.data.manifest import MANIFEST, read_manifest, write_manifest
+from missrec.data.manifest import MANIFEST, FolderError, read_manifest, write_manifest
 from missrec.files import recover_folder
 
 INTERACTIONS, ITEMS, USERS = "interactions.parquet", "items.parquet", "users.parquet"
@@ -151,13 +151,6 @@ def write_domain(
     write_manifest(folder, {**written, **(facts or {})})
 
 
-def prepare_remedy(name: str) -> str:
-    """What to do about a bad or missing domain folder."""
-    return (
-        f"make the folder again with `python src/prepare.py data={name}`, or the data= that made it"
-    )
-
-
 def read_domain(folder: Path, *, with_times: bool = False) -> Domain:
     """The interactions of a domain folder, checked.
 
@@ -166,23 +159,20 @@ def read_domain(folder: Path, *, with_times: bool = False) -> Domain:
         with_times: whether to read the times too, 8 bytes an interaction.
 
     Raises:
-        FileNotFoundError: the folder or a file of it is missing.
-        ValueError: the folder does not match its manifest, an item id is outside 1..N, a user
+        MissingFolderError: the folder or a file of it is missing.
+        FolderError: the folder does not match its manifest, an item id is outside 1..N, a user
             has fewer than three interactions, or times fall.
     """
-    remedy = prepare_remedy(folder.name)
     recover_folder(folder)
-    manifest = read_manifest(
-        folder, facts=["domain", "counts"], files=[INTERACTIONS, ITEMS, USERS], remedy=remedy
-    )
+    manifest = read_manifest(folder, facts=["domain", "counts"], files=[INTERACTIONS, ITEMS, USERS])
     path = folder / INTERACTIONS
     counts = manifest["counts"]
     for name, file in (("interactions", INTERACTIONS), ("users", USERS), ("items", ITEMS)):
         num_rows = pl.scan_parquet(folder / file).select(pl.len()).collect().item()
         if not isinstance(counts, dict) or counts.get(name) != num_rows:
             said = counts.get(name) if isinstance(counts, dict) else None
-            raise ValueError(
-                f"{folder / file} has {num_rows} rows, its manifest says {said}; {remedy}"
+            raise FolderError(
+                f"{folder / file} has {num_rows} rows, its manifest says {said}", folder
             )
     # Column after column: with many interactions each is large.
     users = pl.read_parquet(path, columns=["user_id"])["user_id"].to_numpy()
@@ -199,7 +189,7 @@ def read_domain(folder: Path, *, with_times: bool = False) -> Domain:
         offsets=offsets,
         times=times,
     )
-    check_domain(domain, source=path, remedy=remedy)
+    check_domain(domain, source=path)
     return domain
 
 
@@ -249,30 +239,32 @@ def read_prepared(folder: Path) -> PreparedDomain:
     )
 
 
-def check_domain(domain: Domain, *, source: Path, remedy: str) -> None:
+def check_domain(domain: Domain, *, source: Path) -> None:
     """Refuses interactions that cannot be trained on.
 
     Raises:
-        ValueError: no interactions, an item id outside 1..N, a user with fewer than three, or
+        FolderError: no interactions, an item id outside 1..N, a user with fewer than three, or
             times that fall within a user.
     """
     if domain.num_users == 0 or len(domain.items) == 0:
-        raise ValueError(f"{source} has no interactions; {remedy}")
+        raise FolderError(f"{source} has no interactions", source.parent)
     low, high = int(domain.items.min()), int(domain.items.max())
     if low < 1 or high > domain.num_items:
         bad = low if low < 1 else high
-        raise ValueError(
-            f"{source}: item id {bad} is out of range, expected 1..{domain.num_items}; {remedy}"
+        raise FolderError(
+            f"{source}: item id {bad} is out of range, expected 1..{domain.num_items}",
+            source.parent,
         )
     lengths = np.diff(domain.offsets)
     shortest = int(lengths.argmin())
     if lengths[shortest] < MIN_INTERACTIONS:
-        raise ValueError(
+        raise FolderError(
             f"{source}: user {shortest} has {lengths[shortest]} interactions, expected at least "
-            f"{MIN_INTERACTIONS} (to train, validate and test); {remedy}"
+            f"{MIN_INTERACTIONS} (to train, validate and test)",
+            source.parent,
         )
     if domain.times is not None:
         falls = np.flatnonzero(np.diff(domain.times) < 0) + 1
         falls = falls[~np.isin(falls, domain.offsets)]  # the next user may start earlier
         if len(falls):
-            raise ValueError(f"{source}: the times fall at interaction {falls[0]}; {remedy}")
+            raise FolderError(f"{source}: the times fall at interaction {falls[0]}", source.parent)

@@ -16,6 +16,27 @@ _OWN = "manifest_sha256"
 """Of all else in the manifest; those written before have none."""
 
 
+class FolderError(ValueError):
+    """A folder of data is not what its manifest says.
+
+    Attributes:
+        folder: which.
+    """
+
+    def __init__(self, message: str, folder: Path) -> None:
+        """Says what is wrong, and with which folder."""
+        super().__init__(message, folder)
+        self.folder = folder
+
+    def __str__(self) -> str:
+        """The message alone."""
+        return str(self.args[0])
+
+
+class MissingFolderError(FolderError, FileNotFoundError):
+    """A folder of data, its manifest or one of its files is missing."""
+
+
 def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
     """Writes `folder/manifest.json` over the files that lie directly in the folder."""
     files = {
@@ -29,25 +50,22 @@ def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
-def read_manifest(
-    folder: Path, *, facts: Sequence[str], files: Sequence[str], remedy: str
-) -> dict[str, Any]:
+def read_manifest(folder: Path, *, facts: Sequence[str], files: Sequence[str]) -> dict[str, Any]:
     """The manifest of a folder whose files all match it.
 
     Args:
         folder: folder written through `write_manifest`.
         facts: keys that its manifest must hold.
         files: files that it must list; whatever it lists is checked.
-        remedy: what the user can do about a bad folder; ends every error message.
 
     Raises:
-        FileNotFoundError: the folder, its manifest or one of its files is missing.
-        ValueError: the manifest is malformed or of another format version, or a file's size or
+        MissingFolderError: the folder, its manifest or one of its files is missing.
+        FolderError: the manifest is malformed or of another format version, or a file's size or
             checksum differs from it.
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; {remedy}")
+        raise MissingFolderError(f"{path} is missing", folder)
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         own = manifest.pop(_OWN, None)
@@ -57,21 +75,19 @@ def read_manifest(
             for name, entry in manifest["files"].items()
         }
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        raise ValueError(f"{path} is not a readable manifest ({error!r}); {remedy}") from error
+        raise FolderError(f"{path} is not a readable manifest ({error!r})", folder) from error
     except RecursionError as error:
-        raise ValueError(f"{path} is not a readable manifest; {remedy}") from error
+        raise FolderError(f"{path} is not a readable manifest", folder) from error
     if version != FORMAT_VERSION:
-        raise ValueError(
-            f"{path}: format_version is {version}, expected {FORMAT_VERSION}; {remedy}"
-        )
+        raise FolderError(f"{path}: format_version is {version}, expected {FORMAT_VERSION}", folder)
     if own is not None and own != _digest(manifest):
-        raise ValueError(f"{path} was changed since it was written; {remedy}")
+        raise FolderError(f"{path} was changed since it was written", folder)
     absent = [fact for fact in facts if fact not in manifest]
     absent += [name for name in files if name not in listed]
     if absent:
-        raise ValueError(f"{path} says nothing of {', '.join(absent)}; {remedy}")
+        raise FolderError(f"{path} says nothing of {', '.join(absent)}", folder)
     for name, (size, digest) in listed.items():
-        _check_file(folder / name, size, digest, remedy=remedy)
+        _check_file(folder / name, size, digest)
     return dict(manifest)
 
 
@@ -79,11 +95,11 @@ def _digest(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
-def _check_file(path: Path, num_bytes: int, digest: str, *, remedy: str) -> None:
+def _check_file(path: Path, num_bytes: int, digest: str) -> None:
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing though its manifest lists it; {remedy}")
+        raise MissingFolderError(f"{path} is missing though its manifest lists it", path.parent)
     size = path.stat().st_size
     if size != num_bytes:
-        raise ValueError(f"{path} has {size} bytes, its manifest says {num_bytes}; {remedy}")
+        raise FolderError(f"{path} has {size} bytes, its manifest says {num_bytes}", path.parent)
     if sha256(path) != digest:
-        raise ValueError(f"{path} does not match the sha256 of its manifest; {remedy}")
+        raise FolderError(f"{path} does not match the sha256 of its manifest", path.parent)

@@ -45,6 +45,10 @@ class Splitter(Protocol):
         """
 
 
+class SplitError(ValueError):
+    """The interactions of a domain cannot be split in this way."""
+
+
 class LeaveOneOut:
     """The last item of each user is the test target, the last but one the validation target.
 

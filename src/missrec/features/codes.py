@@ -14,11 +14,11 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from missrec.data.manifest import read_manifest, write_manifest
+from missrec.data.manifest import FolderError, read_manifest, write_manifest
 from missrec.features.quantization import OptimizedProductQuantizer
 from missrec.features.table import FeatureTable
 from missrec.files import recover_folder, replace_folder
-from missrec.types import Catalogue
+from missrec.types import Catalogue, InputsError
 
 _CODES = "codes.npy"
 _ITEMS_AT_ONCE = 16_384
@@ -93,14 +93,13 @@ class ItemCoding:
         """The codes of the items, read if they are kept already.
 
         Raises:
-            ValueError: no modality is in use, or fewer than two of the items that occur in training
+            InputsError: no modality is in use.
+            ValueError: fewer than two of the items that occur in training
                 have it.
         """
         features = catalogue.features
         if not features.modalities:
-            raise ValueError(
-                "codes are made of features; choose inputs=text, inputs=image or inputs=text_image"
-            )
+            raise InputsError("codes are made of features, and the inputs are ids alone")
         exists = features.present(torch.arange(features.num_items + 1))  # (M, N + 1)
         codewords, num_used = [], []
         for modality, present in enumerate(exists):
@@ -175,11 +174,9 @@ def _read(folder: Path, facts: dict[str, Any]) -> np.ndarray | None:
     if not folder.is_dir():
         return None
     try:
-        manifest = read_manifest(
-            folder, facts=list(facts), files=[_CODES], remedy="the item codes are made again"
-        )
-    except (FileNotFoundError, ValueError) as error:
-        _log.warning("%s", error)
+        manifest = read_manifest(folder, facts=list(facts), files=[_CODES])
+    except FolderError as error:
+        _log.warning("%s; the item codes are made again", error)
         return None
     if any(manifest[name] != fact for name, fact in facts.items()):
         _log.warning("%s was made of other features; the item codes are made again", folder)

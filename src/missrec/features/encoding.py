@@ -18,6 +18,10 @@ from missrec.features.progress import items_progress
 from missrec.features.shards import Shard, write_shard
 
 
+class NonFiniteError(ValueError):
+    """A feature is too large for the numbers it is kept in, or none at all."""
+
+
 class EncodingBatch(NamedTuple):
     """Inputs on their way to the encoder, with the sha256 of each."""
 
@@ -118,7 +122,7 @@ class ShardWriter(Callback):
         """Writes the batch.
 
         Raises:
-            ValueError: a feature is not a finite number of the dtype.
+            NonFiniteError: a feature is not a finite number of the dtype.
         """
         outcomes = np.array(batch.loaded.outcomes)
         values = outputs.float().cpu().numpy()
@@ -127,10 +131,9 @@ class ShardWriter(Callback):
             values = values.astype(self._dtype)
         bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
         if len(bad):
-            raise ValueError(
+            raise NonFiniteError(
                 f"the features of the input with sha256 {batch.digests[bad[0]]} are not finite as "
-                f"{self._dtype} ({len(bad)} such inputs in its batch); set dtype=float32, or "
-                "trainer.precision=32-true, or check the weights"
+                f"{self._dtype} ({len(bad)} such inputs in its batch)"
             )
         write_shard(self._folder, Shard(np.array(batch.digests), outcomes, values))
 

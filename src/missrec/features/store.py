@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from missrec.data.domain import ITEMS, prepare_remedy
-from missrec.data.manifest import read_manifest, write_manifest
+from missrec.data.domain import ITEMS
+from missrec.data.manifest import FolderError, read_manifest, write_manifest
 from missrec.files import recover_folder, replace_folder, sha256
 
 FEATURES = "features"
@@ -20,6 +20,20 @@ TEXT, TEXT_VIEW = "text", "text_view"
 """What `features/` calls the texts, and their second view, which is encoded as they are."""
 _ROWS_AT_ONCE = 65_536
 _log = logging.getLogger(__name__)
+
+
+class MissingFeaturesError(FolderError):
+    """A domain has no features of a modality that is asked for, or none that go with the others.
+
+    Attributes:
+        modality: which.
+    """
+
+    def __init__(self, message: str, folder: Path, modality: str) -> None:
+        """Says what is wrong, with which folder and which modality."""
+        super().__init__(message, folder)
+        self.args = (message, folder, modality)
+        self.modality = modality
 
 
 class ModalityFeatures(NamedTuple):
@@ -96,24 +110,21 @@ def features_manifest(domain_folder: Path) -> dict[str, Any]:
     """The manifest of `features/`, checked against its files and the domain's items.
 
     Raises:
-        FileNotFoundError: the folder or a file of it is missing.
-        ValueError: the folder does not match its manifest, or was made for other items.
+        MissingFolderError: the folder or a file of it is missing.
+        FolderError: the folder does not match its manifest, or was made for other items.
     """
     folder = domain_folder / FEATURES
-    remedy = _remedy(domain_folder.name)
     recover_folder(folder)
-    manifest = read_manifest(
-        folder, facts=["counts", "settings", "items_sha256"], files=[], remedy=remedy
-    )
+    manifest = read_manifest(folder, facts=["counts", "settings", "items_sha256"], files=[])
     counts, settings = manifest["counts"], manifest["settings"]
     whole = isinstance(counts, dict) and isinstance(settings, dict)
     if not whole or any(
         not isinstance(count, dict) or not isinstance(count.get("width"), int)
         for count in counts.values()
     ):
-        raise ValueError(f"{folder}: its manifest does not say what is there; {remedy}")
+        raise FolderError(f"{folder}: its manifest does not say what is there", folder)
     if manifest["items_sha256"] != sha256(domain_folder / ITEMS):
-        raise ValueError(f"{folder} was made for another {ITEMS} than the one beside it; {remedy}")
+        raise FolderError(f"{folder} was made for another {ITEMS} than the one beside it", folder)
     return manifest
 
 
@@ -123,9 +134,10 @@ def read_features(
     """The features of the modalities asked for, checked; of none, nothing is read.
 
     Raises:
-        FileNotFoundError: the folder or a file of it is missing.
-        ValueError: the folder does not match its manifest or its domain, a modality is not
-            there, or a file has a wrong shape, an id out of range, NaN or Inf.
+        MissingFolderError: the folder or a file of it is missing.
+        MissingFeaturesError: a modality is not there, or not as another one needs it.
+        FolderError: the folder does not match its manifest or its domain, or a file has a wrong
+            shape, an id out of range, NaN or Inf.
     """
     features: dict[str, ModalityFeatures] = {}
     if not modalities:
@@ -135,22 +147,21 @@ def read_features(
     for modality in modalities:
         if modality not in manifest["counts"]:
             known = ", ".join(manifest["counts"]) or "none"
-            raise ValueError(
-                f"{folder} has no features of modality {modality!r}, it has: {known}; "
-                f"choose other inputs=... or {_extract_remedy(domain_folder.name)}"
+            raise MissingFeaturesError(
+                f"{folder} has no features of modality {modality!r}, it has: {known}",
+                folder,
+                modality,
             )
         features[modality] = _read_modality(
             folder,
             modality,
             num_items=num_items,
             width=manifest["counts"][modality]["width"],
-            remedy=_remedy(domain_folder.name),
         )
     made_with = manifest["settings"]
     if {TEXT, TEXT_VIEW} <= features.keys() and made_with.get(TEXT) != made_with.get(TEXT_VIEW):
-        raise ValueError(
-            f"{folder}: text and {TEXT_VIEW} were made with different settings; make both with "
-            f"`python src/extract.py data={domain_folder.name} text_view=word_drop`"
+        raise MissingFeaturesError(
+            f"{folder}: text and {TEXT_VIEW} were made with different settings", folder, TEXT_VIEW
         )
     return features
 
@@ -163,14 +174,6 @@ def _manifest_to_keep(domain_folder: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError) as error:
         _log.warning("no features that were there are kept: %s", error)
         return None
-
-
-def _extract_remedy(name: str) -> str:
-    return f"make the features with `python src/extract.py data={name}`"
-
-
-def _remedy(name: str) -> str:
-    return f"{_extract_remedy(name)}, or {prepare_remedy(name)}"
 
 
 def _save_modality(folder: Path, modality: str, features: ModalityFeatures) -> dict[str, int]:
@@ -187,28 +190,28 @@ def _write_manifest(
     write_manifest(folder, facts)
 
 
-def _read_modality(
-    folder: Path, modality: str, *, num_items: int, width: int, remedy: str
-) -> ModalityFeatures:
+def _read_modality(folder: Path, modality: str, *, num_items: int, width: int) -> ModalityFeatures:
     path = folder / f"{modality}.npy"
     values = np.load(path, mmap_mode="r", allow_pickle=False)
     item_ids = np.load(folder / f"{modality}.item_ids.npy", allow_pickle=False)
     if values.ndim != 2 or len(values) != len(item_ids):
-        raise ValueError(
+        raise FolderError(
             f"{path} has shape {values.shape}, expected {len(item_ids)} rows as in "
-            f"{modality}.item_ids.npy; {remedy}"
+            f"{modality}.item_ids.npy",
+            folder,
         )
     if values.shape[1] != width:
-        raise ValueError(f"{path} has width {values.shape[1]}, its manifest says {width}; {remedy}")
+        raise FolderError(f"{path} has width {values.shape[1]}, its manifest says {width}", folder)
     if len(item_ids) and (item_ids.min() < 1 or item_ids.max() > num_items):
-        raise ValueError(
+        raise FolderError(
             f"{folder / f'{modality}.item_ids.npy'} holds ids {item_ids.min()}..{item_ids.max()}, "
-            f"expected 1..{num_items}; {remedy}"
+            f"expected 1..{num_items}",
+            folder,
         )
     for start in range(0, len(values), _ROWS_AT_ONCE):
         bad = np.flatnonzero(~np.isfinite(values[start : start + _ROWS_AT_ONCE]).all(axis=1))
         if len(bad):
-            raise ValueError(
-                f"{path}: row {start + bad[0]} holds NaN or Inf, expected finite numbers; {remedy}"
+            raise FolderError(
+                f"{path}: row {start + bad[0]} holds NaN or Inf, expected finite numbers", folder
             )
     return ModalityFeatures(item_ids, values)

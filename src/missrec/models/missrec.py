@@ -17,7 +17,7 @@ from missrec.nn.item_embeddings import spread_rows
 from missrec.nn.precision import full_precision, single
 from missrec.nn.sequence_networks import EncodedSequence, ItemTokens
 from missrec.objectives.ranking import RankingObjective
-from missrec.types import Catalogue, InterestReport, SequenceBatch, TrainingLoss
+from missrec.types import Catalogue, InputsError, InterestReport, SequenceBatch, TrainingLoss
 
 _ID_STD = 0.02
 
@@ -107,11 +107,12 @@ class MISSRec(nn.Module):
                 the released code, rather than no token.
 
         Raises:
-            ValueError: temperature is not above 0, or no modality is in use.
+            InputsError: no modality is in use.
+            ValueError: temperature is not above 0.
         """
         super().__init__()
         if not catalogue.features.modalities:
-            raise ValueError("MISSRec reads features; choose inputs=text, image or text_image")
+            raise InputsError("MISSRec reads features, and the inputs are ids alone")
         if not temperature > 0:
             raise ValueError(f"temperature ({temperature}) must be above 0")
         self._temperature = temperature

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from missrec.nn.item_embeddings import FeatureEmbedding
 from missrec.nn.precision import inner_products
-from missrec.types import Catalogue, SequenceBatch, TrainingLoss
+from missrec.types import Catalogue, InputsError, SequenceBatch, TrainingLoss
 
 
 class NearestNeighbor(nn.Module):
@@ -27,9 +27,8 @@ class NearestNeighbor(nn.Module):
         super().__init__()
         modalities, widths = catalogue.features.modalities, catalogue.features.dims
         if len(modalities) != 1:
-            raise ValueError(
-                f"this model compares the features of one modality, not {modalities or 'none'}; "
-                "choose inputs=text or inputs=image"
+            raise InputsError(
+                f"this model compares the features of one modality, not {modalities or 'none'}"
             )
         self.items = FeatureEmbedding(
             catalogue=catalogue, embed_dim=widths[0], adapter=lambda *widths: nn.Identity()

@@ -133,6 +133,6 @@ class NoAdapter(nn.Identity):
         if feature_dim != embed_dim:
             raise ValueError(
                 f"embed_dim ({embed_dim}) must be the width of the features ({feature_dim}) "
-                "without adapters; model.embed_dim=null takes it"
+                "without adapters; None takes it"
             )
         super().__init__()

@@ -34,7 +34,7 @@ class DynamicFusion(nn.Module):
         if not (0 < initial_alpha < math.inf or (initial_alpha == 0 and not positive)):
             raise ValueError(
                 f"initial_alpha ({initial_alpha}) must be finite and above 0, or 0 without "
-                "positive; for the mean or the maximum choose fusion=mean or fusion=max"
+                "positive; the mean and the maximum are those of FixedFusion"
             )
         self._positive = positive
         self._per_item = per_item

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from missrec.nn.adapters import modality_adapters
-from missrec.types import Catalogue
+from missrec.types import Catalogue, InputsError
 
 Augmentation = Callable[[str, Tensor, Tensor], Tensor]
 """Modality, items (P,), raw features (P, F) -> features (P, F)."""
@@ -47,14 +47,12 @@ class FeatureEmbedding(nn.Module):
             adapter: (F, D) -> module.
 
         Raises:
-            ValueError: no modality is in use.
+            InputsError: no modality is in use.
         """
         super().__init__()
         self.features = catalogue.features
         if not self.features.modalities:
-            raise ValueError(
-                "this model reads features; choose inputs=text, inputs=image or inputs=text_image"
-            )
+            raise InputsError("this model reads features, and the inputs are ids alone")
         self.adapter = modality_adapters(self.features, embed_dim=embed_dim, adapter=adapter)
 
     def forward(self, item_ids: Tensor, *, augment: Augmentation | None = None) -> Tensor:

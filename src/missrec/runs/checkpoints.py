@@ -98,7 +98,7 @@ def restore_best(run_dir: Path, source: Path) -> None:
         _log.warning("%s was damaged or gone, and is written anew from %s", best, same.name)
 
 
-def tested(run_dir: Path) -> Path:
+def chosen_checkpoint(run_dir: Path) -> Path:
     """The checkpoint that the run was tested with, or that validation has chosen so far.
 
     Raises:
@@ -144,7 +144,7 @@ def tidy(run_dir: Path, *, keep_resumable: bool) -> None:
     if keep_resumable:
         with suppress(NothingToResumeError):
             kept = resumable(run_dir)
-    first = tested(run_dir)
+    first = chosen_checkpoint(run_dir)
     for path in dict.fromkeys((first, *_files(run_dir, *_ALL))):
         if path == kept or (path != first and path.name in {_LAST, _LATEST}):
             continue

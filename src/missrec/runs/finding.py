@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from missrec.runs.folder import CONFIG, METRICS, PROVENANCE, RunFolder
 from missrec.runs.groups import Run, Setup
 from missrec.runs.ranks import recorded_ranks
-from missrec.runs.settings import Marks, comparable_settings
+from missrec.runs.settings import Marks, comparable_settings, source_of
 
 _NO_RUNS_BELOW = {"wandb", "mlruns"}
 
@@ -155,13 +155,6 @@ def _origin(config: Mapping[str, Any], folder: Path) -> list[Mapping[str, Any]]:
         folder, config = place, RunFolder(place).read_config()
         found[folder] = config
     return list(found.values())
-
-
-def source_of(config: Mapping[str, Any]) -> Path | None:
-    """What a run started from: its last stage, or the run that it names."""
-    stages = config.get("stages") or []
-    named = stages[-1].get("checkpoint") if stages else config.get("pretrained")
-    return Path(named) if isinstance(named, str) else None
 
 
 def _is_pretrained(config: Mapping[str, Any], origin: Sequence[Mapping[str, Any]]) -> bool:

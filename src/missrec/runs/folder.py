@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
@@ -76,6 +77,17 @@ class RunFolder:
     def holds_run(self) -> bool:
         """Whether a run has begun here."""
         return self.config.exists() or self.metrics.exists() or self.checkpoints.exists()
+
+    def clear(self) -> None:
+        """Removes the run; what other programs wrote beside it too, but not what Hydra does.
+
+        Killed meanwhile, it still holds a run, which can be cleared again.
+        """
+        for path in sorted(self.path.iterdir(), key=lambda path: path == self.checkpoints):
+            if path.is_dir() and path.name != ".hydra":
+                shutil.rmtree(path)
+            elif path.is_file() and not path.name.startswith(".") and path.suffix != ".log":
+                path.unlink()
 
     def read_config(self) -> dict[str, Any]:
         """The saved config as today's code would have saved it, its places those of this folder.

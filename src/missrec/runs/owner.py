@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from missrec.distributed import is_first_process
+from missrec.files import remove_drafts
 from missrec.runs.locks import only_writer
 
 
-def writing(run_dir: Path, *, waits: bool = False) -> AbstractContextManager[None]:
-    """`only_writer` of the first process; the others, which write nothing, are let in."""
-    return only_writer(run_dir, waits=waits) if is_first_process() else nullcontext()
+@contextmanager
+def writing(run_dir: Path, *, waits: bool = False) -> Iterator[None]:
+    """`only_writer` of the first process, without what killed ones had left there.
+
+    The other processes, which write nothing, are let in.
+    """
+    if not is_first_process():
+        yield
+        return
+    with only_writer(run_dir, waits=waits):
+        remove_drafts(run_dir)
+        yield

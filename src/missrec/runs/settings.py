@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 
@@ -103,6 +104,49 @@ def differing(
         for key in sorted({*there, *here})
         if there.get(key) != here.get(key) and not (key in marks.undated and key not in there)
     ]
+
+
+def other_start(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[Difference]:
+    """In what a saved run started from something else than it is asked to, wherever that lies.
+
+    A run saves the checkpoints of its stages; of one of format 0, the name of its folder tells
+    which experiment that was.
+
+    Args:
+        there: the saved config.
+        here: the config of today, which may have been made of the saved one.
+    """
+    keys = ("stages", "stage_overrides", "pretrained")
+    if all(there[key] == here[key] for key in keys):
+        return []
+    if here["stages"]:
+        source = source_of(there)
+        name = source.parent.parent.name.rpartition("_")[0] if source else None
+        asked = here["stages"][-1]["experiment"]
+        pairs: dict[str, tuple[Any, Any]] = {"stages": (name, asked)}
+        pairs["stage_overrides"] = (there["stage_overrides"], here["stage_overrides"])
+    else:
+        pairs = {"pretrained": (_folder_name(source_of(there)), _folder_name(source_of(here)))}
+    return [
+        Difference(key, json.dumps(before), json.dumps(now))
+        for key, (before, now) in pairs.items()
+        if before != now
+    ]
+
+
+def _folder_name(source: Path | None) -> str | None:
+    """The name of the run folder that a folder or checkpoint is of."""
+    if source is None:
+        return None
+    path = source.resolve()
+    return path.parent.parent.name if path.suffix == ".ckpt" else path.name
+
+
+def source_of(config: Mapping[str, Any]) -> Path | None:
+    """What a run started from: its last stage, or the run that it names."""
+    stages = config.get("stages") or []
+    named = stages[-1].get("checkpoint") if stages else config.get("pretrained")
+    return Path(named) if isinstance(named, str) else None
 
 
 def described(differences: Sequence[Difference], *, most: int = 5) -> str:

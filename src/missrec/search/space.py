@@ -70,6 +70,10 @@ def lowest(distribution: BaseDistribution) -> Any:
     return distribution.low
 
 
+class NoChoicesError(ValueError):
+    """A grid has a parameter that is not drawn from a list."""
+
+
 class Grid(BaseSampler):
     """Every combination of the choices, in the order of the lists: the n-th in the n-th trial.
 
@@ -101,13 +105,10 @@ class Grid(BaseSampler):
         """A digit of the trial's number, written with as many values a place as there are choices.
 
         Raises:
-            ValueError: the parameter has no list of choices.
+            NoChoicesError: the parameter has no list of choices.
         """
         if not isinstance(param_distribution, CategoricalDistribution):
-            raise ValueError(
-                f"search.space: {param_name} has no list of choices, which a grid needs; choose "
-                "search/sampler=tpe"
-            )
+            raise NoChoicesError(f"{param_name} has no list of choices, which a grid needs")
         before = int(num_combinations(trial.distributions))
         choices = param_distribution.choices
         return choices[trial.number // before % len(choices)]

@@ -40,6 +40,10 @@ def trial_name(number: int) -> str:
     return f"trial_{number:04d}"
 
 
+class OtherStudyError(ValueError):
+    """The folder of a study holds another one, or something else."""
+
+
 class SharedStudy:
     """The trials of a folder; several processes may work on them, and any of them may die.
 
@@ -75,7 +79,7 @@ class SharedStudy:
             marks: say which can.
 
         Raises:
-            ValueError: the folder holds a study of other settings, or no study.
+            OtherStudyError: the folder holds a study of other settings, or no study.
             UntrustedError: its trials have parameters that are none of the space.
         """
         self.folder = folder
@@ -177,9 +181,9 @@ class SharedStudy:
             comparable_settings(found, marks=marks) for found in (current_settings(known), settings)
         )
         if differences := differing(there, here, marks=marks):
-            raise ValueError(
-                f"{self.folder} was started with another {described(differences, most=3)}; repeat "
-                "its command, or name a new study: search.study=<name>"
+            raise OtherStudyError(
+                f"{self.folder} was started with another {described(differences, most=3)}; the "
+                "command that started it goes on with it"
             )
 
     def _refuse_strangers(self) -> None:
@@ -274,9 +278,7 @@ def _open_storage(path: Path) -> RDBStorage:
     try:
         return RDBStorage(f"sqlite:///{path}", engine_kwargs=options)
     except DatabaseError as error:
-        raise ValueError(
-            f"{path} is no study: {error.orig}; name another: search.study=<name>"
-        ) from error
+        raise OtherStudyError(f"{path} is no study: {error.orig}") from error
 
 
 def _row(trial: FrozenTrial) -> TrialRow:

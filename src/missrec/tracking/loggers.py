@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from pytorch_lightning import Trainer
@@ -63,9 +64,11 @@ def log_table(logger: WandbLogger, key: str, table: pl.DataFrame) -> None:
 
 
 @contextmanager
-def logging_to(trainer: Trainer) -> Iterator[None]:
-    """Ends the loggers with the block: the next job of a sweep in this process starts its own."""
+def logging_to(trainer: Trainer, settings: dict[str, Any]) -> Iterator[None]:
+    """Logs the settings; ends the loggers with the block: the next job of a sweep has its own."""
     try:
+        for logger in trainer.loggers:
+            logger.log_hyperparams(settings)
         yield
     finally:
         for logger in trainer.loggers:

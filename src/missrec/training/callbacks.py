@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
 
 from missrec.nn.precision import full_precision
 from missrec.training.saving import RunCheckpoint
@@ -53,6 +54,14 @@ class RefreshInterests(Callback):
             on_step=False,
             batch_size=1,
         )
+
+
+class EarlyStopping(LightningEarlyStopping):
+    """Lightning's, but a resumed run has the patience that its settings say, not its checkpoint."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up how long it has waited."""
+        super().load_state_dict({**state_dict, "patience": self.patience})
 
 
 class MidEpochCheckpoint(RunCheckpoint):

@@ -111,6 +111,7 @@ class RecommenderModule(LightningModule):
             for restore, state in zip(setters, own, strict=False):
                 restore(state)
         self._random_states = []
+        self._apply_settings()
 
     def training_step(self, batch: SequenceBatch, batch_index: int) -> Tensor:
         """The model's loss of one batch, or this process's part of it."""
@@ -130,6 +131,13 @@ class RecommenderModule(LightningModule):
             batch_size=size,
         )
         return loss.total
+
+    def _apply_settings(self) -> None:
+        """Has the optimiser take its settings from the config: resumed, it has the checkpoint's."""
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                known = optimizer.defaults.keys() & group.keys()
+                group.update({key: optimizer.defaults[key] for key in known})
 
     def configure_optimizers(self) -> Optimizer:
         """The optimiser over the parameters that need a gradient."""

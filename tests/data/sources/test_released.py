@@ -50,7 +50,7 @@ def test_texts_go_to_their_item_whatever_the_order_of_the_file(folder: Path) -> 
 
 
 def test_missing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere is missing: put the released files"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere is missing, where the released files"):
         released_source(tmp_path / "nowhere").read()
 
 

@@ -12,8 +12,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from image_server import huge_png, image_bytes
+from missrec.app.door import one_line
 from missrec.features.encoders import clip
-from missrec.features.encoders.clip import ClipEncoder
+from missrec.features.encoders.clip import ClipEncoder, MissingWeightsError
 from tiny_clip import CONFIG, CONTEXT, WEIGHTS, WIDTH, write_tiny_clip
 
 NAME = "ViT-B-32-quickgelu"
@@ -143,7 +144,7 @@ def test_local_checkpoint_of_a_tag_is_preprocessed_as_the_tag_says(
         ("ViT-B-32", "openai", r"trained with QuickGELU.*take the model with -quickgelu"),
         (NAME, "laion2b_s34b_b79k", r"the tags of ViT-B-32-quickgelu are openai"),
         ("ViT-B-33", "openai", r"model \(ViT-B-33\) is unknown to open_clip"),
-        ("local-dir:x", "openai", r"brings its weights: set pretrained=null"),
+        ("local-dir:x", "openai", r"brings its weights: pretrained and checkpoint"),
         (NAME, None, r"pretrained and checkpoint are null"),
     ],
 )
@@ -166,12 +167,11 @@ def test_tokenizer_without_its_package_is_refused(
 
 
 def test_without_network_the_message_says_how_to_get_the_weights(no_network: None) -> None:
-    with pytest.raises(FileNotFoundError) as caught:
+    with pytest.raises(MissingWeightsError) as caught:
         clip_encoder(model=NAME, pretrained="openai")
     url = "https://huggingface.co/timm/vit_base_patch32_clip_224.openai/resolve/main/open_clip_model.safetensors"
-    assert f"download {url} elsewhere" in str(caught.value)
-    assert "encoder.checkpoint=<that file>" in str(caught.value)
-    assert "encoder=lsa" in str(caught.value)
+    assert f"they are at {url}" in str(caught.value)
+    assert "encoder.checkpoint=<that file>; or take encoder=lsa" in one_line(caught.value)
 
 
 def test_missing_checkpoint_is_refused() -> None:

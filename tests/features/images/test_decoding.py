@@ -140,5 +140,5 @@ def test_folder_has_placeholders_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nowhere", None])
 def test_missing_folder_is_refused(tmp_path: Path, name: str | None) -> None:
-    with pytest.raises(FileNotFoundError, match=r"images.folder \(.*\) is not a folder; name the"):
+    with pytest.raises(FileNotFoundError, match=r"^folder \(.*\) is not a folder"):
         folder_source(name and tmp_path / name)

@@ -134,7 +134,7 @@ def test_items_without_a_column_of_urls_have_no_image(
     found = source(tmp_path).find("tiny", items([[], []]).drop("image_urls"))
     assert found["outcome"].to_list() == ["no_image", "no_image"]
     assert "tiny: items.parquet has no image_urls" in caplog.text
-    assert "images=folder" in caplog.text
+    assert "so its items have no images" in caplog.text
 
 
 def test_unreadable_manifest_is_named(tmp_path: Path) -> None:

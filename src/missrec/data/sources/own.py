@@ -19,6 +19,23 @@ from missrec.data.sources.text import item_text
 from missrec.files import sha256
 
 
+class UnnamedFileError(ValueError):
+    """Nobody said where the user's own data is.
+
+    Attributes:
+        content: of the file: `interactions` or `items`.
+    """
+
+    def __init__(self, content: str) -> None:
+        """Takes what the file would hold."""
+        super().__init__(content)
+        self.content = content
+
+    def __str__(self) -> str:
+        """What is the case."""
+        return f"no file of {self.content} is named"
+
+
 class OwnInteractions:
     """A file with one interaction a row."""
 
@@ -46,10 +63,11 @@ class OwnInteractions:
             delimiter: of a CSV file.
 
         Raises:
-            ValueError: no path, or both time and order.
+            UnnamedFileError: no path.
+            ValueError: both time and order.
         """
         if path is None:
-            raise ValueError("name the file of interactions: data.interactions.path=<file>")
+            raise UnnamedFileError("interactions")
         if time is not None and order is not None:
             raise ValueError(f"time ({time!r}) and order ({order!r}) are both given: choose one")
         self.path = Path(path)
@@ -101,10 +119,10 @@ class OwnItems:
             delimiter: of a CSV file.
 
         Raises:
-            ValueError: no path.
+            UnnamedFileError: no path.
         """
         if path is None:
-            raise ValueError("name the file of items: data.items.path=<file>")
+            raise UnnamedFileError("items")
         self.path = Path(path)
         self._item = item
         self._texts = texts

@@ -19,6 +19,10 @@ class _Row(NamedTuple):
     target: int
 
 
+class MissingReleaseError(FileNotFoundError):
+    """The released files are not where they were looked for."""
+
+
 class ReleasedDomain:
     """A folder of `.inter`, `.item2index`, `.user2index`, `.text` and feature files.
 
@@ -68,10 +72,7 @@ class ReleasedDomain:
             ValueError: a file is malformed, truncated or contradicts another one.
         """
         if not self.folder.is_dir():
-            raise FileNotFoundError(
-                f"{self.folder} is missing: put the released files there, or name the folder that "
-                "holds data/ with paths.shared_dir=<folder>"
-            )
+            raise MissingReleaseError(f"{self.folder} is missing, where the released files belong")
         item_keys = read_index_file(self._path("item2index"))
         user_keys = read_index_file(self._path("user2index"))
         items, offsets = flatten(

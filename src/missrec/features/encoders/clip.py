@@ -28,6 +28,10 @@ _PACKAGES = ("open-clip-torch", "torch", "torchvision", "pillow")
 _HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
+class MissingWeightsError(FileNotFoundError):
+    """The weights are not here, and cannot be fetched."""
+
+
 class ClipEncoder(nn.Module):
     """Text and image features of an open_clip model, by default not normalised.
 
@@ -149,7 +153,7 @@ def _load_model(model: str, pretrained: str | None, checkpoint: str | None) -> A
     brings_weights = schema in {"local-dir", "hf-hub"}
     if brings_weights and (pretrained or checkpoint):
         raise ValueError(
-            f"model ({model}) brings its weights: set pretrained=null and checkpoint=null"
+            f"model ({model}) brings its weights: pretrained and checkpoint must be None"
         )
     tag = {} if brings_weights else _tag_settings(model, pretrained)
     weights = None if brings_weights else _weights_file(model, pretrained, checkpoint, tag)
@@ -229,10 +233,9 @@ def _weights_file(
         httpx.head(url, timeout=10, follow_redirects=True)
         return str(open_clip.download_pretrained(tag))
     except (httpx.HTTPError, OSError, RuntimeError) as error:
-        raise FileNotFoundError(
+        raise MissingWeightsError(
             f"the weights {pretrained} of {model} are not here and cannot be fetched ({error}); "
-            f"download {url} elsewhere, put the file anywhere here and add "
-            f"encoder.checkpoint=<that file>; or take encoder=lsa, which needs no weights"
+            f"they are at {url}"
         ) from error
 
 

@@ -17,7 +17,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 
 from missrec.data.domain import read_items
-from missrec.data.manifest import MANIFEST, read_manifest, write_manifest
+from missrec.data.manifest import MANIFEST, FolderError, read_manifest, write_manifest
 from missrec.features.encoders.encoder import NO_KNOWN_WORD, Loaded
 from missrec.features.inputs import OK
 from missrec.files import replace_folder
@@ -123,8 +123,8 @@ class LsaEncoder:
         if settings["dim"] > min(matrix.shape):
             raise ValueError(
                 f"dim ({settings['dim']}) must be at most {min(matrix.shape)}: {', '.join(names)} "
-                f"has {matrix.shape[0]} texts with {matrix.shape[1]} terms; set encoder.dim lower, "
-                "or fit on more domains"
+                f"has {matrix.shape[0]} texts with {matrix.shape[1]} terms; lower it, or fit "
+                "on more domains"
             )
         svd = TruncatedSVD(settings["dim"], random_state=settings["seed"]).fit(matrix)
         components = svd.components_
@@ -139,12 +139,10 @@ class LsaEncoder:
             write_manifest(draft, {"settings": settings, "fitted_on": names})
 
     def _load(self, folder: Path) -> None:
-        manifest = read_manifest(
-            folder,
-            facts=["settings", "fitted_on"],
-            files=_FILES,
-            remedy="delete the folder and fit the encoder again with encoder.fit_on=[...]",
-        )
+        try:
+            manifest = read_manifest(folder, facts=["settings", "fitted_on"], files=_FILES)
+        except FolderError as error:
+            raise ValueError(f"{error}; delete the folder and fit the encoder again") from error
         vocabulary = json.loads((folder / _VOCABULARY).read_text(encoding="utf-8"))
         self._vectorizer = _vectorizer(
             max_ngram=manifest["settings"]["max_ngram"], vocabulary=vocabulary

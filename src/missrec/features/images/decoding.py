@@ -90,8 +90,7 @@ class ImagesFromFolder:
         """
         if folder is None or not Path(folder).is_dir():
             raise FileNotFoundError(
-                f"images.folder ({folder}) is not a folder; name the one with the images: "
-                "images.folder=<folder>"
+                f"folder ({folder}) is not a folder; it must be the one with the images"
             )
         self._folder = Path(folder)
         self._min_share = placeholder_min_share

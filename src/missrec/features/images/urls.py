@@ -57,11 +57,7 @@ class ImagesFromUrls:
     def find(self, domain: str, items: pl.DataFrame) -> pl.DataFrame:
         """The images there are once what was missing has been fetched."""
         if "image_urls" not in items.columns:
-            _log.warning(
-                "%s: items.parquet has no image_urls; name a folder of images with images=folder "
-                "images.folder=<folder>, or leave images out with images=none",
-                domain,
-            )
+            _log.warning("%s: items.parquet has no image_urls, so its items have no images", domain)
             items = items.with_columns(image_urls=pl.lit([], dtype=pl.List(pl.Utf8)))
         folder = self._cache_dir / domain
         folder.mkdir(parents=True, exist_ok=True)

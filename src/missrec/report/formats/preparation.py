@@ -41,7 +41,7 @@ def print_statistics(statistics: Sequence[DomainStatistics]) -> None:
     if any(row.published for row in statistics):
         table.caption += (
             " Published: UniSRec's preparation keeps an item again at another time "
-            "(data.keep_repeats=true), and also items without a title."
+            "(keep_repeats), and also items without a title."
         )
     print_table(table)
 

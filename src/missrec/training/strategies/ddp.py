@@ -21,6 +21,10 @@ _MOMENT_SEC, _LEAVE_SEC = 2, 60
 _log = logging.getLogger(__name__)
 
 
+class StrategyError(ValueError):
+    """The trainer's strategy does not do for what the run asks of it."""
+
+
 class OneProcessPerDevice(DDPStrategy):
     """Distributed data parallel training, one process a device.
 
@@ -103,25 +107,24 @@ def refuse_unsupported(trainer: Trainer) -> None:
     """Checks how the trainer would work with several processes.
 
     Raises:
-        ValueError: in a way that is not supported.
+        StrategyError: in a way that is not supported.
     """
     strategy = trainer.strategy
     if trainer.world_size > 1 and not isinstance(strategy, OneProcessPerDevice):
-        raise ValueError(
-            f"trainer: {trainer.world_size} processes need trainer=ddp, or trainer=ddp_cpu; "
-            f"{type(strategy).__name__} is not supported"
+        raise StrategyError(
+            f"trainer: {type(strategy).__name__} is not supported for {trainer.world_size} "
+            "processes"
         )
     if trainer.gradient_clip_val and not getattr(strategy, "clips_gradients", True):
-        raise ValueError(
-            f"trainer.gradient_clip_val ({trainer.gradient_clip_val}): trainer=fsdp cannot clip "
-            "gradients; set it to null, or use trainer=ddp"
+        raise StrategyError(
+            f"trainer: gradient_clip_val ({trainer.gradient_clip_val}) must be None where tables "
+            "are sharded"
         )
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1 or not is_first_process()
     if several and trainer.world_size == 1:
-        raise ValueError(
+        raise StrategyError(
             "trainer: WORLD_SIZE, RANK, LOCAL_RANK or SLURM_PROCID says that this is one of "
-            "several processes, but the trainer is for one; set trainer=ddp, see "
-            "docs/distributed.md, or unset the variable"
+            "several processes, but the trainer is for one; unset the variable where it is not"
         )
 
 

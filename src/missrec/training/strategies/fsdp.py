@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_map
 
-from missrec.training.strategies.ddp import OneProcessPerDevice
+from missrec.training.strategies.ddp import OneProcessPerDevice, StrategyError
 
 
 class ShardedTables(OneProcessPerDevice):
@@ -56,7 +56,7 @@ class ShardedTables(OneProcessPerDevice):
         tables = [f"{name}.weight" for name in self._plain]
         trained = {name for name, one in model.named_parameters() if one.requires_grad}
         if trained <= set(tables):
-            raise ValueError("trainer=fsdp: nothing trains beside the tables; use trainer=ddp")
+            raise StrategyError("nothing trains beside the tables that are sharded")
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(  # type: ignore[no-untyped-call]
             model, tables
         )

@@ -1,0 +1,87 @@
+"""What to type about an error: layers below know what is wrong, and no word of a command line."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_PLACE = re.compile(r"\$\{[^}]*?(\w+)\}")  # such as ${.category} or ${data.name}
+
+_OTHER_INPUTS = "choose others, such as inputs=text, inputs=image or inputs=text_image"
+_REMEDIES = {
+    "UntrustedError": "if you trust whoever made it, add trust=true",
+    "InputsError": _OTHER_INPUTS,
+    "SplitError": "choose split=leave_one_out, which does with any",
+    "MissingReleaseError": "name the folder that holds data/ with paths.shared_dir=<folder>",
+    "MissingWeightsError": "download them elsewhere, put the file anywhere here and add "
+    "encoder.checkpoint=<that file>; or take encoder=lsa, which needs no weights",
+    "NonFiniteError": "set dtype=float32, or trainer.precision=32-true, or check the weights",
+    "NoChoicesError": "choose search/sampler=tpe",
+    "OtherStudyError": "or name a new study: search.study=<name>",
+    "StrategyError": "use trainer=ddp, or trainer=ddp_cpu; see docs/distributed.md",
+}
+"""Class of an error -> what to do; by its name, because importing what raises it takes seconds."""
+
+
+def remedy_of(error: BaseException) -> str | None:
+    """What a user can do about an error; None where its message says it, or nobody knows."""
+    kinds = [kind.__name__ for kind in type(error).__mro__]
+    folder: Path | None = getattr(error, "folder", None)
+    if "FolderError" in kinds and folder is not None:
+        return _make_again(folder, modality=getattr(error, "modality", None))
+    if "UnnamedFileError" in kinds:
+        content: str = getattr(error, "content", "")
+        return f"add data.{content}.path=<file>"
+    return next((_REMEDIES[kind] for kind in kinds if kind in _REMEDIES), None)
+
+
+def _make_again(folder: Path, *, modality: str | None) -> str:
+    """How to make a domain folder, or the features in one, again."""
+    is_features = folder.name == "features"
+    choice = data_choice(folder.parent.name if is_features else folder.name)
+    prepare = f"make the folder again with `python src/prepare.py data={choice}`"
+    if not is_features:
+        return prepare
+    view = " text_view=word_drop" if modality == "text_view" else ""
+    extract = f"make the features with `python src/extract.py data={choice}{view}`"
+    return f"{_OTHER_INPUTS}, or {extract}" if modality else f"{extract}, or {prepare}"
+
+
+def data_choice(domain: str) -> str:
+    """What follows `data=` to choose the data with this domain folder.
+
+    It is the choice of `conf/data` whose name fits best; own data may have any name.
+    """
+    found = [
+        (len(_PLACE.sub("", name)), filled)
+        for name, choice in _choices()
+        if (filled := _filled(choice, name, domain))
+    ]
+    return max(found)[1] if found else f"own data.name={domain}"
+
+
+def _filled(choice: str, name: str, domain: str) -> str | None:
+    """The choice with its places filled as in the domain's name; None where that does not fit."""
+    parts = map(re.escape, _PLACE.sub("\0", name).split("\0"))
+    match = re.fullmatch("(.+)".join(parts), domain)
+    if match is None:
+        return None
+    values = dict(zip(_PLACE.findall(name), match.groups(), strict=True))
+    return _PLACE.sub(lambda place: values.get(place[1], place[0]), choice)
+
+
+def _choices() -> Iterator[tuple[str, str]]:
+    """The name of a domain folder, and what chooses its data, of all of `conf/data`."""
+    conf = Path(os.environ.get("PROJECT_ROOT", ".")) / "conf" / "data"
+    for path in sorted(conf.rglob("*.yaml")):
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and "choice" in content:
+            sources = (content.get("sources") or {}).values()
+            for name in {content.get("name"), *(source.get("name") for source in sources)}:
+                if name:
+                    yield str(name), str(content["choice"])
