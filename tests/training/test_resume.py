@@ -160,6 +160,7 @@ def fit(
         filter_seen=False,
         users_per_tile=512,
         items_per_tile=16384,
+        identity={},
     )
     places: dict[str, Any] = {
         "dirpath": run_dir / "checkpoints",

@@ -15,6 +15,7 @@ from torch import nn
 from missrec.data.datamodule import SequenceDataModule
 from missrec.features.store import TEXT, TEXT_VIEW, read_features
 from missrec.features.table import FeatureTable
+from missrec.runs.identity import Identity, data_identity
 from missrec.training.module import RecommenderModule
 from missrec.types import PAD_ID, Catalogue, Transferable
 
@@ -28,11 +29,13 @@ class Experiment(NamedTuple):
         datamodule: set up.
         module: with the model inside.
         catalogue: what the model was told of the items.
+        identity: what the data is known by.
     """
 
     datamodule: SequenceDataModule
     module: RecommenderModule
     catalogue: Catalogue
+    identity: Identity
 
 
 def build_experiment(cfg: DictConfig) -> Experiment:
@@ -44,6 +47,7 @@ def build_experiment(cfg: DictConfig) -> Experiment:
     datamodule: SequenceDataModule = build(cfg, "datamodule")
     datamodule.setup()
     features, second_views = _feature_tables(cfg, datamodule)
+    identity = data_identity(datamodule, modalities=list(cfg.inputs.modalities))
     catalogue = Catalogue(
         num_items=datamodule.num_items,
         train_counts=datamodule.train_counts,
@@ -61,9 +65,10 @@ def build_experiment(cfg: DictConfig) -> Experiment:
         filter_seen=cfg.metrics.filter_seen,
         users_per_tile=cfg.metrics.users_per_tile,
         items_per_tile=cfg.metrics.items_per_tile,
+        identity=identity,
     )
     _check_optimizer(module)
-    return Experiment(datamodule, module, catalogue)
+    return Experiment(datamodule, module, catalogue, identity)
 
 
 def compile_modules(model: nn.Module, names: Sequence[str], *, backend: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from missrec.data.domain import ITEMS, prepare_remedy
-from missrec.data.manifest import read_manifest, write_manifest
+from missrec.data.manifest import MANIFEST, read_manifest, write_manifest
 from missrec.files import replace_folder, sha256
 
 FEATURES = "features"
@@ -145,6 +147,32 @@ def read_features(
             f"`python src/extract.py data={domain_folder.name} text_view=word_drop`"
         )
     return features
+
+
+def features_identity(domain_folder: Path, modalities: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Modality -> digest of its values and of which items have them, and what encoded them.
+
+    As the manifest says, which `read_features` checks: no feature is read here.
+
+    Raises:
+        FileNotFoundError, ValueError: there are no such features, or no readable manifest.
+    """
+    if not modalities:
+        return {}
+    path = domain_folder / FEATURES / MANIFEST
+    remedy = _remedy(domain_folder.name)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; {remedy}")
+    found = {}
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        for name in modalities:
+            files = [manifest["files"][f"{name}{part}.npy"]["sha256"] for part in ("", ".item_ids")]
+            values = hashlib.sha256("".join(files).encode()).hexdigest()
+            found[name] = {"values": values, "encoder": dict(manifest["settings"][name])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} says nothing of the features ({error!r}); {remedy}") from error
+    return found
 
 
 def _manifest_to_keep(domain_folder: Path) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -62,13 +63,20 @@ def read_config(run_dir: Path) -> dict[str, Any]:
     return current({str(key): value for key, value in config.items()})
 
 
-def record_provenance(run_dir: Path, cfg: DictConfig, *, pretrained: Path | None) -> None:
+def record_provenance(
+    run_dir: Path,
+    cfg: DictConfig,
+    *,
+    pretrained: Path | None,
+    facts: Mapping[str, Any] | None = None,
+) -> None:
     """Writes the `saved_config` and where all else came from into the run folder.
 
     Args:
         run_dir: made if need be.
         cfg: of the run.
         pretrained: the checkpoint that the run started from.
+        facts: more to keep in `provenance.json`, see `provenance_facts`.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
     saved = saved_config(cfg, pretrained=pretrained)
@@ -82,7 +90,7 @@ def record_provenance(run_dir: Path, cfg: DictConfig, *, pretrained: Path | None
         "git": _git_state(Path(cfg.paths.root_dir)),
         "pretrained": None if pretrained is None else _fingerprint(pretrained),
     }
-    write_json(run_dir / PROVENANCE, provenance)
+    write_json(run_dir / PROVENANCE, {**provenance, **(facts or {})})
 
 
 def _fingerprint(path: Path) -> dict[str, str]:

@@ -1,0 +1,122 @@
+"""`changed_data=refuse|accept`: whether a command goes on with data that has changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+
+from missrec.data.manifest import MANIFEST
+from missrec.data.splits import Splitter
+from missrec.features.store import FEATURES
+from missrec.runs.identity import (
+    Identity,
+    accepted_changes,
+    check_same,
+    identity_of_folders,
+    recorded_identity,
+)
+
+_ACCEPT = "changed_data=accept"
+_REMEDY = f"prepare the data as it was, or go on with {_ACCEPT}"
+_CHOICES = ("refuse", "accept")
+
+
+def accepts(changed_data: str) -> bool:
+    """Whether the setting says to go on.
+
+    Raises:
+        ValueError: it is neither of its values.
+    """
+    if changed_data not in _CHOICES:
+        raise ValueError(f"changed_data ({changed_data}) must be {' or '.join(_CHOICES)}")
+    return changed_data == "accept"
+
+
+def check_run(run_dir: Path, found: Identity, *, changed_data: str) -> list[str]:
+    """What has changed under a run that is to be resumed or evaluated, earlier changes first.
+
+    Args:
+        run_dir: of the run, with its old `provenance.json`.
+        found: the data at hand.
+        changed_data: the setting.
+
+    Raises:
+        ChangedDataError: the data has changed, and that is not accepted.
+    """
+    changed = check_same(
+        recorded_identity(run_dir),
+        found,
+        name=str(run_dir),
+        accept=accepts(changed_data),
+        remedy=_REMEDY,
+    )
+    return list(dict.fromkeys([*accepted_changes(run_dir), *changed]))
+
+
+def check_first_stage(
+    recorded: Identity | None, found: Identity, *, checkpoint: Path, changed_data: str
+) -> list[str]:
+    """What sets the data of a first stage apart from that of the run that starts from it.
+
+    Args:
+        recorded: what the checkpoint of the stage holds, see `identity_in`.
+        found: the run's.
+        checkpoint: of the stage.
+        changed_data: the setting.
+
+    Raises:
+        ChangedDataError: the data has changed, and that is not accepted.
+    """
+    remedy = f"train it again on this data, or go on with {_ACCEPT}"
+    accept = accepts(changed_data)
+    return check_same(recorded, found, name=str(checkpoint), accept=accept, remedy=remedy)
+
+
+def check_finished(run_dir: Path, find: Callable[[], Identity], *, changed_data: str) -> None:
+    """Refuses a run that had finished on other data than a repeated command has.
+
+    Args:
+        run_dir: of the run.
+        find: the data at hand, which is read only where it is compared.
+        changed_data: the setting.
+
+    Raises:
+        ChangedDataError: the data has changed, and that is not accepted.
+    """
+    recorded = recorded_identity(run_dir)
+    found = {} if recorded is None else find()
+    remedy = f"prepare the data as it was, delete the folder, or go on with {_ACCEPT}"
+    accept = accepts(changed_data)
+    check_same(recorded, found, name=str(run_dir), accept=accept, remedy=remedy)
+
+
+def identity_at_hand(
+    folders: Sequence[str], split: Mapping[str, Any], modalities: Sequence[str]
+) -> Identity:
+    """The identity of data in domain folders; those that many jobs share are read once.
+
+    Args:
+        folders: of the domains.
+        split: what describes the splitter in the config.
+        modalities: whose features are read.
+
+    Raises:
+        FileNotFoundError, ValueError: a folder is missing or broken.
+    """
+    places = [place for folder in map(Path, folders) for place in (folder, folder / FEATURES)]
+    manifests = [path.read_bytes() for place in places if (path := place / MANIFEST).is_file()]
+    text = json.dumps([list(folders), dict(split), list(modalities)])
+    return _identity_at_hand(text, tuple(manifests))
+
+
+@lru_cache(maxsize=16)
+def _identity_at_hand(described: str, manifests: tuple[bytes, ...]) -> Identity:
+    """Of what lies there now: with other manifests it is something else."""
+    folders, split, modalities = json.loads(described)
+    splitter: Splitter = instantiate(split, _convert_="all")
+    return identity_of_folders([Path(f) for f in folders], splitter, modalities=modalities)
