@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,21 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from missrec.data.domain import PreparedDomain
-from missrec.data.splits import LeaveOneOut, Split, Splitter
-from synthetic import prepared_domain, write_domain_folder
+from missrec.data.splits import GlobalTime, LeaveOneOut, Splitter
+from synthetic import NAME, prepared_domain, random_sequences, raw_features, write_domain_folder
+
+BY_TIME = {"val_from": 0.8, "test_from": 0.9}
+"""The settings of `conf/split/global_time.yaml`."""
 
 
-class OneEarlier:
-    """Leave-one-out, with targets that lie one position earlier."""
-
-    needs_times = False
-
-    def __call__(
-        self, *, offsets: np.ndarray, times: np.ndarray | None, first_users: np.ndarray
-    ) -> Split:
-        """See `Splitter`."""
-        split = LeaveOneOut()(offsets=offsets, times=times, first_users=first_users)
-        return split._replace(val=split.val - 1, test=split.test - 1)
+def timed_domain(name: str = NAME, *, num_users: int = 8, num_items: int = 6) -> PreparedDomain:
+    """A small domain with features of its texts, and times for every split."""
+    sequences = random_sequences(num_users=num_users, num_items=num_items, shortest=4, seed=3)
+    times = [10 * place + user for user, own in enumerate(sequences) for place in range(len(own))]
+    text = raw_features(num_items=num_items, width=4)
+    features = {"text": text, "image": text[:, :3]}
+    return prepared_domain(
+        sequences, name=name, num_items=num_items, features=features, times=times
+    )
 
 
 def _interaction(prepared: PreparedDomain) -> PreparedDomain:
@@ -60,7 +60,7 @@ CHANGES: dict[str, tuple[Callable[[PreparedDomain], PreparedDomain], str]] = {
     "interaction": (_interaction, "interactions"),
     "item key": (_item_key, "items"),
     "item order": (_item_order, "interactions, items (the same in another order), text features"),
-    "split": (lambda prepared: prepared, "split (LeaveOneOut, OneEarlier)"),
+    "split": (lambda prepared: prepared, "split (LeaveOneOut, GlobalTime)"),
     "features": (_features, "text features"),
     "encoder": (_encoder, "text features (another encoder: weights)"),
 }
@@ -69,13 +69,10 @@ CHANGES: dict[str, tuple[Callable[[PreparedDomain], PreparedDomain], str]] = {
 
 def splitter_after(change: str) -> Splitter:
     """How the data is split after a change."""
-    return OneEarlier() if change == "split" else LeaveOneOut()
+    return GlobalTime(**BY_TIME) if change == "split" else LeaveOneOut()
 
 
-def prepare_again(folder: Path, change: str | None, prepared: PreparedDomain | None = None) -> Path:
-    """Writes a domain folder, changed in one of the ways, in place of what is there."""
-    prepared = prepared or prepared_domain()
-    if folder.exists():
-        shutil.rmtree(folder)
-    changed = prepared if change is None else CHANGES[change][0](prepared)
-    return write_domain_folder(folder, changed)
+def prepare_again(folder: Path, change: str | None = None) -> Path:
+    """Writes the `timed_domain` of a folder, changed in one of the ways, over what is there."""
+    prepared = timed_domain(folder.name)
+    return write_domain_folder(folder, prepared if change is None else CHANGES[change][0](prepared))

@@ -26,6 +26,7 @@ def evaluation_config(run_dir: Path, data_dir: Path) -> Any:
             "accelerator": "cpu",
             "shown": ["recall@10"],
             "bucket_edges": [1, 5],
+            "changed_data": "refuse",
         }
     )
 

@@ -124,6 +124,7 @@ def test_a_frozen_model_ranks_the_target_as_it_was_pretrained(
                 "accelerator": "cpu",
                 "shown": ["recall@10"],
                 "bucket_edges": [1, 5],
+                "changed_data": "refuse",
             }
         )
     )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +14,21 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
 from missrec.app.build import Experiment, build_experiment
+from missrec.app.same_data import check_run
 from missrec.app.train import quiet_lightning, split_metrics
 from missrec.app.transfer import best_checkpoint
 from missrec.files import write_json
 from missrec.metrics.buckets import popularity_buckets
 from missrec.report.figures.buckets import popularity_figure
 from missrec.report.formats.terminal import print_buckets, print_metrics
-from missrec.runs.folder import read_config
+from missrec.runs.folder import METRICS, read_config
+from missrec.runs.identity import ACCEPTED
 from missrec.runs.ranks import save_ranks
+
+_ROUNDING = 1e-6
+"""Up to this share, figures of the same ranks may differ."""
+
+_log = logging.getLogger(__name__)
 
 
 def evaluate(cfg: DictConfig) -> dict[str, Any]:
@@ -25,15 +36,15 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
 
     Prints the metrics and the buckets of the paper's Figure 4, and writes
     `evaluation/{metrics.json,popularity_<domain>.png,ranks_<domain>.parquet}` into the run
-    folder. What the run itself recorded is left as it is.
+    folder. What the run itself recorded is left as it is; a warning says where it differs.
 
     Returns:
         What `evaluation/metrics.json` holds.
 
     Raises:
         FileNotFoundError: no such run, or it has no checkpoint.
-        ValueError: several runs are named, or the checkpoint does not fit the run's config and
-            data.
+        ValueError: several runs are named, the data is not what the run was made on, or the
+            checkpoint does not fit the run's config and data.
     """
     if not isinstance(cfg.run, str):
         raise ValueError("run: name one run folder; to compare several, add against=")
@@ -41,6 +52,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     run_dir = Path(cfg.run)
     run_cfg = read_run_config(run_dir, data_dir=Path(cfg.paths.data_dir))
     experiment = build_experiment(run_cfg)
+    changed = check_run(run_dir, experiment.identity, changed_data=cfg.changed_data)
     torch.set_float32_matmul_precision(run_cfg.matmul_precision)
     trainer = Trainer(
         accelerator=cfg.accelerator,
@@ -55,11 +67,12 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     checkpoint = best_checkpoint(run_dir) if experiment.module.learns else None
     _rank(experiment, trainer, checkpoint=checkpoint)
     metrics = experiment.module.metrics
+    _say_differences(run_dir, metrics)
     print_metrics(run_cfg.names.run, {"test": split_metrics(metrics, "test")}, cfg.shown)
 
     folder = run_dir / "evaluation"
     folder.mkdir(exist_ok=True)
-    report: dict[str, Any] = {"metrics": metrics, "buckets": {}}
+    report: dict[str, Any] = {"metrics": metrics, "buckets": {}, ACCEPTED: changed}
     for span, users in zip(
         experiment.datamodule.spans, experiment.module.target_ranks, strict=True
     ):
@@ -113,6 +126,33 @@ def _rank(experiment: Experiment, trainer: Trainer, *, checkpoint: Path | None) 
             f"{checkpoint} cannot be loaded: {error}; the file is damaged, or the run's config or "
             "data has changed since"
         ) from error
+
+
+def _say_differences(run_dir: Path, found: Mapping[str, float]) -> None:
+    """Warns of figures that are not those of the run's own `metrics.json`, where it has one."""
+    try:
+        recorded = json.loads((run_dir / METRICS).read_text(encoding="utf-8"))
+        both = {key: float(recorded[key]) for key in found if key in recorded}
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError) as error:
+        _log.warning("%s cannot be read: %s", run_dir / METRICS, error)
+        return
+    other = [
+        key
+        for key, value in both.items()
+        if not math.isclose(value, found[key], rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+    ]
+    if other:
+        _log.warning(
+            "%s of %s figures are not those of %s, such as %s: %.6g, not %.6g",
+            len(other),
+            len(both),
+            run_dir / METRICS,
+            other[0],
+            found[other[0]],
+            both[other[0]],
+        )
 
 
 def _is_load_error(error: RuntimeError) -> bool:

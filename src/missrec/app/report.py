@@ -19,7 +19,7 @@ from missrec.app.settings import RowCommands
 from missrec.files import replace_folder
 from missrec.report.comparisons import Asked, PairedTests, complete_section
 from missrec.report.contents import OtherRow, Report, other_row
-from missrec.report.datasets import data_notes, table_1
+from missrec.report.datasets import DataToday, data_notes, table_1
 from missrec.report.formats.csv import results_csv, runs_csv
 from missrec.report.formats.html import page
 from missrec.report.formats.latex import latex
@@ -134,6 +134,7 @@ def _sections(
         tests=PairedTests(num_resamples=cfg.num_resamples, seed=cfg.bootstrap_seed),
         command=commands.command,
         data_notes=data_notes(paper, data_dir=data_dir, known_domains=known_domains),
+        changed_since=DataToday(data_dir=data_dir, split_dir=root_dir / "conf" / "split").changes,
     )
     checked = [
         group._replace(differences=commands.differences(group.setup, group.runs[0].settings))
@@ -185,6 +186,10 @@ def _first_stages(runs: Sequence[Run]) -> list[OtherRow]:
 def _say(result: Report, output_dir: Path) -> None:
     for name, reason in result.broken.items():
         _log.warning("%s is broken and left out: %s", name, reason)
+    if unknown := [run.name for run in result.runs if run.data is None]:
+        _log.warning(
+            "%s runs do not know what data they were made on, such as %s", len(unknown), unknown[0]
+        )
     filled = sum(section.has_runs for section in result.sections)
     _log.info(
         "%s finished, %s unfinished and %s broken runs; %s tables have runs: %s",

@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from missrec.data.manifest import MANIFEST
 from missrec.data.splits import Splitter
 from missrec.features.store import FEATURES
+from missrec.runs.groups import Group
 from missrec.runs.identity import (
     Identity,
     accepted_changes,
@@ -20,6 +21,7 @@ from missrec.runs.identity import (
     identity_of_folders,
     recorded_identity,
 )
+from missrec.search.study import SharedStudy
 
 _ACCEPT = "changed_data=accept"
 _REMEDY = f"prepare the data as it was, or go on with {_ACCEPT}"
@@ -77,6 +79,18 @@ def check_first_stage(
     return check_same(recorded, found, name=str(checkpoint), accept=accept, remedy=remedy)
 
 
+def check_sides(ours: Group, theirs: Group, *, changed_data: str) -> list[str]:
+    """How the data of two systems that are compared differs.
+
+    Raises:
+        ChangedDataError: it does, and that is not accepted.
+    """
+    remedy = f"train both on the same, or compare all the same with {_ACCEPT}"
+    known, other = (theirs, ours.data) if ours.data is not None else (ours, {})
+    name, accept = known.runs[0].name, accepts(changed_data)
+    return check_same(known.data, other or {}, name=name, accept=accept, remedy=remedy)
+
+
 def check_finished(run_dir: Path, find: Callable[[], Identity], *, changed_data: str) -> None:
     """Refuses a run that had finished on other data than a repeated command has.
 
@@ -93,6 +107,21 @@ def check_finished(run_dir: Path, find: Callable[[], Identity], *, changed_data:
     remedy = f"prepare the data as it was, delete the folder, or go on with {_ACCEPT}"
     accept = accepts(changed_data)
     check_same(recorded, found, name=str(run_dir), accept=accept, remedy=remedy)
+
+
+def check_study(study: SharedStudy, found: Identity, *, changed_data: str) -> None:
+    """Refuses a study whose trials so far were made on other data than is at hand.
+
+    Args:
+        study: of the trials.
+        found: the data at hand.
+        changed_data: the setting.
+
+    Raises:
+        ChangedDataError: the data has changed, and that is not accepted.
+    """
+    remedy = f"prepare the data as it was, name a new study, or go on with {_ACCEPT}"
+    study.check_data(found, accept=accepts(changed_data), remedy=remedy)
 
 
 def identity_at_hand(

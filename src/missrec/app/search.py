@@ -143,6 +143,7 @@ def open_study(cfg: DictConfig, search: Search, probe: DictConfig) -> SharedStud
     kept = {key: asked[key] for key in ("space", "metric", "seeds", "sampler", "pruner")}
     kept["seed"] = cfg.seed
     trials: Any = OmegaConf.to_container(probe, resolve=True)
+    del trials["changed_data"]  # the study itself compares its data
     return SharedStudy(
         search.folder,
         space=search.space,

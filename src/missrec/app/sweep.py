@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from missrec.runs.locks import RunBusyError
 _ERROR = "error.txt"
 _UNFINISHED = "not finished: its process was ended, or another command works on it"
 _MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
-_NOT_THE_RUN_ITSELF = ("pretrained", "pretraining", "resume", "names", "logger")
+_NOT_THE_RUN_ITSELF = ("pretrained", "pretraining", "resume", "names", "logger", "changed_data")
 """Keys of a saved config that say how a run was started, named and logged, not what it is."""
 
 _log = logging.getLogger(__name__)
@@ -174,10 +175,10 @@ class SweepTable(Callback):
 
 
 def _is_finished(cfg: DictConfig) -> bool:
-    """Whether this very run, settings and all, has already ended.
+    """Whether this very run, settings and data and all, has already ended.
 
     Raises:
-        ValueError: the folder holds a run with other settings.
+        ValueError: the folder holds a run with other settings, or on other data.
     """
     run_dir = Path(cfg.run_dir)
     saved = run_dir / "config.yaml"
@@ -200,8 +201,25 @@ def _is_finished(cfg: DictConfig) -> bool:
         )
     finished = (run_dir / "metrics.json").is_file()
     if finished:
+        _check_data(cfg)
         _log.info("had finished before: %s", run_dir)
     return finished
+
+
+def _check_data(cfg: DictConfig) -> None:
+    """Refuses data that is not what the finished run was made on; none at hand is no other.
+
+    Raises:
+        ValueError: it is other data, or a folder of it is broken.
+    """
+    from missrec.app.same_data import check_finished, identity_at_hand  # torch takes seconds
+
+    folders = list(cfg.datamodule.folders)
+    if not all(Path(folder).is_dir() for folder in folders):
+        return
+    split: Any = OmegaConf.to_container(cfg.datamodule.split, resolve=True)
+    find = partial(identity_at_hand, folders, split, list(cfg.inputs.modalities))
+    check_finished(Path(cfg.run_dir), find, changed_data=cfg.changed_data)
 
 
 def _end_loggers() -> None:

@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import yaml
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from optuna.exceptions import TrialPruned
 from optuna.trial import Trial
 
@@ -57,6 +58,8 @@ def tune(cfg: DictConfig, *, overrides: Sequence[str]) -> None:
     ):
         with study.exclusively():
             prepare_missing(probe)
+        if cfg.workers > 0:  # one of several workers has been started by who checked
+            _check_data(study, probe)
         try:
             all_well = _run_workers(cfg.workers) if cfg.workers > 1 else _work(study, search)
             if cfg.workers > 0:
@@ -119,6 +122,16 @@ def _run_trial(study: SharedStudy, search: Search, trial: Trial) -> None:
         for folder in folders:
             shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     free_memory()
+
+
+def _check_data(study: SharedStudy, probe: DictConfig) -> None:
+    """Refuses data that is not what the trials so far were made on."""
+    from missrec.app.same_data import check_study, identity_at_hand  # torch takes seconds
+
+    split: Any = OmegaConf.to_container(probe.datamodule.split, resolve=True)
+    folders, modalities = list(probe.datamodule.folders), list(probe.inputs.modalities)
+    found = identity_at_hand(folders, split, modalities)
+    check_study(study, found, changed_data=probe.changed_data)
 
 
 def _run_workers(count: int) -> bool:

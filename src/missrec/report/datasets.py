@@ -21,6 +21,7 @@ from missrec.features.store import FEATURES
 from missrec.report.contents import Statistics
 from missrec.report.paper import Dataset, Paper
 from missrec.runs.groups import Run
+from missrec.runs.identity import changes, identity_of_folders
 from missrec.runs.settings import comparable_settings
 
 
@@ -92,6 +93,38 @@ def _manifest_facts(folder: Path) -> Iterator[tuple[str, Any]]:
             yield f"features {name.removesuffix('.npy')}", entry.get("sha256")
 
 
+class DataToday:
+    """The domain folders as they are now; each is read once."""
+
+    def __init__(self, *, data_dir: Path, split_dir: Path) -> None:
+        """Keeps where they lie, and `conf/split`; nothing that a run's config names is called."""
+        self._data_dir = data_dir
+        self._split_dir = split_dir
+        self._read: dict[tuple[str, ...], Mapping[str, Any]] = {}
+
+    def changes(self, run: Run) -> list[str]:
+        """How what a run was made on differs from the folders that are there."""
+        found = []
+        for domain, recorded in (run.data or {}).items():
+            if (self._data_dir / domain).is_dir():
+                try:
+                    today = self._identity(run, domain, list(recorded["features"]))
+                except (OSError, ValueError) as error:
+                    found.append(f"{domain}: {error}")
+                else:
+                    found += changes({domain: recorded}, today)
+        return found
+
+    def _identity(self, run: Run, domain: str, modalities: Sequence[str]) -> Mapping[str, Any]:
+        split = json.dumps(_split_settings(run), sort_keys=True)
+        key = (domain, split, *modalities)
+        if key not in self._read:
+            splitter = _splitter(run, self._split_dir)
+            folders = [self._data_dir / domain]
+            self._read[key] = identity_of_folders(folders, splitter, modalities=modalities)
+        return self._read[key]
+
+
 def train_counts(run: Run, ranks: pl.DataFrame, *, data_dir: Path, split_dir: Path) -> Tensor:
     """(N + 1,) int64 training occurrences of the items that a run ranked.
 
@@ -120,8 +153,7 @@ def train_counts(run: Run, ranks: pl.DataFrame, *, data_dir: Path, split_dir: Pa
 
 
 def _splitter(run: Run, split_dir: Path) -> Splitter:
-    prefix = "datamodule.split."
-    own = {key: value for key, value in run.settings.items() if key.startswith(prefix)}
+    own = _split_settings(run)
     if not own:  # from before there was a choice
         return LeaveOneOut()
     for path in sorted(split_dir.glob("*.yaml")):
@@ -131,6 +163,11 @@ def _splitter(run: Run, split_dir: Path) -> Splitter:
             splitter: Splitter = instantiate(content)
             return splitter
     raise ValueError(f"the split of {run.name} is none of {split_dir}")
+
+
+def _split_settings(run: Run) -> dict[str, str]:
+    prefix = "datamodule.split."
+    return {key: value for key, value in run.settings.items() if key.startswith(prefix)}
 
 
 def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from yaml import YAMLError
 
 from missrec.runs.folder import CONFIG, METRICS, PROVENANCE, read_config
 from missrec.runs.groups import Run, Setup
+from missrec.runs.identity import accepted_changes, recorded_identity
 from missrec.runs.ranks import recorded_ranks
 from missrec.runs.settings import comparable_settings
 
@@ -91,7 +92,7 @@ def _read_run(folder: Path, *, name: str, ignored: Sequence[str]) -> Run:
         raise ValueError(f"{CONFIG} is missing")
     config = read_config(folder)
     origin = _origin(config, folder)
-    setup = _setup(config, pretrained=_is_pretrained(config, origin))
+    setup = _setup(config, pretrained=_is_pretrained(config, list(origin.values())))
     settings = comparable_settings(config, ignored=ignored)
     if not (folder / METRICS).is_file():
         resume = shlex.join(["python", "src/train.py", f"resume={folder}"])
@@ -116,6 +117,8 @@ def _read_run(folder: Path, *, name: str, ignored: Sequence[str]) -> Run:
         dirty=dirty,
         first_stage=bool(config.get("first_stage")),
         finished_at=(folder / METRICS).stat().st_mtime,
+        data=recorded_identity(folder),
+        accepted=tuple(accepted_changes(folder)),
     )
 
 
@@ -136,8 +139,8 @@ def _setup(config: Mapping[str, Any], *, pretrained: bool) -> Setup:
     )
 
 
-def _origin(config: Mapping[str, Any], folder: Path) -> list[Mapping[str, Any]]:
-    """The configs of the run that a run started from, of what that started from, and so on."""
+def _origin(config: Mapping[str, Any], folder: Path) -> dict[Path, Mapping[str, Any]]:
+    """The run that a run started from, what that started from, and so on: folder -> config."""
     found: dict[Path, Mapping[str, Any]] = {}
     while isinstance(config.get("pretrained"), str):
         named = Path(config["pretrained"])
@@ -150,7 +153,7 @@ def _origin(config: Mapping[str, Any], folder: Path) -> list[Mapping[str, Any]]:
             break
         folder, config = place, read_config(place)
         found[folder] = config
-    return list(found.values())
+    return found
 
 
 def _is_pretrained(config: Mapping[str, Any], origin: Sequence[Mapping[str, Any]]) -> bool:
@@ -175,11 +178,16 @@ def _read_metrics(path: Path) -> dict[str, float]:
     return values
 
 
-def _origin_key(folder: Path, origin: Sequence[Mapping[str, Any]], ignored: Sequence[str]) -> str:
-    """What seeds of one system share of the runs they started from: the settings of each."""
+def _origin_key(
+    folder: Path, origin: Mapping[Path, Mapping[str, Any]], ignored: Sequence[str]
+) -> str:
+    """What seeds of one system share of the runs they started from: settings and data of each."""
     if origin:
-        settings = [comparable_settings(config, ignored=ignored) for config in origin]
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        shared = [
+            (comparable_settings(config, ignored=ignored), recorded_identity(source))
+            for source, config in origin.items()
+        ]
+        return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
     try:
         provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
         return f"checkpoint {provenance['pretrained']['sha256']}"

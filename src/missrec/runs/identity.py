@@ -127,7 +127,7 @@ def check_same(
         ChangedDataError: the data has changed, and that is not accepted.
     """
     if recorded is None:
-        _log.warning("%s does not know what data it was made on: nothing is compared", name)
+        _log.warning("%s does not know what data it was made on: that is not checked", name)
         return []
     changed = changes(recorded, found)
     if changed and not accept:
