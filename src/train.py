@@ -7,16 +7,16 @@ from omegaconf import DictConfig
 
 os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parents[1]))
 
+from missrec.app.arguments import resume_arguments
 from missrec.app.door import run_door
-from missrec.app.resume import resume_arguments
-from missrec.app.sweep import run_job, sweep_arguments
+from missrec.app.sweep import sweep_arguments
 
 
 def run(cfg: DictConfig) -> None:
     """Trains, chooses on validation, tests once."""
-    from missrec.app.train import train, writing  # heavy: only once the config is composed
+    from missrec.app.train import train_job  # heavy: only once the config is composed
 
-    run_job(cfg, train, writing=writing)
+    train_job(cfg)
 
 
 def rewrite(arguments: list[str]) -> list[str]:

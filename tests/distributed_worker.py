@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from missrec.app.build import build_experiment
-from missrec.app.train import quiet_lightning
 from missrec.distributed import batch_mean, batch_sum, gather, process_index, share, share_of
 from missrec.interests.neighbors import ExactNeighbors, FaissNeighbors
 from missrec.nn.dropout import Dropout
@@ -24,11 +23,13 @@ from missrec.objectives.contrastive import SequenceContrast, ViewContrast
 from missrec.objectives.mutual_information import mutual_information_loss
 from missrec.training.callbacks import RefreshInterests
 from missrec.training.module import RecommenderModule
+from missrec.training.silence import quiet_lightning
 from missrec.training.strategies.ddp import OneProcessPerDevice
 from missrec.training.strategies.fsdp import ShardedTables
 from missrec.types import DiscoversInterests
 from ranking_worker import CASES as RANKING_CASES
 from ranking_worker import rank_users
+from run_settings import as_run
 from synthetic import demo_source_sizes, dpc_knn
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -137,7 +138,7 @@ def train_case(name: str, data_dir: Path, *, num_processes: int) -> Trained:
     """Ranks, then trains two epochs, unless there is nothing to train."""
     cfg = compose_case(name, data_dir)
     seed_everything(1, verbose=False)
-    datamodule, module, _ = build_experiment(cfg)
+    datamodule, module, _ = build_experiment(as_run(cfg))
     if name != "with dropout":
         without_dropout(module)
     if isinstance(module.model, DiscoversInterests):
@@ -165,7 +166,7 @@ def train_case(name: str, data_dir: Path, *, num_processes: int) -> Trained:
 def resume_case(name: str, data_dir: Path, *, epoch: int) -> dict[str, Tensor]:
     """The weights after the second epoch, from the checkpoint of an epoch, 0 or 1."""
     cfg = compose_case(name, data_dir)
-    datamodule, module, _ = build_experiment(cfg)
+    datamodule, module, _ = build_experiment(as_run(cfg))
     without_dropout(module)
     fit = trainer(2, RefreshInterests(every_n_epochs=1), sharded=True)
     checkpoint = data_dir / name / f"epoch={epoch}.ckpt"

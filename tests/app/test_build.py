@@ -8,15 +8,15 @@ from conftest import Compose
 from torch import Tensor, nn
 
 from missrec.app.build import build_experiment, compile_modules
-from missrec.app.prepare import prepare_missing
+from run_settings import as_run, prepare_data
 
 
 def losses_and_gradients(compose_tiny: Compose, compiled: list[str]) -> list[Tensor]:
     """Of three batches of different lengths, from the same start; no dropout."""
     cfg = compose_tiny("model.network.block.dropout_prob=0", "datamodule.pool_batches=1")
-    prepare_missing(cfg)
+    prepare_data(cfg)
     torch.manual_seed(0)
-    experiment = build_experiment(cfg)
+    experiment = build_experiment(as_run(cfg))
     model = experiment.module.model
     names = list(model.state_dict())
     compile_modules(model, compiled, backend="aot_eager")
@@ -68,7 +68,7 @@ def test_a_run_that_bears_the_name_of_a_transfer_that_its_model_has_not_says_so(
 ) -> None:
     base = ("experiment=demo", "data.sources.demo_office.num_users=60")
     cfg = compose_tiny("data.sources.demo_office.num_items=40", *overrides, base=base)
-    prepare_missing(cfg)
-    build_experiment(cfg)
+    prepare_data(cfg)
+    build_experiment(as_run(cfg))
     assert ("changes nothing" in caplog.text) == (said is not None)
     assert said is None or re.search(said, caplog.text)

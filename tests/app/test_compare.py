@@ -13,9 +13,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from omegaconf import OmegaConf
 
 from missrec.app.compare import compare
+from missrec.app.evaluate import EvaluateSettings
 from missrec.runs.identity import ChangedDataError
 from run_folders import ROOT, an_identity, record_run, run_config, write_ranks
 
@@ -42,20 +42,23 @@ def record(
     return run_dir
 
 
-def config(tmp_path: Path, **changes: Any) -> Any:
-    return OmegaConf.create(
-        {
-            "run": f"{tmp_path}/a_s*",
-            "against": f"{tmp_path}/b",
-            "metrics": ["recall@10", "ndcg@10"],
-            "num_resamples": 199,
-            "seed": 0,
-            "changed_data": "refuse",
-            "paths": {"root_dir": str(ROOT)},
-            "output_dir": str(tmp_path),
-            **changes,
-        }
+def config(tmp_path: Path, **changes: Any) -> EvaluateSettings:
+    settings = EvaluateSettings(
+        run=f"{tmp_path}/a_s*",
+        against=f"{tmp_path}/b",
+        data_dir=tmp_path,
+        accelerator="cpu",
+        shown=[],
+        bucket_edges=[],
+        metrics=["recall@10", "ndcg@10"],
+        num_resamples=199,
+        seed=0,
+        output_dir=tmp_path,
+        root_dir=ROOT,
+        accepts_changed_data=False,
+        trust=False,
     )
+    return settings._replace(**changes)
 
 
 def test_seeds_are_averaged_by_user_and_the_difference_is_in_users(tmp_path: Path) -> None:
@@ -154,10 +157,8 @@ def test_sides_on_other_data_are_refused_or_recorded(
     record(tmp_path / "b", [1.0], data=OTHER)
     with pytest.raises(ChangedDataError, match="b was made on other data: office: interactions; "):
         compare(config(tmp_path))
-    found = compare(config(tmp_path, changed_data="accept"))
+    found = compare(config(tmp_path, accepts_changed_data=True))
     assert found["accepted_changes"] == ["office: interactions"]
-    with pytest.raises(ValueError, match=r"changed_data \(yes\) must be refuse or accept"):
-        compare(config(tmp_path, changed_data="yes"))
     shutil.rmtree(tmp_path / "b")
     record(tmp_path / "b", [1.0])
     with caplog.at_level(logging.WARNING):

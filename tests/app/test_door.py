@@ -129,3 +129,13 @@ def test_help_shows_an_example(door: Door, name: str) -> None:
     result = door(name, "--help")
     assert result.code == 0
     assert f"python src/{name}.py" in result.stdout
+
+
+def test_every_module_of_the_app_is_imported_without_an_environment_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PROJECT_ROOT")
+    modules = sorted((ROOT / "src" / "missrec" / "app").glob("*.py"))
+    assert "sweep.py" in [path.name for path in modules]
+    for path in modules:
+        runpy.run_path(str(path), run_name=f"imported_{path.stem}")

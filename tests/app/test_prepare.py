@@ -282,8 +282,8 @@ def test_known_set_is_known_again_and_comes_out_as_it_was(
         pytest.skip(f"the real data set {name} is not in shared/data beside the project")
     prepare(composed(f"data={name}"))
     folder = tmp_path / "data" / name
-    assert verify(composed(f"verify={folder}")) == name
-    export(composed(f"export={folder}", f"to={tmp_path / 'released'}"))
+    assert verify(folder, root_dir=ROOT) == name
+    export(folder, to=str(tmp_path / "released"))
     names = [path.name for path in (tmp_path / "released").iterdir() if path.suffix != ".text"]
     assert len(names) == 7
     equal, *_ = filecmp.cmpfiles(SHARED_DATA / name, tmp_path / "released", names, shallow=False)
@@ -301,7 +301,7 @@ def test_known_set_with_other_features_is_told_by_what_differs(
     shutil.rmtree(folder / FEATURES)
     write_features(folder, {"text": np.ones((1_585, 3), dtype=np.float32)}, settings={})
     capsys.readouterr()
-    assert verify(composed(f"verify={folder}")) is None
+    assert verify(folder, root_dir=ROOT) is None
     rows = [line.split("│") for line in capsys.readouterr().out.splitlines() if "│" in line]
     verdicts = {row[1].strip(): row[4].strip() for row in rows}
     assert [fact for fact, verdict in verdicts.items() if verdict == "differs"] == [
@@ -315,23 +315,23 @@ def test_unknown_set_is_told_so(
     composed: Composed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_domain_folder(tmp_path / "tiny")
-    assert verify(composed(f"verify={folder}")) is None
+    assert verify(folder, root_dir=ROOT) is None
     assert "nothing in common with a known set" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("broken", [INTERACTIONS, f"{FEATURES}/text.npy"])
-def test_broken_folder_is_told_by_its_file(composed: Composed, tmp_path: Path, broken: str) -> None:
+def test_broken_folder_is_told_by_its_file(tmp_path: Path, broken: str) -> None:
     folder = write_domain_folder(tmp_path / "tiny")
     path = folder / broken
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(ValueError, match=rf"{broken} does not match the sha256"):
-        verify(composed(f"verify={folder}"))
+        verify(folder, root_dir=ROOT)
 
 
-def test_export_never_replaces_a_folder(composed: Composed, tmp_path: Path) -> None:
+def test_export_never_replaces_a_folder(tmp_path: Path) -> None:
     folder = write_domain_folder(tmp_path / "tiny")
     (tmp_path / "mine").mkdir()
-    for to in ([], [f"to={tmp_path / 'mine'}"]):
+    for to in (None, str(tmp_path / "mine")):
         with pytest.raises(ValueError, match=r"must name a new folder"):
-            export(composed(f"export={folder}", *to))
+            export(folder, to=to)

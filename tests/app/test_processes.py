@@ -32,6 +32,7 @@ from missrec.app.train import build_trainer
 from missrec.app.trial import fit_and_validate
 from missrec.training.strategies.ddp import SameConfig, hold_port, working
 from missrec.training.strategies.fsdp import ShardedTables
+from run_settings import as_run
 
 LIMIT_SEC = 240
 """More than a slow machine takes; processes that wait for each other would never end."""
@@ -134,7 +135,7 @@ def killed(running_sweep: subprocess.Popen[str], folder: Path) -> Path:
 
     kill = {"step": EPOCH + 3, "process": 0, "signum": signal.SIGKILL.value}
     kill_first = [f"callbacks.kill.{key}={value}" for key, value in kill.items()]
-    code, _, _ = end(start(TRAIN, f"resume={run_dir}", *kill_first))
+    code, _, _ = end(start(TRAIN, f"resume={run_dir}", "trust=true", *kill_first))
     assert code == -signal.SIGKILL
     assert not (run_dir / "metrics.json").exists()
     second = notes(run_dir)[1]["pid"]
@@ -150,7 +151,8 @@ def test_killed_processes_end_a_job_and_its_resume_by_torchrun_ends_as_if_nothin
     killed: Path, sweep: tuple[Path, str]
 ) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    code, _, err = end(start([*torchrun, TRAIN[1]], f"resume={killed}", "~callbacks.kill"))
+    goes_on = (f"resume={killed}", "trust=true", "~callbacks.kill")
+    code, _, err = end(start([*torchrun, TRAIN[1]], *goes_on))
     assert code == 0, err
     straight = sweep[0] / "0"
     assert (killed / "metrics.json").read_bytes() == (straight / "metrics.json").read_bytes()
@@ -253,9 +255,9 @@ def test_machines_that_were_told_different_things_stop(
 def test_another_process_has_no_loggers(
     compose_tiny: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert [type(logger) for logger in build_trainer(compose_tiny()).loggers] == [CSVLogger]
+    assert [type(logger) for logger in build_trainer(as_run(compose_tiny())).loggers] == [CSVLogger]
     monkeypatch.setattr(rank_zero_only, "rank", 1)
-    trainer = build_trainer(compose_tiny("trainer=ddp_cpu"))
+    trainer = build_trainer(as_run(compose_tiny("trainer=ddp_cpu")))
     assert [type(logger) for logger in trainer.loggers] == [DummyLogger]
 
 
@@ -299,7 +301,7 @@ def test_what_several_processes_cannot_do_is_refused(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=said):
-        build_trainer(compose_tiny(*overrides))
+        build_trainer(as_run(compose_tiny(*overrides)))
 
 
 def test_a_rank_left_in_the_environment_is_refused(
@@ -307,13 +309,13 @@ def test_a_rank_left_in_the_environment_is_refused(
 ) -> None:
     monkeypatch.setattr(rank_zero_only, "rank", 1)  # which Lightning reads from SLURM_PROCID
     with pytest.raises(ValueError, match=r"SLURM_PROCID says .* unset the variable"):
-        build_trainer(compose_tiny())
+        build_trainer(as_run(compose_tiny()))
 
 
 def test_no_other_program_is_given_the_port_at_which_the_processes_meet(
     compose_tiny: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    launcher = build_trainer(compose_tiny("trainer=ddp_cpu")).strategy.launcher
+    launcher = build_trainer(as_run(compose_tiny("trainer=ddp_cpu"))).strategy.launcher
     other = subprocess.Popen(["sleep", "60"])
     monkeypatch.setattr("missrec.training.strategies.ddp.subprocess.Popen", lambda *_, **__: other)
 
@@ -340,7 +342,7 @@ def test_no_other_program_is_given_the_port_at_which_the_processes_meet(
 def test_the_death_of_another_process_costs_no_finished_work(
     compose_tiny: Compose, caplog: pytest.LogCaptureFixture, in_work: bool
 ) -> None:
-    trainer = build_trainer(compose_tiny("trainer=ddp_cpu"))
+    trainer = build_trainer(as_run(compose_tiny("trainer=ddp_cpu")))
     died = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
     trainer.strategy.launcher.procs = [died]
     said = r"process 1 of 0\.\.1 failed with code 3"
@@ -354,7 +356,7 @@ def test_the_death_of_another_process_costs_no_finished_work(
 
 def test_a_trial_of_a_search_is_one_process(compose_tiny: Compose) -> None:
     with pytest.raises(ValueError, match="a trial is one process, not 2"):
-        fit_and_validate(compose_tiny("trainer=ddp_cpu"))
+        fit_and_validate(as_run(compose_tiny("trainer=ddp_cpu")))
 
 
 def test_sharded_tables_that_train_alone_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,7 +371,7 @@ def test_sharded_tables_that_train_alone_are_refused(monkeypatch: pytest.MonkeyP
 
 
 def test_several_machines_need_a_launcher(compose_tiny: Compose) -> None:
-    trainer = build_trainer(compose_tiny("trainer=ddp_cpu", "trainer.num_nodes=2"))
+    trainer = build_trainer(as_run(compose_tiny("trainer=ddp_cpu", "trainer.num_nodes=2")))
     assert trainer.world_size == 4
     with pytest.raises(ValueError, match="several machines need torchrun or srun"):
         trainer.strategy.launcher.launch(lambda: None)

@@ -18,7 +18,7 @@ from optuna.pruners import NopPruner
 from changed_data import BY_TIME, CHANGES, prepare_again
 from missrec.app.build import build_experiment
 from missrec.app.compare import compare
-from missrec.app.evaluate import evaluate
+from missrec.app.evaluate import evaluate, read_settings
 from missrec.app.same_data import (
     check_finished,
     check_first_stage,
@@ -26,12 +26,16 @@ from missrec.app.same_data import (
     check_study,
     identity_at_hand,
 )
+from missrec.app.session import RunSettings
 from missrec.app.sweep import run_job
 from missrec.app.train import train
+from missrec.runs.folder import RunFolder
 from missrec.runs.identity import ChangedDataError, identity_in, provenance_facts
+from missrec.runs.settings import UNMARKED
 from missrec.search.space import Grid
 from missrec.search.study import SharedStudy
-from run_folders import ROOT, record_run, run_config, write_ranks
+from run_folders import record_run, run_config, write_ranks
+from run_settings import as_run, evaluation
 
 DOMAIN = "demo_office"
 FLOOR = ("experiment=demo", "model=nearest_neighbor")
@@ -51,7 +55,7 @@ def at_hand(folder: Path, change: str | None = None) -> Any:
     split: dict[str, Any] = {"_target_": "missrec.data.splits.LeaveOneOut"}
     if change == "split":
         split = {"_target_": "missrec.data.splits.GlobalTime", **BY_TIME}
-    return identity_at_hand([str(folder)], split, ["text"])
+    return identity_at_hand([folder], split, ["text"])
 
 
 def made_on(run_dir: Path, found: Any) -> Path:
@@ -66,19 +70,6 @@ def made_on(run_dir: Path, found: Any) -> Path:
 def one_line(error: pytest.ExceptionInfo[ChangedDataError], change: str, remedy: str) -> bool:
     said = str(error.value)
     return f"{REFUSED}{CHANGES[change][1]}; " in said and remedy in said and "\n" not in said
-
-
-def evaluation(run_dir: Path, changed_data: str = "refuse") -> Any:
-    return OmegaConf.create(
-        {
-            "run": str(run_dir),
-            "paths": {"data_dir": str(run_dir.parents[1] / "data")},
-            "accelerator": "cpu",
-            "changed_data": changed_data,
-            "shown": ["recall@10"],
-            "bucket_edges": [1, 5],
-        }
-    )
 
 
 def test_evaluate_refuses_changed_data_or_says_what_came_of_it(
@@ -97,45 +88,45 @@ def test_evaluate_refuses_changed_data_or_says_what_came_of_it(
             OmegaConf.update(saved, "datamodule.split", by_time, merge=False)
             OmegaConf.save(saved, config)
         with pytest.raises(ChangedDataError) as refused:
-            evaluate(evaluation(run_dir))
+            evaluate(evaluation(run_dir, folder.parent))
         assert one_line(refused, change, "or go on with changed_data=accept"), refused.value
         config.write_text(before)
     assert not (run_dir / "evaluation").exists()
 
     prepare_again(folder)
-    report = evaluate(evaluation(run_dir))
+    report = evaluate(evaluation(run_dir, folder.parent))
     assert report["metrics"].items() <= metrics.items()
     assert report["accepted_changes"] == []
     assert "figures are not those of" not in caplog.text
 
     prepare_again(folder, "interaction")
-    report = evaluate(evaluation(run_dir, "accept"))
+    report = evaluate(evaluation(run_dir, folder.parent, "changed_data=accept"))
     assert report["accepted_changes"] == [f"{DOMAIN}: interactions"]
     (run_dir / "metrics.json").write_text(json.dumps({**metrics, "test/recall@5": 0.123}))
-    evaluate(evaluation(run_dir, "accept"))
+    evaluate(evaluation(run_dir, folder.parent, "changed_data=accept"))
     assert "such as test/recall@5: " in caplog.text
     assert "not 0.123" in caplog.text
 
 
 def test_what_a_run_has_open_is_what_is_at_hand(compose_tiny: Compose, folder: Path) -> None:
-    assert build_experiment(compose_tiny(base=FLOOR)).identity == at_hand(folder)
+    assert build_experiment(as_run(compose_tiny(base=FLOOR))).identity == at_hand(folder)
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_resumed_run_is_refused_or_knows_all_that_has_changed_under_it(
     tmp_path: Path, folder: Path, change: str
 ) -> None:
-    run_dir = made_on(tmp_path / "run", at_hand(folder))
+    run = RunFolder(made_on(tmp_path / "run", at_hand(folder)))
     found = at_hand(prepare_again(folder, change), change)
     with pytest.raises(ChangedDataError) as refused:
-        check_run(run_dir, found, changed_data="refuse")
+        check_run(run, found, accept=False)
     assert one_line(refused, change, "prepare the data as it was")
-    accepted = check_run(run_dir, found, changed_data="accept")
+    accepted = check_run(run, found, accept=True)
     assert accepted == [f"{DOMAIN}: {CHANGES[change][1]}"]
     # Recorded, the changed data is the run's, and what was accepted stays known.
     facts = provenance_facts(found, accepted=accepted)
-    (run_dir / "provenance.json").write_text(json.dumps(facts))
-    assert check_run(run_dir, found, changed_data="refuse") == accepted
+    run.write_provenance(facts)
+    assert check_run(run, found, accept=False) == accepted
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -143,12 +134,12 @@ def test_a_first_stage_on_other_data_is_not_on_the_run_s_own(folder: Path, chang
     checkpoint = {"data": at_hand(folder), "state_dict": {}}
     check = partial(check_first_stage, checkpoint=Path("p/checkpoints/epoch_001.ckpt"))
     same = at_hand(prepare_again(folder))
-    assert check(identity_in(checkpoint), same, changed_data="refuse") == []
+    assert check(identity_in(checkpoint), same, accept=False) == []
     found = at_hand(prepare_again(folder, change), change)
     with pytest.raises(ChangedDataError) as refused:
-        check(identity_in(checkpoint), found, changed_data="refuse")
+        check(identity_in(checkpoint), found, accept=False)
     assert one_line(refused, change, "train it again on this data")
-    assert check(identity_in({}), found, changed_data="refuse") == []
+    assert check(identity_in({}), found, accept=False) == []
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -160,23 +151,16 @@ def test_sides_that_were_made_before_and_after_a_change_are_not_compared(
     for side, data in (("a", before), ("b", after)):
         run_dir = record_run(tmp_path / side, run_config("logger=csv"), [1.0, 2.0], data=data)
         write_ranks(run_dir / f"test_ranks_{DOMAIN}.parquet", [1.0, 2.0])
-    config = {
-        "run": str(tmp_path / "b"),
-        "against": str(tmp_path / "a"),
-        "metrics": ["recall@10"],
-        "num_resamples": 19,
-        "seed": 0,
-        "changed_data": "refuse",
-        "paths": {"root_dir": str(ROOT)},
-        "output_dir": str(tmp_path),
-    }
+    sides = (f"run={tmp_path / 'b'}", f"against={tmp_path / 'a'}", "num_resamples=19")
+    settings = read_settings(evaluation(tmp_path / "b", folder.parent, *sides))
+    settings = settings._replace(output_dir=tmp_path)
     with pytest.raises(ChangedDataError) as refused:
-        compare(OmegaConf.create(config))
+        compare(settings)
     assert one_line(refused, change, "train both on the same")
     assert not (tmp_path / "comparison.json").exists()
 
 
-def finished_job(cfg: DictConfig) -> dict[str, float]:
+def finished_job(run: RunSettings) -> None:
     pytest.fail("it had finished before")
 
 
@@ -191,14 +175,14 @@ def test_a_repeated_sweep_does_not_take_a_job_on_other_data_for_its_own(
     def repeat(job: DictConfig = cfg, **changes: str) -> str:
         caplog.clear()
         again = OmegaConf.merge(job, changes)
-        run_job(again, finished_job, writing=lambda folder: nullcontext())  # type: ignore[arg-type]
+        run_job(as_run(again), finished_job, writing=lambda folder: nullcontext())
         return caplog.text
 
     for change in CHANGES:
         prepare_again(folder, change)
         if change == "split":
             by_time = compose_tiny("split=global_time", "hydra.mode=MULTIRUN", base=FLOOR)
-            assert "settings differ in datamodule, split" in repeat(by_time)
+            assert "settings differ in datamodule.split._target_" in repeat(by_time)
         else:
             said = repeat()
             assert f"{run_dir}{REFUSED}{CHANGES[change][1]}; " in said
@@ -223,21 +207,22 @@ def test_a_study_does_not_mix_trials_on_other_data(
         seed=1,
         max_trials=2,
         settings={},
+        marks=UNMARKED,
     )
     with closing(study):
-        check_study(study, {}, changed_data="refuse")  # without a trial yet, any data may be next
-        check_study(study, at_hand(folder), changed_data="refuse")
+        check_study(study, {}, accept=False)  # without a trial yet, any data may be next
+        check_study(study, at_hand(folder), accept=False)
         trial = study.take()
         assert trial is not None
         study.tell(trial, value=1.0)
         for change in CHANGES:
             found = at_hand(prepare_again(folder, change), change)
             with pytest.raises(ChangedDataError) as refused:
-                check_study(study, found, changed_data="refuse")
+                check_study(study, found, accept=False)
             assert one_line(refused, change, "name a new study")
-        check_study(study, at_hand(prepare_again(folder)), changed_data="refuse")
-        check_study(study, found, changed_data="accept")
-        check_study(study, found, changed_data="refuse")  # the study's from now on
+        check_study(study, at_hand(prepare_again(folder)), accept=False)
+        check_study(study, found, accept=True)
+        check_study(study, found, accept=False)  # the study's from now on
     assert caplog.text.count("which is accepted: ") == 1
 
 
@@ -247,5 +232,5 @@ def test_a_run_from_before_is_read_with_a_warning_and_its_data_is_not(
     def find() -> Any:
         pytest.fail("there is nothing to compare it with")
 
-    check_finished(tmp_path, find, changed_data="refuse")
+    check_finished(RunFolder(tmp_path), find, accept=False)
     assert "does not know what data it was made on" in caplog.text

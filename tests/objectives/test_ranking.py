@@ -4,13 +4,14 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from missrec.objectives.ranking import (
     FullSoftmax,
     GeneralizedBCE,
     InBatchSoftmax,
     RankingObjective,
+    next_item_loss,
 )
 
 NUM_ITEMS = 9
@@ -179,3 +180,33 @@ def test_generalized_bce_refuses_settings_outside_their_range(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         GeneralizedBCE(**settings)  # type: ignore[arg-type]
+
+
+class Scorer(nn.Module):
+    """Inner products with a table of items."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.items = nn.Embedding(NUM_ITEMS + 1, 4)
+
+    def candidates(self, item_ids: Tensor) -> Tensor:
+        embeddings: Tensor = self.items(item_ids)
+        return embeddings
+
+    def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
+        return encoded @ candidates.T
+
+
+@pytest.mark.parametrize("temperature", [None, 0.07])
+@pytest.mark.parametrize("objective", [InBatchSoftmax(), FullSoftmax(padding_candidate=False)])
+def test_the_next_item_s_loss_is_the_objective_s_of_the_model_s_scores(
+    objective: RankingObjective, temperature: float | None
+) -> None:
+    torch.manual_seed(0)
+    model, encoded, targets = Scorer(), torch.randn(3, 4), torch.tensor([5, 2, 5])
+    found = next_item_loss(
+        objective, model, encoded, targets, num_items=NUM_ITEMS, temperature=temperature
+    )
+    logits = (encoded @ model.items.weight.T) / (temperature or 1.0)
+    expected, _ = loss_and_gradient(objective, logits, targets)
+    torch.testing.assert_close(found, expected)

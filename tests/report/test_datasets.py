@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from changed_data import CHANGES, prepare_again
+from missrec.app.settings import known_splits
 from missrec.data.splits import LeaveOneOut
 from missrec.metrics.paired import read_ranks
 from missrec.report.datasets import DataToday, data_notes, table_1, train_counts
@@ -18,7 +19,7 @@ from missrec.runs.identity import identity_of_folders
 from run_folders import ROOT, a_run
 from synthetic import NAME, NUM_ITEMS, SEQUENCES, write_domain_folder
 
-SPLITS = ROOT / "conf" / "split"
+SPLITS = known_splits(ROOT)
 
 
 def paper(**dataset: Any) -> Any:
@@ -62,12 +63,10 @@ def test_a_folder_that_is_not_the_known_set_is_named_with_what_differs(tmp_path:
         "features text": features["files"]["text.npy"]["sha256"],
         "split leave_one_out": "not in this manifest",
     }
-    known = tmp_path / "known.yaml"
 
     def notes(**changes: Any) -> dict[str, list[str]]:
         entry = {"toy_set": {"what": "the set of toys", "facts": {**facts, **changes}}}
-        known.write_text(json.dumps(entry))
-        return data_notes(paper(known="toy_set"), data_dir=tmp_path, known_domains=known)
+        return data_notes(paper(known="toy_set"), data_dir=tmp_path, known_domains=entry)
 
     assert notes() == {}
     assert notes(users=5, **{"features text": "0"}) == {
@@ -87,21 +86,19 @@ def test_popularity_counts_the_training_part_of_the_folder_that_was_ranked(tmp_p
     write_domain_folder(tmp_path / NAME)
     path = ranked(tmp_path, [sequence[-1] for sequence in SEQUENCES])
     run = a_run(ranks={NAME: path})
-    counts = train_counts(run, read_ranks(path), data_dir=tmp_path, split_dir=SPLITS)
+    counts = train_counts(run, read_ranks(path), data_dir=tmp_path, splits=SPLITS)
     trained = [item for sequence in SEQUENCES for item in sequence[:-2]]
     assert counts.tolist() == [trained.count(item) for item in range(NUM_ITEMS + 1)]
     split = {"datamodule.split._target_": '"missrec.data.splits.LeaveOneOut"'}
     same = run._replace(settings=split)
-    assert counts.equal(train_counts(same, read_ranks(path), data_dir=tmp_path, split_dir=SPLITS))
+    assert counts.equal(train_counts(same, read_ranks(path), data_dir=tmp_path, splits=SPLITS))
 
 
 def test_a_folder_that_has_changed_since_is_refused(tmp_path: Path) -> None:
     write_domain_folder(tmp_path / NAME)
     path = ranked(tmp_path, [1] * len(SEQUENCES))
     with pytest.raises(ValueError, match="is no longer what a ranked"):
-        train_counts(
-            a_run(ranks={NAME: path}), read_ranks(path), data_dir=tmp_path, split_dir=SPLITS
-        )
+        train_counts(a_run(ranks={NAME: path}), read_ranks(path), data_dir=tmp_path, splits=SPLITS)
 
 
 def test_what_has_changed_since_a_run_is_told_of_the_folders_that_are_there(tmp_path: Path) -> None:
@@ -109,7 +106,7 @@ def test_what_has_changed_since_a_run_is_told_of_the_folders_that_are_there(tmp_
     run = a_run(data=identity_of_folders([folder], LeaveOneOut(), modalities=["text"]))
 
     def changes() -> list[str]:
-        return DataToday(data_dir=tmp_path, split_dir=SPLITS).changes(run)
+        return DataToday(data_dir=tmp_path, splits=SPLITS).changes(run)
 
     assert changes() == []
     for change in ("interaction", "item order", "encoder"):
@@ -119,7 +116,7 @@ def test_what_has_changed_since_a_run_is_told_of_the_folders_that_are_there(tmp_
     assert "has 4 bytes, its manifest says" in changes()[0]
     folder.rename(tmp_path / "elsewhere")
     assert changes() == []
-    assert DataToday(data_dir=tmp_path, split_dir=SPLITS).changes(a_run()) == []
+    assert DataToday(data_dir=tmp_path, splits=SPLITS).changes(a_run()) == []
 
 
 def test_no_class_that_only_a_run_s_config_names_is_called(tmp_path: Path) -> None:
@@ -128,4 +125,4 @@ def test_no_class_that_only_a_run_s_config_names_is_called(tmp_path: Path) -> No
     split = {"datamodule.split._target_": '"os.system"', "datamodule.split.command": '"x"'}
     run = a_run(ranks={NAME: path}, settings=split)
     with pytest.raises(ValueError, match="the split of a is none of"):
-        train_counts(run, read_ranks(path), data_dir=tmp_path, split_dir=SPLITS)
+        train_counts(run, read_ranks(path), data_dir=tmp_path, splits=SPLITS)

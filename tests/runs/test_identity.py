@@ -17,6 +17,7 @@ from changed_data import CHANGES, prepare_again, splitter_after
 from missrec.data.manifest import MANIFEST, write_manifest
 from missrec.data.splits import GlobalTime, LeaveOneOut, Split
 from missrec.features.store import features_identity
+from missrec.runs.folder import RunFolder
 from missrec.runs.identity import (
     ChangedDataError,
     changes,
@@ -175,10 +176,10 @@ def test_an_identity_is_read_as_it_was_recorded_and_anything_else_is_none(
     found = identity(folder)
     path = tmp_path / "provenance.json"
     path.write_text(json.dumps(provenance_facts(found, accepted=[])))
-    assert recorded_identity(tmp_path) == found
+    assert recorded_identity(RunFolder(tmp_path)) == found
     for broken in ("{", "[]", '{"data": [1]}', '{"data": {"tiny": {}}}'):
         path.write_text(broken)
-        assert recorded_identity(tmp_path) is None
+        assert recorded_identity(RunFolder(tmp_path)) is None
     for part in found["tiny"]:
         lacking = {"tiny": {key: value for key, value in found["tiny"].items() if key != part}}
         assert identity_in({"data": lacking}) is None

@@ -15,14 +15,20 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
 from optuna.pruners import ThresholdPruner
 from optuna.samplers import TPESampler
-from study_worker import CHOICES, open_study
 
+from missrec.runs.trust import UntrustedError
 from missrec.search.space import Grid, num_combinations, read_space
 from missrec.search.study import SharedStudy
 from missrec.search.trials import TrialRow
+from search.study_worker import CHOICES, open_study
 
 NUMBERS = {
     "lr": FloatDistribution(1e-4, 1e-1, log=True),
@@ -118,7 +124,7 @@ def test_the_proposals_depend_on_the_seed_and_not_on_how_often_the_search_stoppe
 
 @pytest.mark.slow
 def test_processes_share_a_study_without_a_trial_twice_or_too_many(tmp_path: Path) -> None:
-    script = ROOT / "tests" / "app" / "study_worker.py"
+    script = ROOT / "tests" / "search" / "study_worker.py"
     environment = {"PYTHONPATH": f"{ROOT / 'src'}", "PATH": ""}
     workers = [
         subprocess.Popen(
@@ -144,7 +150,7 @@ def test_a_trial_is_left_to_the_process_that_works_on_it(tmp_path: Path) -> None
     with opened(tmp_path) as ours:
         taken = ours.take()
         assert taken is not None
-        script = ROOT / "tests" / "app" / "study_worker.py"
+        script = ROOT / "tests" / "search" / "study_worker.py"
         environment = {"PYTHONPATH": f"{ROOT / 'src'}", "PATH": ""}
         subprocess.run(
             [sys.executable, str(script), str(tmp_path), "3"], check=True, env=environment
@@ -270,3 +276,20 @@ def test_the_study_is_a_plain_optuna_database(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "study.db")
     assert connection.execute("select count(*) from trials").fetchone() == (2,)
     connection.close()
+
+
+@pytest.mark.parametrize("name", ["callbacks.x", "a"])
+def test_a_database_whose_trials_hold_other_parameters_is_refused(
+    tmp_path: Path, name: str
+) -> None:
+    with opened(tmp_path) as study:
+        study.take()
+    other = CategoricalDistribution(["{_target_:test_study.mark}"])
+    with sqlite3.connect(tmp_path / "study.db") as stranger:
+        stranger.execute(
+            "UPDATE trial_params SET param_name = ?, distribution_json = ? WHERE param_name = 'a'",
+            (name, distribution_to_json(other)),
+        )
+    stranger.close()
+    with pytest.raises(UntrustedError, match=rf"study\.db: {name} .* of trial 0 is not from the"):
+        open_study(tmp_path)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
+from missrec.app.evaluate import EvaluateSettings
+from missrec.app.marks import read_marks
 from missrec.app.same_data import check_sides
 from missrec.files import write_json
 from missrec.metrics.paired import compare_ranks, read_paired
@@ -17,11 +17,12 @@ from missrec.runs.finding import find_runs, run_folders
 from missrec.runs.groups import Group, differences, group_runs
 from missrec.runs.identity import ACCEPTED
 from missrec.runs.ranks import recorded_ranks
+from missrec.runs.settings import Marks
 
 _log = logging.getLogger(__name__)
 
 
-def compare(cfg: DictConfig) -> dict[str, Any]:
+def compare(settings: EvaluateSettings) -> dict[str, Any]:
     """Compares the test ranks that two groups of runs recorded, user by user.
 
     The runs of a group are seeds of one system, by their settings and data: each user's metric is
@@ -36,31 +37,35 @@ def compare(cfg: DictConfig) -> dict[str, Any]:
         ValueError: the runs of a side are of several systems, or the sides have other data or did
             not rank the same users and targets.
     """
-    ignored = list(OmegaConf.load(Path(cfg.paths.root_dir) / "conf" / "report.yaml").ignored)
-    sides = {side: _one_system(side, cfg[side], ignored) for side in ("run", "against")}
-    changed = check_sides(*sides.values(), changed_data=cfg.changed_data)
+    assert settings.against is not None
+    marks = read_marks(settings.root_dir / "conf").of_rows()
+    named = {"run": settings.run, "against": settings.against}
+    sides = {side: _one_system(side, folders, marks) for side, folders in named.items()}
+    changed = check_sides(*sides.values(), accept=settings.accepts_changed_data)
     ours, theirs = ([run.folder for run in group.runs] for group in sides.values())
     report: dict[str, Any] = {"run": [*map(str, ours)], "against": [*map(str, theirs)]}
     report["left_out"] = [str(run.folder) for group in sides.values() for run in group.repeats]
     report[ACCEPTED] = changed
     report["domains"] = {
-        domain: _compare_domain(cfg, domain, ours=ours, theirs=theirs) for domain in _domains(ours)
+        domain: _compare_domain(settings, domain, ours=ours, theirs=theirs)
+        for domain in _domains(ours)
     }
     for domain, figures in report["domains"].items():
-        title = f"{domain}: {len(ours)} x {cfg.run} against {len(theirs)} x {cfg.against}"
+        title = f"{domain}: {len(ours)} x {settings.run} against {len(theirs)} x {settings.against}"
         print_comparison(title, figures)
-    write_json(Path(cfg.output_dir) / "comparison.json", report)
+    settings.output_dir.mkdir(parents=True, exist_ok=True)
+    write_json(settings.output_dir / "comparison.json", report)
     return report
 
 
-def _one_system(side: str, named: Any, ignored: Sequence[str]) -> Group:
+def _one_system(side: str, named: str | Sequence[str], marks: Marks) -> Group:
     """The runs that a side names, as seeds of one system.
 
     Raises:
         FileNotFoundError: a named folder is missing, or holds no finished run.
         ValueError: a run is broken, or they are several systems.
     """
-    found = find_runs(run_folders(named), ignored=ignored, shown_from=Path())
+    found = find_runs(run_folders(named), marks=marks, shown_from=Path())
     for name, reason in {**found.broken, **found.unfinished}.items():
         raise ValueError(f"{side}: {name} cannot be compared: {reason}")
     if not found.finished:
@@ -86,7 +91,7 @@ def _domains(runs: Sequence[Path]) -> list[str]:
 
 
 def _compare_domain(
-    cfg: DictConfig, domain: str, *, ours: Sequence[Path], theirs: Sequence[Path]
+    settings: EvaluateSettings, domain: str, *, ours: Sequence[Path], theirs: Sequence[Path]
 ) -> dict[str, Any]:
     files = []
     for run_dir in (*ours, *theirs):
@@ -98,13 +103,13 @@ def _compare_domain(
         files.append(recorded[domain])
     tables = read_paired(files)
     figures = {}
-    for metric in cfg.metrics:
+    for metric in settings.metrics:
         compared = compare_ranks(
             tables[: len(ours)],
             tables[len(ours) :],
             metric=metric,
-            num_resamples=cfg.num_resamples,
-            seed=cfg.seed,
+            num_resamples=settings.num_resamples,
+            seed=settings.seed,
         )
         difference = compared.difference
         figures[metric] = {

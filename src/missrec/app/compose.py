@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -40,6 +42,19 @@ def composed(root_dir: Path, overrides: Sequence[str]) -> Iterator[DictConfig]:
         yield job
     finally:
         HydraConfig.instance().cfg = outer
+
+
+def without_removed(config: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
+    """A plain config without what `~key` among the arguments of a command line removes."""
+    rest: dict[str, Any] = deepcopy(dict(config))
+    for removed in (argument[1:] for argument in arguments if argument.startswith("~")):
+        *sections, name = removed.partition("=")[0].split(".")
+        place: Any = rest
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None
+        if isinstance(place, dict):
+            place.pop(name, None)
+    return rest
 
 
 def quoted(value: str | Path) -> str:

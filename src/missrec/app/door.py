@@ -17,7 +17,6 @@ from yaml import YAMLError
 
 USER_ERROR = 2
 _USER_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
-_CONF_DIR = str(Path(os.environ["PROJECT_ROOT"]) / "conf")
 
 
 def run_door(
@@ -44,7 +43,8 @@ def run_door(
         with _one_line_errors(debug=bool(cfg.debug)):
             run(cfg)
 
-    main = hydra.main(version_base="1.3", config_path=_CONF_DIR, config_name=config_name)(job)
+    conf = str(Path(os.environ["PROJECT_ROOT"]) / "conf")  # the doors set it
+    main = hydra.main(version_base="1.3", config_path=conf, config_name=config_name)(job)
     with _one_line_errors(debug="debug=true" in sys.argv):
         sys.argv[1:] = rewrite(sys.argv[1:])
         main()

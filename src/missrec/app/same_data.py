@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.utils import instantiate
 
 from missrec.data.manifest import MANIFEST
 from missrec.data.splits import Splitter
 from missrec.features.store import FEATURES
+from missrec.runs.folder import RunFolder
 from missrec.runs.groups import Group
 from missrec.runs.identity import (
     Identity,
@@ -21,47 +22,37 @@ from missrec.runs.identity import (
     identity_of_folders,
     recorded_identity,
 )
-from missrec.search.study import SharedStudy
+
+if TYPE_CHECKING:
+    from missrec.search.study import SharedStudy
 
 _ACCEPT = "changed_data=accept"
 _REMEDY = f"prepare the data as it was, or go on with {_ACCEPT}"
-_CHOICES = ("refuse", "accept")
 
 
-def accepts(changed_data: str) -> bool:
-    """Whether the setting says to go on.
-
-    Raises:
-        ValueError: it is neither of its values.
-    """
-    if changed_data not in _CHOICES:
-        raise ValueError(f"changed_data ({changed_data}) must be {' or '.join(_CHOICES)}")
-    return changed_data == "accept"
-
-
-def check_run(run_dir: Path, found: Identity, *, changed_data: str) -> list[str]:
+def check_run(run: RunFolder, found: Identity, *, accept: bool) -> list[str]:
     """What has changed under a run that is to be resumed or evaluated, earlier changes first.
 
     Args:
-        run_dir: of the run, with its old `provenance.json`.
+        run: with its old `provenance.json`.
         found: the data at hand.
-        changed_data: the setting.
+        accept: whether the command says to go on.
 
     Raises:
         ChangedDataError: the data has changed, and that is not accepted.
     """
     changed = check_same(
-        recorded_identity(run_dir),
+        recorded_identity(run),
         found,
-        name=str(run_dir),
-        accept=accepts(changed_data),
+        name=str(run.path),
+        accept=accept,
         remedy=_REMEDY,
     )
-    return list(dict.fromkeys([*accepted_changes(run_dir), *changed]))
+    return list(dict.fromkeys([*accepted_changes(run), *changed]))
 
 
 def check_first_stage(
-    recorded: Identity | None, found: Identity, *, checkpoint: Path, changed_data: str
+    recorded: Identity | None, found: Identity, *, checkpoint: Path, accept: bool
 ) -> list[str]:
     """What sets the data of a first stage apart from that of the run that starts from it.
 
@@ -69,17 +60,16 @@ def check_first_stage(
         recorded: what the checkpoint of the stage holds, see `identity_in`.
         found: the run's.
         checkpoint: of the stage.
-        changed_data: the setting.
+        accept: whether the command says to go on.
 
     Raises:
         ChangedDataError: the data has changed, and that is not accepted.
     """
     remedy = f"train it again on this data, or go on with {_ACCEPT}"
-    accept = accepts(changed_data)
     return check_same(recorded, found, name=str(checkpoint), accept=accept, remedy=remedy)
 
 
-def check_sides(ours: Group, theirs: Group, *, changed_data: str) -> list[str]:
+def check_sides(ours: Group, theirs: Group, *, accept: bool) -> list[str]:
     """How the data of two systems that are compared differs.
 
     Raises:
@@ -87,45 +77,44 @@ def check_sides(ours: Group, theirs: Group, *, changed_data: str) -> list[str]:
     """
     remedy = f"train both on the same, or compare all the same with {_ACCEPT}"
     known, other = (theirs, ours.data) if ours.data is not None else (ours, {})
-    name, accept = known.runs[0].name, accepts(changed_data)
+    name = known.runs[0].name
     return check_same(known.data, other or {}, name=name, accept=accept, remedy=remedy)
 
 
-def check_finished(run_dir: Path, find: Callable[[], Identity], *, changed_data: str) -> None:
+def check_finished(run: RunFolder, find: Callable[[], Identity], *, accept: bool) -> None:
     """Refuses a run that had finished on other data than a repeated command has.
 
     Args:
-        run_dir: of the run.
+        run: it.
         find: the data at hand, which is read only where it is compared.
-        changed_data: the setting.
+        accept: whether the command says to go on.
 
     Raises:
         ChangedDataError: the data has changed, and that is not accepted.
     """
-    recorded = recorded_identity(run_dir)
+    recorded = recorded_identity(run)
     found = {} if recorded is None else find()
     remedy = f"prepare the data as it was, delete the folder, or go on with {_ACCEPT}"
-    accept = accepts(changed_data)
-    check_same(recorded, found, name=str(run_dir), accept=accept, remedy=remedy)
+    check_same(recorded, found, name=str(run.path), accept=accept, remedy=remedy)
 
 
-def check_study(study: SharedStudy, found: Identity, *, changed_data: str) -> None:
+def check_study(study: SharedStudy, found: Identity, *, accept: bool) -> None:
     """Refuses a study whose trials so far were made on other data than is at hand.
 
     Args:
         study: of the trials.
         found: the data at hand.
-        changed_data: the setting.
+        accept: whether the command says to go on.
 
     Raises:
         ChangedDataError: the data has changed, and that is not accepted.
     """
     remedy = f"prepare the data as it was, name a new study, or go on with {_ACCEPT}"
-    study.check_data(found, accept=accepts(changed_data), remedy=remedy)
+    study.check_data(found, accept=accept, remedy=remedy)
 
 
 def identity_at_hand(
-    folders: Sequence[str], split: Mapping[str, Any], modalities: Sequence[str]
+    folders: Sequence[Path], split: Mapping[str, Any], modalities: Sequence[str]
 ) -> Identity:
     """The identity of data in domain folders; those that many jobs share are read once.
 
@@ -137,9 +126,9 @@ def identity_at_hand(
     Raises:
         FileNotFoundError, ValueError: a folder is missing or broken.
     """
-    places = [place for folder in map(Path, folders) for place in (folder, folder / FEATURES)]
+    places = [place for folder in folders for place in (folder, folder / FEATURES)]
     manifests = [path.read_bytes() for place in places if (path := place / MANIFEST).is_file()]
-    text = json.dumps([list(folders), dict(split), list(modalities)])
+    text = json.dumps([list(map(str, folders)), dict(split), list(modalities)])
     return _identity_at_hand(text, tuple(manifests))
 
 

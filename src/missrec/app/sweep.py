@@ -18,21 +18,24 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from missrec.app.compose import quoted
 from missrec.app.door import one_line
 from missrec.app.gpus import claim_gpu
-from missrec.app.resume import continued
+from missrec.app.marks import read_marks
+from missrec.app.same_data import check_finished, identity_at_hand
+from missrec.app.session import RunSettings, continued
+from missrec.files import write_text
 from missrec.report.formats.terminal import print_failures, print_metrics
-from missrec.runs.folder import read_config
+from missrec.runs.finding import source_of
+from missrec.runs.folder import METRICS, RunFolder
 from missrec.runs.locks import RunBusyError
+from missrec.runs.settings import Difference, comparable_settings, described, differing
 
 _ERROR = "error.txt"
 _UNFINISHED = "not finished: its process was ended, or another command works on it"
 _MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
-_NOT_THE_RUN_ITSELF = ("pretrained", "pretraining", "resume", "names", "logger", "changed_data")
-"""Keys of a saved config that say how a run was started, named and logged, not what it is."""
 
 _log = logging.getLogger(__name__)
 
@@ -78,8 +81,8 @@ def _sweep_name(arguments: list[str], title: str | None) -> str:
 
 
 def run_job(
-    cfg: DictConfig,
-    train: Callable[[DictConfig], Mapping[str, float]],
+    run: RunSettings,
+    train: Callable[[RunSettings], object],
     *,
     writing: Callable[[Path], AbstractContextManager[None]],
 ) -> None:
@@ -89,7 +92,7 @@ def run_job(
     fails leaves `error.txt` in its folder.
 
     Args:
-        cfg: of the run.
+        run: its settings.
         train: does it.
         writing: keeps other processes out of a run folder.
 
@@ -97,26 +100,26 @@ def run_job(
         Exception: outside a multirun, whatever `train` raises.
     """
     if not (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN):
-        train(cfg)
+        train(run)
         return
     try:
-        with writing(Path(cfg.run_dir)):
-            _run_job(cfg, train)
+        with writing(run.run_dir):
+            _run_job(run, train)
     except RunBusyError as error:
         _log.warning("passed over: %s", one_line(error))
 
 
-def _run_job(cfg: DictConfig, train: Callable[[DictConfig], Mapping[str, float]]) -> None:
-    record = Path(cfg.run_dir) / _ERROR
+def _run_job(run: RunSettings, train: Callable[[RunSettings], object]) -> None:
+    record = RunFolder(run.run_dir).error
     try:
         # hydra/launcher=gpus sets it; a default in train.yaml would override that.
-        if cfg.get("claim_gpu", False):
+        if run.config.get("claim_gpu", False):
             claim_gpu()
-        if not _is_finished(cfg):
-            train(continued(cfg))
+        if not _is_finished(run):
+            train(continued(run))
         record.unlink(missing_ok=True)
     except Exception as error:
-        record.write_text(traceback.format_exc(), encoding="utf-8")
+        write_text(record, traceback.format_exc())
         _log.error("this job failed, the others go on: %s", one_line(error) or repr(error))
         _end_loggers()
 
@@ -132,11 +135,11 @@ class SweepTable(Callback):
         """Shows these metrics, such as `test/recall@10`."""
         self._keys = list(keys)
 
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+    def on_multirun_start(self, config: Any, **_: Any) -> None:
         """Hydra does not call `on_multirun_end` when its launcher breaks off."""
         atexit.register(self._show, Path(config.hydra.sweep.dir))
 
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+    def on_multirun_end(self, config: Any, **_: Any) -> None:
         """Collects the run folders of the sweep."""
         atexit.unregister(self._show)
         folder = Path(config.hydra.sweep.dir)
@@ -151,10 +154,10 @@ class SweepTable(Callback):
         labels = _labels(folder)
         rows = {
             labels[path.parent.name]: json.loads(path.read_text(encoding="utf-8"))
-            for path in sorted(folder.glob("*/metrics.json"), key=_job)
+            for path in sorted(folder.glob(f"*/{METRICS}"), key=_job)
         }
         failures = {
-            labels[path.parent.name]: path.read_text(encoding="utf-8").rstrip().splitlines()[-1]
+            labels[path.parent.name]: _last_line(path)
             for path in sorted(folder.glob(f"*/{_ERROR}"), key=_job)
         }
         unfinished = {
@@ -174,52 +177,71 @@ class SweepTable(Callback):
         return not (failures or unfinished)
 
 
-def _is_finished(cfg: DictConfig) -> bool:
+def _is_finished(run: RunSettings) -> bool:
     """Whether this very run, settings and data and all, has already ended.
 
     Raises:
         ValueError: the folder holds a run with other settings, or on other data.
     """
-    run_dir = Path(cfg.run_dir)
-    saved = run_dir / "config.yaml"
-    if not saved.is_file():
+    folder = RunFolder(run.run_dir)
+    if not folder.config.is_file():
         return False
-    before, now = (
-        read_config(run_dir),
-        OmegaConf.to_container(cfg, resolve=True),
-    )
-    assert isinstance(now, dict)
-    differing = sorted(
-        str(key)
-        for key in {**before, **now}
-        if key not in _NOT_THE_RUN_ITSELF and before.get(key) != now.get(key)
-    )
-    if differing:
+    marks = read_marks(run.paths.root_dir / "conf")
+    before = folder.read_config()
+    there, here = (comparable_settings(config, marks=marks) for config in (before, run.config))
+    differences = [*differing(there, here, marks=marks), *_other_start(before, run.config)]
+    if differences:
         raise ValueError(
-            f"{run_dir} holds a run whose settings differ in {', '.join(differing)}; delete it, or "
-            "choose another folder for the sweep: hydra.sweep.dir=<folder>"
+            f"{folder.path} holds a run whose settings differ in {described(differences)}; delete "
+            "it, or choose another folder for the sweep: hydra.sweep.dir=<folder>"
         )
-    finished = (run_dir / "metrics.json").is_file()
+    finished = folder.metrics.is_file()
     if finished:
-        _check_data(cfg)
-        _log.info("had finished before: %s", run_dir)
+        _check_data(run)
+        _log.info("had finished before: %s", folder.path)
     return finished
 
 
-def _check_data(cfg: DictConfig) -> None:
+def _check_data(run: RunSettings) -> None:
     """Refuses data that is not what the finished run was made on; none at hand is no other.
 
     Raises:
         ValueError: it is other data, or a folder of it is broken.
     """
-    from missrec.app.same_data import check_finished, identity_at_hand  # torch takes seconds
+    if all(folder.is_dir() for folder in run.data.folders):
+        find = partial(
+            identity_at_hand, run.data.folders, run.config["datamodule"]["split"], run.modalities
+        )
+        check_finished(RunFolder(run.run_dir), find, accept=run.accepts_changed_data)
 
-    folders = list(cfg.datamodule.folders)
-    if not all(Path(folder).is_dir() for folder in folders):
-        return
-    split: Any = OmegaConf.to_container(cfg.datamodule.split, resolve=True)
-    find = partial(identity_at_hand, folders, split, list(cfg.inputs.modalities))
-    check_finished(Path(cfg.run_dir), find, changed_data=cfg.changed_data)
+
+def _other_start(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[Difference]:
+    """In what a saved run started from something else than it is asked to, wherever that lies.
+
+    A run saves the checkpoints of its stages; of one of format 0, the name of its folder tells
+    which experiment that was.
+    """
+    if here["stages"]:
+        source = source_of(there)
+        name = source.parent.parent.name.rpartition("_")[0] if source else None
+        asked = here["stages"][-1]["experiment"]
+        pairs: dict[str, tuple[Any, Any]] = {"stages": (name, asked)}
+        pairs["stage_overrides"] = (there["stage_overrides"], here["stage_overrides"])
+    else:
+        pairs = {"pretrained": (_folder_name(source_of(there)), _folder_name(source_of(here)))}
+    return [
+        Difference(key, json.dumps(before), json.dumps(now))
+        for key, (before, now) in pairs.items()
+        if before != now
+    ]
+
+
+def _folder_name(source: Path | None) -> str | None:
+    """The name of the run folder that a folder or checkpoint is of."""
+    if source is None:
+        return None
+    path = source.resolve()
+    return path.parent.parent.name if path.suffix == ".ckpt" else path.name
 
 
 def _end_loggers() -> None:
@@ -241,6 +263,11 @@ def _labels(folder: Path) -> dict[str, str]:
         own = " ".join(override for override in told if override not in shared)
         labels[name] = f"{name.partition('_')[0]} {own}" if own else name
     return labels
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").rstrip().splitlines()
+    return lines[-1] if lines else "its process was ended while it wrote why it failed"
 
 
 def _job(path: Path) -> tuple[float, str]:

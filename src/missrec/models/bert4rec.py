@@ -13,7 +13,7 @@ from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.nn.transformer import initialize_linear
 from missrec.objectives.cloze import ClozeMask
-from missrec.objectives.ranking import RankingObjective
+from missrec.objectives.ranking import RankingObjective, next_item_loss
 from missrec.types import PAD_ID, Catalogue, SequenceBatch, TrainingLoss
 
 
@@ -86,9 +86,7 @@ class BERT4Rec(nn.Module):
         hidden = self.cloze(item_ids != PAD_ID)
         encoded = self._encode(item_ids.masked_fill(hidden, self._mask_id))
         sequences, targets = self.output(encoded[hidden]), item_ids[hidden]
-        candidate_ids = self.objective.candidate_ids(targets, num_items=self._num_items)
-        scores = self.score(sequences, self.candidates(candidate_ids))
-        loss = self.objective(scores, torch.searchsorted(candidate_ids, targets))
+        loss = next_item_loss(self.objective, self, sequences, targets, num_items=self._num_items)
         return TrainingLoss(loss, {"ranking": loss.detach()})
 
     def encode(self, batch: SequenceBatch) -> Tensor:

@@ -11,7 +11,7 @@ from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.nn.transformer import initialize_linear
-from missrec.objectives.ranking import RankingObjective
+from missrec.objectives.ranking import RankingObjective, next_item_loss
 from missrec.types import Catalogue, SequenceBatch, TrainingLoss
 
 
@@ -61,9 +61,9 @@ class FDSA(nn.Module):
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The objective's loss of the next item."""
-        candidate_ids = self.objective.candidate_ids(batch.target_ids, num_items=self._num_items)
-        scores = self.score(self.encode(batch), self.candidates(candidate_ids))
-        loss = self.objective(scores, torch.searchsorted(candidate_ids, batch.target_ids))
+        loss = next_item_loss(
+            self.objective, self, self.encode(batch), batch.target_ids, num_items=self._num_items
+        )
         return TrainingLoss(loss, {"ranking": loss.detach()})
 
     def encode(self, batch: SequenceBatch) -> Tensor:

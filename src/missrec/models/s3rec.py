@@ -14,7 +14,7 @@ from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.nn.transformer import initialize_linear
 from missrec.objectives.mutual_information import mutual_information_loss
-from missrec.objectives.ranking import RankingObjective
+from missrec.objectives.ranking import RankingObjective, next_item_loss
 from missrec.objectives.segments import draw_replacements, draw_segments
 from missrec.types import PAD_ID, Catalogue, SequenceBatch, TrainingLoss
 
@@ -189,9 +189,9 @@ class S3Rec(nn.Module):
         if self.tasks is not None:
             item_ids = batch.followed_by(batch.target_ids, longest=self.encoder.max_seq_len)
             return self.tasks(item_ids, items=self.items, encoder=self.encoder)  # type: ignore[no-any-return]
-        candidate_ids = self.objective.candidate_ids(batch.target_ids, num_items=self._num_items)
-        scores = self.score(self.encode(batch), self.candidates(candidate_ids))
-        loss = self.objective(scores, torch.searchsorted(candidate_ids, batch.target_ids))
+        loss = next_item_loss(
+            self.objective, self, self.encode(batch), batch.target_ids, num_items=self._num_items
+        )
         return TrainingLoss(loss, {"ranking": loss.detach()})
 
     def encode(self, batch: SequenceBatch) -> Tensor:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
-from missrec.objectives.ranking import RankingObjective
+from missrec.objectives.ranking import RankingObjective, next_item_loss
 from missrec.types import Catalogue, SequenceBatch, TrainingLoss
 
 
@@ -58,9 +57,7 @@ class SASRec(nn.Module):
             sequences, targets = hidden[batch.valid_mask], batch.next_ids[batch.valid_mask]
         else:
             sequences, targets = last_valid(hidden, batch.valid_mask), batch.target_ids
-        candidate_ids = self.objective.candidate_ids(targets, num_items=self._num_items)
-        scores = self.score(sequences, self.candidates(candidate_ids))
-        loss = self.objective(scores, torch.searchsorted(candidate_ids, targets))
+        loss = next_item_loss(self.objective, self, sequences, targets, num_items=self._num_items)
         return TrainingLoss(loss, {"ranking": loss.detach()})
 
     def encode(self, batch: SequenceBatch) -> Tensor:

@@ -14,7 +14,7 @@ from missrec.nn.item_embeddings import Augmentation, FeatureEmbedding, IdEmbeddi
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
-from missrec.objectives.ranking import RankingObjective
+from missrec.objectives.ranking import RankingObjective, next_item_loss
 from missrec.types import PAD_ID, Catalogue, SequenceBatch, TrainingLoss
 
 
@@ -100,10 +100,13 @@ class UniSRec(nn.Module):
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """Sequence-item loss (2.2.1), plus lambda x sequence-sequence loss (2.2.2)."""
         user = self.encode(batch)
-        candidate_ids = self.objective.candidate_ids(batch.target_ids, num_items=self._num_items)
-        scores = self.score(user, self.candidates(candidate_ids))
-        ranking = self.objective(
-            scores / self._temperature, torch.searchsorted(candidate_ids, batch.target_ids)
+        ranking = next_item_loss(
+            self.objective,
+            self,
+            user,
+            batch.target_ids,
+            num_items=self._num_items,
+            temperature=self._temperature,
         )
         if not self._contrast_weight:
             return TrainingLoss(ranking, {"ranking": ranking.detach()})

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
-from missrec.objectives.ranking import RankingObjective
+from missrec.objectives.ranking import RankingObjective, next_item_loss
 from missrec.types import Catalogue, SequenceBatch, TrainingLoss
 
 
@@ -76,9 +75,9 @@ class ZESRec(nn.Module):
         The mean negative log-likelihood of the targets, plus lambda_v / 2 sum_j |epsilon_j|^2 over
         the number of targets: all that training sees of each user but the first item.
         """
-        candidate_ids = self.objective.candidate_ids(batch.target_ids, num_items=self._num_items)
-        scores = self.score(self.encode(batch), self.candidates(candidate_ids))
-        ranking = self.objective(scores, torch.searchsorted(candidate_ids, batch.target_ids))
+        ranking = next_item_loss(
+            self.objective, self, self.encode(batch), batch.target_ids, num_items=self._num_items
+        )
         if self.item_offsets is None:
             return TrainingLoss(ranking, {"ranking": ranking.detach()})
         squares = self.item_offsets.weight.square().sum()

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from missrec.distributed import batch_mean, batch_total, gather
+from missrec.types import Recommender
 
 
 class RankingObjective(Protocol):
@@ -27,6 +28,31 @@ class RankingObjective(Protocol):
             target_index: (B,) the column of each target.
             own_negatives: (B, K) logits of further negatives, made for their row alone.
         """
+
+
+def next_item_loss(
+    objective: RankingObjective,
+    model: Recommender,
+    encoded: Tensor,
+    target_ids: Tensor,
+    *,
+    num_items: int,
+    temperature: float | None = None,
+) -> Tensor:
+    """() the objective's loss of the scores that a model gives the candidates.
+
+    Args:
+        objective: chooses the candidates.
+        model: scores them.
+        encoded: (B, ...) histories, as `score` of the model takes them.
+        target_ids: (B,) the next item of each.
+        num_items: N.
+        temperature: scores are divided by it; None leaves them as they are.
+    """
+    candidate_ids = objective.candidate_ids(target_ids, num_items=num_items)
+    scores = model.score(encoded, model.candidates(candidate_ids))
+    logits = scores if temperature is None else scores / temperature
+    return objective(logits, torch.searchsorted(candidate_ids, target_ids))
 
 
 class InBatchSoftmax:

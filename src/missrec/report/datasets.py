@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from missrec.data.domain import read_domain
@@ -22,7 +20,6 @@ from missrec.report.contents import Statistics
 from missrec.report.paper import Dataset, Paper
 from missrec.runs.groups import Run
 from missrec.runs.identity import changes, identity_of_folders
-from missrec.runs.settings import comparable_settings
 
 
 def table_1(paper: Paper, *, data_dir: Path) -> list[Statistics]:
@@ -62,20 +59,26 @@ def _sum(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {**total, "length": total["interactions"] / max(1, total["users"])}
 
 
-def data_notes(paper: Paper, *, data_dir: Path, known_domains: Path) -> dict[str, list[str]]:
-    """Name of data -> what sets its folder apart from the known set that it should be."""
-    known: Any = OmegaConf.to_container(OmegaConf.load(known_domains))
+def data_notes(
+    paper: Paper, *, data_dir: Path, known_domains: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """Name of data -> what sets its folder apart from the known set that it should be.
+
+    Args:
+        paper: names the data and their known sets.
+        data_dir: holds the domain folders.
+        known_domains: what `conf/known_domains.yaml` holds.
+    """
     notes = {}
     for dataset in paper.datasets.values():
-        for data in dataset.choices if dataset.known else ():
-            facts = known[dataset.known]["facts"]
+        if dataset.known is None:
+            continue
+        what, facts = (known_domains[dataset.known][key] for key in ("what", "facts"))
+        for data in dataset.choices:
             found = dict(_manifest_facts(data_dir / data))
             differing = [fact for fact, value in found.items() if facts.get(fact, value) != value]
             if differing:
-                notes[data] = [
-                    f"data/{data} is not {known[dataset.known]['what']}; other: "
-                    f"{', '.join(differing)}."
-                ]
+                notes[data] = [f"data/{data} is not {what}; other: {', '.join(differing)}."]
     return notes
 
 
@@ -93,13 +96,20 @@ def _manifest_facts(folder: Path) -> Iterator[tuple[str, Any]]:
             yield f"features {name.removesuffix('.npy')}", entry.get("sha256")
 
 
+class KnownSplit(NamedTuple):
+    """A split that a run may have been made with, and the settings by which the run names it."""
+
+    settings: Mapping[str, str]
+    splitter: Splitter
+
+
 class DataToday:
     """The domain folders as they are now; each is read once."""
 
-    def __init__(self, *, data_dir: Path, split_dir: Path) -> None:
-        """Keeps where they lie, and `conf/split`; nothing that a run's config names is called."""
+    def __init__(self, *, data_dir: Path, splits: Sequence[KnownSplit]) -> None:
+        """Keeps where they lie, and the splits there are: nothing that a run names is called."""
         self._data_dir = data_dir
-        self._split_dir = split_dir
+        self._splits = splits
         self._read: dict[tuple[str, ...], Mapping[str, Any]] = {}
 
     def changes(self, run: Run) -> list[str]:
@@ -116,30 +126,31 @@ class DataToday:
         return found
 
     def _identity(self, run: Run, domain: str, modalities: Sequence[str]) -> Mapping[str, Any]:
-        split = json.dumps(_split_settings(run), sort_keys=True)
-        key = (domain, split, *modalities)
+        key = (domain, json.dumps(_split_settings(run), sort_keys=True), *modalities)
         if key not in self._read:
-            splitter = _splitter(run, self._split_dir)
+            splitter = _splitter(run, self._splits)
             folders = [self._data_dir / domain]
             self._read[key] = identity_of_folders(folders, splitter, modalities=modalities)
         return self._read[key]
 
 
-def train_counts(run: Run, ranks: pl.DataFrame, *, data_dir: Path, split_dir: Path) -> Tensor:
+def train_counts(
+    run: Run, ranks: pl.DataFrame, *, data_dir: Path, splits: Sequence[KnownSplit]
+) -> Tensor:
     """(N + 1,) int64 training occurrences of the items that a run ranked.
 
     Args:
         run: on one domain.
         ranks: of the run, by rising user.
         data_dir: holds the domain folder.
-        split_dir: `conf/split`; nothing that a run's own config names is called.
+        splits: those there are; nothing that a run's own config names is called.
 
     Raises:
         FileNotFoundError: the domain folder is missing.
         ValueError: the folder is broken or not the one that the run ranked, or the run's split is
-            none of `split_dir`.
+            none of `splits`.
     """
-    splitter = _splitter(run, split_dir)
+    splitter = _splitter(run, splits)
     domain = read_domain(data_dir / next(iter(run.ranks)), with_times=splitter.needs_times)
     first_users = np.array([0, domain.num_users])
     split = splitter(offsets=domain.offsets, times=domain.times, first_users=first_users)
@@ -152,17 +163,14 @@ def train_counts(run: Run, ranks: pl.DataFrame, *, data_dir: Path, split_dir: Pa
     return torch.from_numpy(np.bincount(items, minlength=domain.num_items + 1))
 
 
-def _splitter(run: Run, split_dir: Path) -> Splitter:
+def _splitter(run: Run, splits: Sequence[KnownSplit]) -> Splitter:
     own = _split_settings(run)
     if not own:  # from before there was a choice
         return LeaveOneOut()
-    for path in sorted(split_dir.glob("*.yaml")):
-        content = OmegaConf.load(path)
-        settings = {"datamodule": {"split": OmegaConf.to_container(content)}}
-        if comparable_settings(settings, ignored=()) == own:
-            splitter: Splitter = instantiate(content)
-            return splitter
-    raise ValueError(f"the split of {run.name} is none of {split_dir}")
+    for split in splits:
+        if split.settings == own:
+            return split.splitter
+    raise ValueError(f"the split of {run.name} is none of conf/split")
 
 
 def _split_settings(run: Run) -> dict[str, str]:

@@ -24,6 +24,7 @@ MOVED = {
     "missrec.data.lines": "missrec.data.sources.lines",
     "missrec.data.own": "missrec.data.sources.own",
     "missrec.data.released": "missrec.data.sources.released",
+    "pytorch_lightning.callbacks.ModelCheckpoint": "missrec.training.saving.RunCheckpoint",
 }
 """Old name of a module or of what it defines -> its name today; of two that fit, the longer one."""
 
@@ -50,7 +51,7 @@ def current(config: Mapping[str, Any]) -> dict[str, Any]:
         )
     rest = {str(key): value for key, value in config.items() if key != _VERSION}
     found: dict[str, Any] = _renamed(rest, "")
-    return found
+    return _with_stages(found) if version < 1 else found
 
 
 def current_name(name: str) -> str:
@@ -70,6 +71,21 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in settings.items()
         if key not in _GONE
     }
+
+
+def _with_stages(config: dict[str, Any]) -> dict[str, Any]:
+    """A config of format 0, in which four keys said what today is one list of stages.
+
+    Its runs had one stage at most; they kept the checkpoint as `pretrained`.
+    """
+    gone = {"pretraining", "pretraining_same_data", "pretraining_overrides"}
+    rest = {key: value for key, value in config.items() if key not in gone}
+    named, stages = config.get("pretrained"), []
+    if named and config.get("pretraining_same_data"):
+        stages, named = [{"experiment": "", "same_data": True, "checkpoint": named}], None
+    new = {"overwrite": False, "changed_data": "refuse"}
+    overrides = config.get("pretraining_overrides") or []
+    return {**new, **rest, "stages": stages, "stage_overrides": overrides, "pretrained": named}
 
 
 def _renamed(value: Any, place: str) -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import NamedTuple
 
 from missrec.runs.identity import Identity, changes
+from missrec.runs.settings import shown
+
+_MOST_TOLD = 5
+"""Settings in which several groups differ, on one line."""
 
 
 class Setup(NamedTuple):
@@ -190,7 +193,9 @@ def differences(groups: Sequence[Group]) -> list[str]:
             found[key] = [shown(own[key]) if key in own else "none" for own in settings]
     unlike = {key: dict.fromkeys(values) for key, values in found.items() if len(set(values)) > 1}
     told = [f"{key} ({', '.join(values)})" for key, values in unlike.items()]
-    return [*told, *other_data(groups[0], groups)]
+    rest = len(told) - _MOST_TOLD
+    more = [f"{rest} more settings"] if rest > 0 else []
+    return [*told[:_MOST_TOLD], *more, *other_data(groups[0], groups)]
 
 
 def other_data(group: Group, alike: Sequence[Group]) -> list[str]:
@@ -201,12 +206,6 @@ def other_data(group: Group, alike: Sequence[Group]) -> list[str]:
             if found:
                 return found
     return []
-
-
-def shown(value: str) -> str:
-    """A setting as a reader would write it."""
-    parsed = json.loads(value)
-    return parsed if isinstance(parsed, str) else value
 
 
 def mean_and_deviation(values: list[float]) -> tuple[float, float | None] | None:

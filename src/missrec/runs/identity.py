@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from missrec.data.identity import domain_identities
 from missrec.data.splits import Splitter
 from missrec.features.store import features_identity
-from missrec.runs.folder import PROVENANCE
+from missrec.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from missrec.data.datamodule import SequenceDataModule
@@ -147,14 +146,14 @@ def provenance_facts(found: Identity, *, accepted: Sequence[str]) -> dict[str, A
     return {DATA: dict(found), ACCEPTED: list(accepted)}
 
 
-def recorded_identity(run_dir: Path) -> Identity | None:
+def recorded_identity(run: RunFolder) -> Identity | None:
     """What a run was made on, as its folder says; None where it does not."""
-    return identity_in(_provenance(run_dir))
+    return identity_in(_provenance(run))
 
 
-def accepted_changes(run_dir: Path) -> list[str]:
+def accepted_changes(run: RunFolder) -> list[str]:
     """In which ways the data had changed under a run when it went on all the same."""
-    found = _provenance(run_dir).get(ACCEPTED)
+    found = _provenance(run).get(ACCEPTED)
     return list(map(str, found)) if isinstance(found, list) else []
 
 
@@ -181,10 +180,10 @@ def _is_whole(domain: Any) -> bool:
     )
 
 
-def _provenance(run_dir: Path) -> Mapping[str, Any]:
-    """The content of `provenance.json`; empty where there is none that can be read."""
+def _provenance(run: RunFolder) -> Mapping[str, Any]:
+    """The content of `provenance.json`; empty, with a warning, where it cannot be read."""
     try:
-        content = json.loads((run_dir / PROVENANCE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return run.read_provenance()
+    except (OSError, ValueError) as error:
+        _log.warning("%s", error)
         return {}
-    return content if isinstance(content, dict) else {}

@@ -22,6 +22,8 @@ from sqlalchemy.exc import DatabaseError
 
 from missrec.runs.format import current_settings
 from missrec.runs.identity import ACCEPTED, DATA, Identity, check_same, identity_in
+from missrec.runs.settings import Marks, comparable_settings, described, differing
+from missrec.runs.trust import UntrustedError
 from missrec.search.space import suggest
 from missrec.search.trials import TrialRow
 
@@ -58,6 +60,7 @@ class SharedStudy:
         seed: int | None,
         max_trials: float,
         settings: Mapping[str, Any],
+        marks: Marks,
     ) -> None:
         """Opens the study, or starts it.
 
@@ -68,10 +71,13 @@ class SharedStudy:
             pruner: asked after each report.
             seed: of the proposals.
             max_trials: trials of the study, however they end.
-            settings: plain values by name that must be those the study was started with.
+            settings: plain values by dotted key; what can change a result must be as the study was
+                started with.
+            marks: say which can.
 
         Raises:
             ValueError: the folder holds a study of other settings, or no study.
+            UntrustedError: its trials have parameters that are none of the space.
         """
         self.folder = folder
         self._space = dict(space)
@@ -92,7 +98,8 @@ class SharedStudy:
                     load_if_exists=True,
                     pruner=pruner,
                 )
-                self._check(dict(settings))
+                self._check(dict(settings), marks)
+                self._refuse_strangers()
             self._opened = opened.pop_all()
 
     def close(self) -> None:
@@ -185,19 +192,29 @@ class SharedStudy:
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
-    def _check(self, settings: dict[str, Any]) -> None:
+    def _check(self, settings: dict[str, Any], marks: Marks) -> None:
         known = self._study.user_attrs.get(_SETTINGS)
         if known is None or not self._trials:
             self._study.set_user_attr(_SETTINGS, settings)
             return
-        known = current_settings(known)
-        if known != settings:
-            keys = sorted({*known, *settings})
-            differ = [key for key in keys if known.get(key) != settings.get(key)]
+        there, here = (
+            comparable_settings(found, marks=marks) for found in (current_settings(known), settings)
+        )
+        if differences := differing(there, here, marks=marks):
             raise ValueError(
-                f"{self.folder} was started with another {', '.join(differ[:3])}; repeat its "
-                "command, or name a new study: search.study=<name>"
+                f"{self.folder} was started with another {described(differences, most=3)}; repeat "
+                "its command, or name a new study: search.study=<name>"
             )
+
+    def _refuse_strangers(self) -> None:
+        """Parameters become settings of a run: a stranger's could name code of its own."""
+        for trial in self._trials:
+            for name, distribution in trial.distributions.items():
+                if distribution != self._space.get(name):
+                    raise UntrustedError(
+                        f"{self.folder / DATABASE}: {name} ({trial.params[name]}) of trial "
+                        f"{trial.number} is not from the space of this search"
+                    )
 
     def _lock(self, number: int) -> bool:
         """Whether the trial is ours now; one byte of the file stands for each."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -58,9 +60,13 @@ def log_table(logger: WandbLogger, key: str, table: pl.DataFrame) -> None:
     logger.log_table(key, columns=table.columns, data=[list(row) for row in table.rows()])
 
 
-def close_loggers(trainer: Trainer) -> None:
-    """Ends the W&B run, so that the next job of a sweep in this process starts its own."""
-    for logger in trainer.loggers:
-        logger.finalize("success")
-        if isinstance(logger, WandbLogger):
-            logger.experiment.finish()
+@contextmanager
+def logging_to(trainer: Trainer) -> Iterator[None]:
+    """Ends the loggers with the block: the next job of a sweep in this process starts its own."""
+    try:
+        yield
+    finally:
+        for logger in trainer.loggers:
+            logger.finalize("success")
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish()

@@ -6,9 +6,9 @@ import time
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
 
 from missrec.nn.precision import full_precision
+from missrec.training.saving import RunCheckpoint
 from missrec.types import DiscoversInterests, SequenceBatch
 
 
@@ -55,8 +55,8 @@ class RefreshInterests(Callback):
         )
 
 
-class MidEpochCheckpoint(ModelCheckpoint):
-    """A `ModelCheckpoint` that saves only where a run can be resumed exactly: after a batch.
+class MidEpochCheckpoint(RunCheckpoint):
+    """A `RunCheckpoint` that saves only where a run can be resumed exactly: after a batch.
 
     **Differs**: not after the last batch of an epoch, because the trainer would resume behind the
     validation of that epoch, and not between two batches whose gradients are added up. What is

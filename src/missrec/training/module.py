@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -92,9 +93,17 @@ class RecommenderModule(LightningModule):
         checkpoint["random_states"] = gather_objects(states)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the states until training starts; what is drawn before does not count."""
-        # Checkpoints of one process had its state alone.
-        self._random_states = checkpoint.get("random_states") or [checkpoint["random_state"]]
+        """Keeps the states until training starts; what is drawn before does not count.
+
+        Raises:
+            ValueError: training cannot go on from this checkpoint.
+        """
+        states = checkpoint.get("random_states")
+        if states is None and "random_state" in checkpoint:
+            states = [checkpoint["random_state"]]  # as one process alone wrote it once
+        if states is None and self.trainer.state.fn == TrainerFn.FITTING:
+            raise ValueError("the checkpoint holds a model alone: training cannot go on from it")
+        self._random_states = states or []
 
     def on_train_start(self) -> None:
         """Random numbers of each process's own, or those of a resumed run continued."""

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from missrec.data.sources.amazon import AmazonFormat
 from raw_amazon import metadata_2018, metadata_2023, review_2018, review_2023
 
-CONF = Path(__file__).resolve().parents[2] / "conf" / "data"
+CONF = Path(__file__).resolve().parents[3] / "conf" / "data"
 
 
 def line_format(year: int) -> AmazonFormat:

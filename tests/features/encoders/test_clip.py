@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from image_server import huge_png, image_bytes
-from missrec.features import clip
+from missrec.features.encoders import clip
 from missrec.features.encoders.clip import ClipEncoder
 from tiny_clip import CONFIG, CONTEXT, WEIGHTS, WIDTH, write_tiny_clip
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from missrec.features import lsa
+from missrec.features.encoders import lsa
 from missrec.features.encoders.lsa import LsaEncoder
 from toy_encoder import write_items
 

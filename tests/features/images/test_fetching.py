@@ -23,7 +23,7 @@ from image_server import (
     in_turn,
     unmeasured,
 )
-from missrec.features import addresses
+from missrec.features.images import addresses
 from missrec.features.images.fetching import Fetched
 
 PNG = image_bytes("PNG")

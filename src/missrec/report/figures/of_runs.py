@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
-from omegaconf import DictConfig
 from polars.exceptions import PolarsError
 
 from missrec.metrics.paired import read_paired
 from missrec.report.contents import ReportFigure
 from missrec.report.curves import learning_curve
-from missrec.report.datasets import train_counts
+from missrec.report.datasets import KnownSplit, train_counts
 from missrec.report.figures.interactive import Plot, curves_plot, interests_plot, popularity_plot
 from missrec.report.figures.interests import ItemInterests, interests_of_items
 from missrec.report.figures.printed import save_interests_figure, save_popularity_figure
@@ -25,15 +25,35 @@ Figures = tuple[list[ReportFigure], list[str]]
 """Those that were made, and why others were not."""
 
 
-def popularity_figures(cfg: DictConfig, sections: Sequence[Section], folder: Path) -> Figures:
+class PopularityFigure(NamedTuple):
+    """What Figure 4 shows, and what it is made from.
+
+    Attributes:
+        table: whose sections have one.
+        over: rows that the reference is compared with; those with runs are shown.
+        edges: training occurrences at which a bucket starts.
+        data_dir: holds the domain folders.
+        splits: see `train_counts`.
+    """
+
+    table: str
+    over: Sequence[str]
+    edges: Sequence[int]
+    data_dir: Path
+    splits: Sequence[KnownSplit]
+
+
+def popularity_figures(
+    sections: Sequence[Section], folder: Path, *, asked: PopularityFigure
+) -> Figures:
     """Figure 4 of each section of the comparison with baselines."""
     made, missing = [], []
     for section in sections:
-        if not section.has_runs or section.table.name != cfg.popularity.table:
+        if not section.has_runs or section.table.name != asked.table:
             continue
         title = f"Figure 4, {section.title.removeprefix(f'{section.table.name}, ')}"
         try:
-            popularity = _popularity(cfg, section)
+            popularity = _popularity(asked, section)
         except (ValueError, OSError) as error:
             missing.append(f"{title}: {error}")
             continue
@@ -59,33 +79,29 @@ def _recall(value: float | None) -> str:
     return NONE if value is None else f"{value:.4f}"
 
 
-def _popularity(cfg: DictConfig, section: Section) -> Popularity:
+def _popularity(asked: PopularityFigure, section: Section) -> Popularity:
     systems: dict[str, Group] = {
         row.label: row.group
         for row in section.rows
         if row.group and (row.comparisons or row.label == section.table.reference)
     }
     reference = section.table.reference
-    shown = [label for label in (reference, *cfg.popularity.over) if label in systems]
+    shown = [label for label in (reference, *asked.over) if label in systems]
     if shown[:1] != [reference] or len(shown) < 2:
-        raise ValueError(
-            f"needs runs of {reference} and of one of {', '.join(cfg.popularity.over)}"
-        )
+        raise ValueError(f"needs runs of {reference} and of one of {', '.join(asked.over)}")
     runs = [run for label in shown for run in systems[label].runs]
     tables = iter(read_paired([next(iter(run.ranks.values())) for run in runs]))
     ranks = {label: [next(tables) for _ in systems[label].runs] for label in shown}
     counts = train_counts(
         systems[reference].runs[0],
         ranks[reference][0],
-        data_dir=Path(cfg.paths.data_dir),
-        split_dir=Path(cfg.paths.root_dir) / "conf" / "split",
+        data_dir=asked.data_dir,
+        splits=asked.splits,
     )
-    return recall_by_popularity(
-        ranks, counts, edges=list(cfg.popularity.edges), reference=reference
-    )
+    return recall_by_popularity(ranks, counts, edges=list(asked.edges), reference=reference)
 
 
-def interest_figures(cfg: DictConfig, sections: Sequence[Section], folder: Path) -> Figures:
+def interest_figures(sections: Sequence[Section], folder: Path, *, num_items: int) -> Figures:
     """Figure 3 of each data set, from the first run, the reference's before others, that has it."""
     made, missing = [], []
     candidates: dict[str, list[tuple[str, Run]]] = {}
@@ -97,7 +113,7 @@ def interest_figures(cfg: DictConfig, sections: Sequence[Section], folder: Path)
         title = f"Figure 3, {data}"
         for label, run in runs:
             try:
-                items = _interests(run, num_items=cfg.interest_items)
+                items = _interests(run, num_items=num_items)
             except (PolarsError, OSError) as error:
                 reason = str(error).split("\n")[0]
                 missing.append(f"{title}: the interests of {run.name} cannot be read: {reason}")
