@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import closing, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution
 from optuna.pruners import NopPruner
 
-from changed_data import BY_TIME, CHANGES, prepare_again
+from changed_data import BY_TIME, CHANGES, prepare_again, splitter_after
 from missrec.app.build import build_experiment
 from missrec.app.compare import compare
 from missrec.app.evaluate import evaluate, read_settings
 from missrec.app.same_data import (
     check_finished,
-    check_first_stage,
     check_run,
+    check_stage,
     check_study,
     identity_at_hand,
 )
@@ -30,10 +29,11 @@ from missrec.app.session import RunSettings
 from missrec.app.sweep import run_job
 from missrec.app.train import train
 from missrec.runs.folder import RunFolder
-from missrec.runs.identity import ChangedDataError, identity_in, provenance_facts
+from missrec.runs.identity import ChangedDataError, identity_of_folders, provenance_facts
 from missrec.runs.settings import UNMARKED
 from missrec.search.space import Grid
 from missrec.search.study import SharedStudy
+from missrec.training.checkpoints import write_checkpoint
 from run_folders import record_run, run_config, write_ranks
 from run_settings import as_run, evaluation
 
@@ -50,12 +50,9 @@ def folder(tmp_path: Path) -> Path:
     return prepare_again(tmp_path / "data" / DOMAIN)
 
 
-def at_hand(folder: Path, change: str | None = None) -> Any:
+def at_hand(folder: Path, change: str = "") -> Any:
     """The data of a folder as the change has left it."""
-    split: dict[str, Any] = {"_target_": "missrec.data.splits.LeaveOneOut"}
-    if change == "split":
-        split = {"_target_": "missrec.data.splits.GlobalTime", **BY_TIME}
-    return identity_at_hand([folder], split, ["text"])
+    return identity_of_folders([folder], splitter_after(change), modalities=["text"])
 
 
 def made_on(run_dir: Path, found: Any) -> Path:
@@ -109,7 +106,8 @@ def test_evaluate_refuses_changed_data_or_says_what_came_of_it(
 
 
 def test_what_a_run_has_open_is_what_is_at_hand(compose_tiny: Compose, folder: Path) -> None:
-    assert build_experiment(as_run(compose_tiny(base=FLOOR))).identity == at_hand(folder)
+    run = as_run(compose_tiny(base=FLOOR))
+    assert build_experiment(run).identity == identity_at_hand(run) == at_hand(folder)
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -129,17 +127,17 @@ def test_a_resumed_run_is_refused_or_knows_all_that_has_changed_under_it(
     assert check_run(run, found, accept=False) == accepted
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_first_stage_on_other_data_is_not_on_the_run_s_own(folder: Path, change: str) -> None:
-    checkpoint = {"data": at_hand(folder), "state_dict": {}}
-    check = partial(check_first_stage, checkpoint=Path("p/checkpoints/epoch_001.ckpt"))
-    same = at_hand(prepare_again(folder))
-    assert check(identity_in(checkpoint), same, accept=False) == []
-    found = at_hand(prepare_again(folder, change), change)
-    with pytest.raises(ChangedDataError) as refused:
-        check(identity_in(checkpoint), found, accept=False)
-    assert one_line(refused, change, "train it again on this data")
-    assert check(identity_in({}), found, accept=False) == []
+def test_a_stage_on_other_data_is_not_on_the_run_s_own(tmp_path: Path, folder: Path) -> None:
+    checkpoint = tmp_path / "epoch_001.ckpt"
+    write_checkpoint(checkpoint, {"state_dict": {}, "data": at_hand(folder)})
+    for change in CHANGES:
+        found = at_hand(prepare_again(folder, change), change)
+        with pytest.raises(ChangedDataError) as refused:
+            check_stage(checkpoint, found, accept=False)
+        assert one_line(refused, change, "train it again on this data")
+    assert check_stage(checkpoint, at_hand(prepare_again(folder)), accept=False) == []
+    write_checkpoint(checkpoint, {"state_dict": {}})
+    assert check_stage(checkpoint, found, accept=False) == []
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -227,10 +225,8 @@ def test_a_study_does_not_mix_trials_on_other_data(
 
 
 def test_a_run_from_before_is_read_with_a_warning_and_its_data_is_not(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    compose_tiny: Compose, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def find() -> Any:
-        pytest.fail("there is nothing to compare it with")
-
-    check_finished(RunFolder(tmp_path), find, accept=False)
+    (folder / "items.parquet").unlink()  # reading would say so
+    check_finished(as_run(compose_tiny(base=FLOOR)), accept=False)
     assert "does not know what data it was made on" in caplog.text

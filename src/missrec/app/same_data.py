@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.utils import instantiate
 
+from missrec.app.session import RunSettings
 from missrec.data.manifest import MANIFEST
 from missrec.data.splits import Splitter
 from missrec.features.store import FEATURES
@@ -19,9 +19,11 @@ from missrec.runs.identity import (
     Identity,
     accepted_changes,
     check_same,
+    identity_in,
     identity_of_folders,
     recorded_identity,
 )
+from missrec.training.checkpoints import read_checkpoint
 
 if TYPE_CHECKING:
     from missrec.search.study import SharedStudy
@@ -51,20 +53,19 @@ def check_run(run: RunFolder, found: Identity, *, accept: bool) -> list[str]:
     return list(dict.fromkeys([*accepted_changes(run), *changed]))
 
 
-def check_first_stage(
-    recorded: Identity | None, found: Identity, *, checkpoint: Path, accept: bool
-) -> list[str]:
-    """What sets the data of a first stage apart from that of the run that starts from it.
+def check_stage(checkpoint: Path, found: Identity, *, accept: bool) -> list[str]:
+    """What sets the data of a stage apart from that of the run that it says it shares it with.
 
     Args:
-        recorded: what the checkpoint of the stage holds, see `identity_in`.
-        found: the run's.
         checkpoint: of the stage.
+        found: the run's data.
         accept: whether the command says to go on.
 
     Raises:
+        ValueError: the checkpoint is damaged.
         ChangedDataError: the data has changed, and that is not accepted.
     """
+    recorded = identity_in(read_checkpoint(checkpoint, mmap=True))
     remedy = f"train it again on this data, or go on with {_ACCEPT}"
     return check_same(recorded, found, name=str(checkpoint), accept=accept, remedy=remedy)
 
@@ -81,21 +82,25 @@ def check_sides(ours: Group, theirs: Group, *, accept: bool) -> list[str]:
     return check_same(known.data, other or {}, name=name, accept=accept, remedy=remedy)
 
 
-def check_finished(run: RunFolder, find: Callable[[], Identity], *, accept: bool) -> None:
+def check_finished(run: RunSettings, *, accept: bool) -> None:
     """Refuses a run that had finished on other data than a repeated command has.
 
+    Where there is no data at hand, there is no other.
+
     Args:
-        run: it.
-        find: the data at hand, which is read only where it is compared.
+        run: as the command asks for it.
         accept: whether the command says to go on.
 
     Raises:
         ChangedDataError: the data has changed, and that is not accepted.
+        ValueError: the data is broken.
     """
-    recorded = recorded_identity(run)
-    found = {} if recorded is None else find()
-    remedy = f"prepare the data as it was, delete the folder, or go on with {_ACCEPT}"
-    check_same(recorded, found, name=str(run.path), accept=accept, remedy=remedy)
+    folder = RunFolder(run.run_dir)
+    if all(place.is_dir() for place in run.data.folders):
+        recorded = recorded_identity(folder)
+        found = {} if recorded is None else identity_at_hand(run)  # which takes its time
+        remedy = f"prepare the data as it was, delete the folder, or go on with {_ACCEPT}"
+        check_same(recorded, found, name=str(folder.path), accept=accept, remedy=remedy)
 
 
 def check_study(study: SharedStudy, found: Identity, *, accept: bool) -> None:
@@ -113,23 +118,17 @@ def check_study(study: SharedStudy, found: Identity, *, accept: bool) -> None:
     study.check_data(found, accept=accept, remedy=remedy)
 
 
-def identity_at_hand(
-    folders: Sequence[Path], split: Mapping[str, Any], modalities: Sequence[str]
-) -> Identity:
-    """The identity of data in domain folders; those that many jobs share are read once.
-
-    Args:
-        folders: of the domains.
-        split: what describes the splitter in the config.
-        modalities: whose features are read.
+def identity_at_hand(run: RunSettings) -> Identity:
+    """The identity of the data in a run's domain folders; those that many jobs share are read once.
 
     Raises:
         FileNotFoundError, ValueError: a folder is missing or broken.
     """
-    places = [place for folder in folders for place in (folder, folder / FEATURES)]
+    places = [place for folder in run.data.folders for place in (folder, folder / FEATURES)]
     manifests = [path.read_bytes() for place in places if (path := place / MANIFEST).is_file()]
-    text = json.dumps([list(map(str, folders)), dict(split), list(modalities)])
-    return _identity_at_hand(text, tuple(manifests))
+    folders = list(map(str, run.data.folders))
+    described = json.dumps([folders, run.config["datamodule"]["split"], run.modalities])
+    return _identity_at_hand(described, tuple(manifests))
 
 
 @lru_cache(maxsize=16)

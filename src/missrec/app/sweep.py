@@ -10,7 +10,6 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from missrec.app.compose import quoted
 from missrec.app.door import one_line
 from missrec.app.gpus import claim_gpu
 from missrec.app.marks import read_marks
-from missrec.app.same_data import check_finished, identity_at_hand
+from missrec.app.same_data import check_finished
 from missrec.app.session import RunSettings, continued
 from missrec.files import write_text
 from missrec.report.formats.terminal import print_failures, print_metrics
@@ -197,22 +196,9 @@ def _is_finished(run: RunSettings) -> bool:
         )
     finished = folder.metrics.is_file()
     if finished:
-        _check_data(run)
+        check_finished(run, accept=run.accepts_changed_data)
         _log.info("had finished before: %s", folder.path)
     return finished
-
-
-def _check_data(run: RunSettings) -> None:
-    """Refuses data that is not what the finished run was made on; none at hand is no other.
-
-    Raises:
-        ValueError: it is other data, or a folder of it is broken.
-    """
-    if all(folder.is_dir() for folder in run.data.folders):
-        find = partial(
-            identity_at_hand, run.data.folders, run.config["datamodule"]["split"], run.modalities
-        )
-        check_finished(RunFolder(run.run_dir), find, accept=run.accepts_changed_data)
 
 
 def _other_start(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[Difference]:

@@ -30,7 +30,7 @@ from missrec.app.gpus import visible_gpus
 from missrec.app.prepare import prepare_missing
 from missrec.app.same_data import check_study, identity_at_hand
 from missrec.app.search import TrialCommands, TuneSettings, open_study, read_search
-from missrec.app.session import Config, plain, read_data, read_paths, read_run
+from missrec.app.session import plain, read_data, read_paths, read_run
 from missrec.files import write_text
 from missrec.runs.folder import RunFolder
 from missrec.search.study import SharedStudy
@@ -85,7 +85,8 @@ def _tune(settings: TuneSettings) -> None:
             with study.exclusively():
                 prepare_missing(read_paths(resolved), read_data(resolved))
             if settings.workers > 0:  # one of several workers has been started by who checked
-                _check_data(study, resolved)
+                run = read_run(resolved)
+                check_study(study, identity_at_hand(run), accept=run.accepts_changed_data)
             try:
                 if settings.workers > 1:
                     all_well = _run_workers(settings.workers)
@@ -98,14 +99,6 @@ def _tune(settings: TuneSettings) -> None:
                 sys.exit(INTERRUPTED)
     if not all_well:
         sys.exit(WORKER_DIED)
-
-
-def _check_data(study: SharedStudy, probe: Config) -> None:
-    """Refuses data that is not what the trials so far were made on."""
-    run = read_run(probe)
-    split = run.config["datamodule"]["split"]
-    found = identity_at_hand(run.data.folders, split, run.modalities)
-    check_study(study, found, accept=run.accepts_changed_data)
 
 
 def _work(study: SharedStudy, commands: TrialCommands, root_dir: Path) -> bool:
