@@ -97,7 +97,12 @@ class Trained(NamedTuple):
 
 def compose_case(name: str, data_dir: Path) -> DictConfig:
     """The config of a case."""
-    further = [f"paths.data_dir={data_dir}", "names.experiment=test", "run_dir=."]
+    further = [
+        f"paths.data_dir={data_dir}",
+        "names.experiment=test",
+        "names.model=test",
+        "run_dir=.",
+    ]
     further += ["datamodule.eval_batch_size=7"]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         # Adam divides what is left of a zero gradient by itself, but for its epsilon.
@@ -138,7 +143,7 @@ def train_case(name: str, data_dir: Path, *, num_processes: int) -> Trained:
     """Ranks, then trains two epochs, unless there is nothing to train."""
     cfg = compose_case(name, data_dir)
     seed_everything(1, verbose=False)
-    datamodule, module, _ = build_experiment(as_run(cfg))
+    datamodule, module, *_ = build_experiment(as_run(cfg))
     if name != "with dropout":
         without_dropout(module)
     if isinstance(module.model, DiscoversInterests):
@@ -166,7 +171,7 @@ def train_case(name: str, data_dir: Path, *, num_processes: int) -> Trained:
 def resume_case(name: str, data_dir: Path, *, epoch: int) -> dict[str, Tensor]:
     """The weights after the second epoch, from the checkpoint of an epoch, 0 or 1."""
     cfg = compose_case(name, data_dir)
-    datamodule, module, _ = build_experiment(as_run(cfg))
+    datamodule, module, *_ = build_experiment(as_run(cfg))
     without_dropout(module)
     fit = trainer(2, RefreshInterests(every_n_epochs=1), sharded=True)
     checkpoint = data_dir / name / f"epoch={epoch}.ckpt"
@@ -177,7 +182,7 @@ def resume_case(name: str, data_dir: Path, *, epoch: int) -> dict[str, Tensor]:
 def trainer(num_processes: int, *callbacks: Callback, sharded: bool = False) -> Trainer:
     """A trainer that works alone, or with processes that are there already."""
     strategy: Any = "auto"
-    settings: dict[str, Any] = {"run_dir": ".", "timeout_sec": 60}
+    settings: dict[str, Any] = {"command": [], "timeout_sec": 60}
     if sharded:
         strategy = ShardedTables(**settings, tables=["item_embeddings", "items", "item_offsets"])
     elif num_processes > 1:

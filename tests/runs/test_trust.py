@@ -151,6 +151,7 @@ def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
     config = {
+        "names": {"model": "missrec"},
         "data": {"folders": []},
         "callbacks": {"ours": {"_target_": "datetime.timedelta"}},
         "trust": True,  # a run's own word for it does not count
@@ -200,4 +201,4 @@ def test_no_file_that_is_read_can_execute_code() -> None:
                 assert not {"pickle", "joblib", "shelve"} & {name.name for name in node.names}
             if isinstance(node, ast.ImportFrom) and node.module in {"pickle", "joblib"}:
                 assert [name.name for name in node.names] == ["UnpicklingError"]
-    assert {"store.py", "codes.py", "lsa.py", "shards.py", "transfer.py"} <= set(loads)
+    assert {"store.py", "codes.py", "lsa.py", "shards.py", "checkpoints.py"} <= set(loads)
