@@ -68,7 +68,8 @@ def main() -> None:
             [
                 sys.executable,
                 str(ROOT / "src" / "prepare.py"),
-                "data=amazon2018/category",
+                "data=amazon",
+                "data.year=2018",
                 f"data.category={CATEGORY}",
                 f"data.raw_dir={folder}",
                 f"paths.data_dir={folder}/data",

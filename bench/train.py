@@ -29,6 +29,7 @@ from measured import write_report
 from torch.utils.flop_counter import FlopCounterMode
 
 from missrec.app.build import build_experiment
+from missrec.app.session import plain, read_run
 from missrec.training.memory import keep_freed_memory
 from missrec.types import SequenceBatch
 
@@ -56,7 +57,7 @@ class Variant:
                 ],
             )
         torch.manual_seed(0)
-        experiment = build_experiment(cfg)
+        experiment = build_experiment(read_run(plain(cfg)))
         self.width: int = cfg.model.embed_dim
         self.num_items = experiment.catalogue.num_items
         self.model: Any = experiment.module.model

@@ -12,14 +12,14 @@ from missrec.app.door import run_door
 
 def run(cfg: DictConfig) -> None:
     """Ranks the test users again into `<run>/evaluation/`, or compares two systems."""
-    if cfg.against is not None:
-        from missrec.app.compare import compare  # heavy: only once the config is composed
+    # heavy: only once the config is composed
+    from missrec.app.compare import compare
+    from missrec.app.evaluate import evaluate, read_settings
 
-        compare(cfg)
-        return
-    from missrec.app.evaluate import evaluate
-
-    evaluate(cfg)
+    if cfg.against is None:
+        evaluate(cfg)
+    else:
+        compare(read_settings(cfg))
 
 
 if __name__ == "__main__":

@@ -12,14 +12,16 @@ from missrec.app.door import run_door
 
 def run(cfg: DictConfig) -> None:
     """Makes the folders of `cfg.data`; or says what one is, or writes it as released files."""
-    if cfg.verify is not None or cfg.export is not None:
-        from missrec.app.folders import export, verify  # heavy: only once the config is composed
-
-        (export if cfg.export is not None else verify)(cfg)
-        return
+    # heavy: only once the config is composed
+    from missrec.app.folders import export, verify
     from missrec.app.prepare import prepare
 
-    prepare(cfg)
+    if cfg.export is not None:
+        export(Path(cfg.export), to=cfg.to)
+    elif cfg.verify is not None:
+        verify(Path(cfg.verify), root_dir=Path(cfg.paths.root_dir))
+    else:
+        prepare(cfg)
 
 
 if __name__ == "__main__":

@@ -3,20 +3,26 @@
 import os
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parents[1]))
 
+from missrec.app.arguments import resume_arguments
+from missrec.app.composition import check_composition
 from missrec.app.door import run_door
-from missrec.app.resume import resume_arguments
+from missrec.app.session import RunSettings, plain, read_run
 from missrec.app.sweep import run_job, sweep_arguments
 
 
 def run(cfg: DictConfig) -> None:
-    """Trains, chooses on validation, tests once."""
-    from missrec.app.train import train, writing  # heavy: only once the config is composed
+    """Trains, chooses on validation, tests once; in a multirun what has not finished."""
 
-    run_job(cfg, train, writing=writing)
+    def settings() -> RunSettings:
+        check_composition(cfg, HydraConfig.get())
+        return read_run(plain(cfg))
+
+    run_job(settings, run_dir=Path(cfg.run_dir))
 
 
 def rewrite(arguments: list[str]) -> list[str]:

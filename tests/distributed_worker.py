@@ -11,12 +11,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
-from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from missrec.app.build import build_experiment
-from missrec.app.train import quiet_lightning
 from missrec.distributed import batch_mean, batch_sum, gather, process_index, share, share_of
 from missrec.interests.neighbors import ExactNeighbors, FaissNeighbors
 from missrec.nn.dropout import Dropout
@@ -24,11 +22,14 @@ from missrec.objectives.contrastive import SequenceContrast, ViewContrast
 from missrec.objectives.mutual_information import mutual_information_loss
 from missrec.training.callbacks import RefreshInterests
 from missrec.training.module import RecommenderModule
+from missrec.training.saving import RunCheckpoint, WholeCheckpoints
+from missrec.training.silence import quiet_lightning
 from missrec.training.strategies.ddp import OneProcessPerDevice
 from missrec.training.strategies.fsdp import ShardedTables
 from missrec.types import DiscoversInterests
 from ranking_worker import CASES as RANKING_CASES
 from ranking_worker import rank_users
+from run_settings import as_run
 from synthetic import demo_source_sizes, dpc_knn
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -137,7 +138,7 @@ def train_case(name: str, data_dir: Path, *, num_processes: int) -> Trained:
     """Ranks, then trains two epochs, unless there is nothing to train."""
     cfg = compose_case(name, data_dir)
     seed_everything(1, verbose=False)
-    datamodule, module, _ = build_experiment(cfg)
+    datamodule, module, _ = build_experiment(as_run(cfg))
     if name != "with dropout":
         without_dropout(module)
     if isinstance(module.model, DiscoversInterests):
@@ -153,7 +154,7 @@ def train_case(name: str, data_dir: Path, *, num_processes: int) -> Trained:
     notes = Notes()
     callbacks = [RefreshInterests(every_n_epochs=1), notes]
     if sharded:
-        callbacks.append(ModelCheckpoint(data_dir / name, filename="{epoch}", save_top_k=-1))
+        callbacks.append(RunCheckpoint(data_dir / name, filename="{epoch}", save_top_k=-1))
     fit = trainer(num_processes, *callbacks, sharded=sharded)
     fit.fit(module, datamodule=datamodule)
     logged = {key: float(v) for key, v in fit.callback_metrics.items() if key.startswith("train/")}
@@ -165,7 +166,7 @@ def train_case(name: str, data_dir: Path, *, num_processes: int) -> Trained:
 def resume_case(name: str, data_dir: Path, *, epoch: int) -> dict[str, Tensor]:
     """The weights after the second epoch, from the checkpoint of an epoch, 0 or 1."""
     cfg = compose_case(name, data_dir)
-    datamodule, module, _ = build_experiment(cfg)
+    datamodule, module, _ = build_experiment(as_run(cfg))
     without_dropout(module)
     fit = trainer(2, RefreshInterests(every_n_epochs=1), sharded=True)
     checkpoint = data_dir / name / f"epoch={epoch}.ckpt"
@@ -187,7 +188,7 @@ def trainer(num_processes: int, *callbacks: Callback, sharded: bool = False) -> 
         strategy=strategy,
         deterministic=True,
         logger=False,
-        enable_checkpointing=any(isinstance(one, ModelCheckpoint) for one in callbacks),
+        enable_checkpointing=any(isinstance(one, RunCheckpoint) for one in callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -195,6 +196,7 @@ def trainer(num_processes: int, *callbacks: Callback, sharded: bool = False) -> 
         max_epochs=2,
         limit_val_batches=1.0 if sharded else 0,
         callbacks=list(callbacks),
+        plugins=[WholeCheckpoints()],
     )
 
 

@@ -24,10 +24,10 @@ from distributed_worker import (
     train_case,
 )
 from missrec.app.build import build
-from missrec.app.prepare import prepare_missing
 from missrec.training.strategies.launcher import hold_port
 from ranking_worker import CASES as RANKING_CASES
 from ranking_worker import rank_users
+from run_settings import prepare_data
 
 pytestmark = pytest.mark.slow
 LIMIT_SEC = 300
@@ -40,7 +40,7 @@ Alone = Callable[[str], Trained]
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("processes")
     for name in CASES:
-        prepare_missing(compose_case(name, folder))
+        prepare_data(compose_case(name, folder))
     return folder
 
 

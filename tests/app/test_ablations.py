@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from missrec.app.build import build, build_experiment
-from missrec.app.prepare import prepare_missing
+from run_settings import as_run, prepare_data
 from synthetic import catalogue, random_sequences, raw_features, sequence_batch
 
 CONF = ROOT / "conf"
@@ -118,13 +118,13 @@ def test_the_ablations_of_the_network_change_the_network_alone(ablation: str) ->
 
 
 def test_the_rows_of_table_3_read_what_they_name_and_nothing_else(compose_tiny: Compose) -> None:
-    prepare_missing(compose_tiny())
+    prepare_data(compose_tiny())
     configs, losses = {}, {}
     for inputs, transfer in product(("text", "image", "text_image"), ("inductive", "transductive")):
         cfg = compose_tiny(f"inputs={inputs}", f"transfer={transfer}")
         configs[inputs, transfer] = cfg
         torch.manual_seed(0)
-        datamodule, module, _ = build_experiment(cfg)
+        datamodule, module, _ = build_experiment(as_run(cfg))
         parameters = dict(module.model.named_parameters())
         adapters = {name.split(".")[1] for name in parameters if name.startswith("adapters.")}
         assert adapters == set(inputs.split("_"))

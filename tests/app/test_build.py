@@ -1,22 +1,20 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 import torch
 from conftest import Compose
 from torch import Tensor, nn
 
 from missrec.app.build import build_experiment, compile_modules
-from missrec.app.prepare import prepare_missing
+from run_settings import as_run, prepare_data
 
 
 def losses_and_gradients(compose_tiny: Compose, compiled: list[str]) -> list[Tensor]:
     """Of three batches of different lengths, from the same start; no dropout."""
     cfg = compose_tiny("model.network.block.dropout_prob=0", "datamodule.pool_batches=1")
-    prepare_missing(cfg)
+    prepare_data(cfg)
     torch.manual_seed(0)
-    experiment = build_experiment(cfg)
+    experiment = build_experiment(as_run(cfg))
     model = experiment.module.model
     names = list(model.state_dict())
     compile_modules(model, compiled, backend="aot_eager")
@@ -45,30 +43,3 @@ def test_an_unknown_part_to_compile_is_refused_with_the_known_ones() -> None:
     model = nn.Sequential(nn.Linear(1, 1))
     with pytest.raises(ValueError, match=r"no part 'network'; its parts: 0"):
         compile_modules(model, ["network"], backend="aot_eager")
-
-
-@pytest.mark.parametrize(
-    ("overrides", "said"),
-    [
-        (["model=vqrec", "transfer=transductive"], "no learned vector .* transfer=inductive is"),
-        (["model=sasrec_text", "transfer=transductive"], "no learned vector"),
-        (["model=sasrec", "transfer=inductive"], "a learned vector .* transfer=transductive is"),
-        (["model=fdsa", "transfer=inductive"], "a learned vector"),
-        (["model=sasrec", "transfer=transductive"], None),
-        (["model=zesrec", "transfer=inductive", "model.item_offsets=true"], None),
-        (["model=most_popular", "transfer=transductive"], None),
-        (["transfer=inductive"], None),
-    ],
-)
-def test_a_run_that_bears_the_name_of_a_transfer_that_its_model_has_not_says_so(
-    compose_tiny: Compose,
-    overrides: list[str],
-    said: str | None,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    base = ("experiment=demo", "data.sources.demo_office.num_users=60")
-    cfg = compose_tiny("data.sources.demo_office.num_items=40", *overrides, base=base)
-    prepare_missing(cfg)
-    build_experiment(cfg)
-    assert ("changes nothing" in caplog.text) == (said is not None)
-    assert said is None or re.search(said, caplog.text)

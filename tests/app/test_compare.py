@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from omegaconf import OmegaConf
 
 from missrec.app.compare import compare
+from missrec.app.evaluate import EvaluateSettings
 
 
 def record(
@@ -24,18 +24,20 @@ def record(
     )
 
 
-def config(tmp_path: Path, **changes: Any) -> Any:
-    return OmegaConf.create(
-        {
-            "run": f"{tmp_path}/a_s*",
-            "against": f"{tmp_path}/b",
-            "metrics": ["recall@10", "ndcg@10"],
-            "num_resamples": 199,
-            "seed": 0,
-            "output_dir": str(tmp_path),
-            **changes,
-        }
+def config(tmp_path: Path, **changes: Any) -> EvaluateSettings:
+    settings = EvaluateSettings(
+        run=f"{tmp_path}/a_s*",
+        against=f"{tmp_path}/b",
+        data_dir=tmp_path,
+        accelerator="cpu",
+        shown=[],
+        bucket_edges=[],
+        metrics=["recall@10", "ndcg@10"],
+        num_resamples=199,
+        seed=0,
+        output_dir=tmp_path,
     )
+    return settings._replace(**changes)
 
 
 def test_seeds_are_averaged_by_user_and_the_difference_is_in_users(tmp_path: Path) -> None:

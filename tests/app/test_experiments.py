@@ -10,9 +10,9 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 
 from missrec.app.build import build_experiment
-from missrec.app.prepare import prepare_missing
 from missrec.app.train import build_trainer
 from missrec.types import DiscoversInterests
+from run_settings import as_run, prepare_data
 
 pytestmark = pytest.mark.slow
 
@@ -64,9 +64,9 @@ def test_an_experiment_with_an_ablation_takes_a_step(
     ]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("train", overrides=overrides)
-    prepare_missing(cfg)
-    build_trainer(cfg)
-    experiment = build_experiment(cfg)
+    prepare_data(cfg)
+    build_trainer(as_run(cfg))
+    experiment = build_experiment(as_run(cfg))
     module = experiment.module
     optimizer = module.configure_optimizers()
     before = [parameter.detach().clone() for parameter in module.parameters()]

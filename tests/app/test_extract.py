@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from image_server import ImageServer, answer, dropped, in_turn, unmeasured
 from missrec.app.build import build, build_experiment
 from missrec.app.extract import build_trainer, extract
-from missrec.app.prepare import prepare, prepare_missing
+from missrec.app.prepare import prepare
 from missrec.app.train import train
 from missrec.data.domain import ITEMS
 from missrec.data.manifest import MANIFEST, write_manifest
@@ -28,6 +28,7 @@ from missrec.features.store import (
     read_features,
     replace_modality,
 )
+from run_settings import as_run, prepare_data
 from synthetic import SHARED_DATA
 from tiny_clip import write_tiny_clip
 
@@ -97,12 +98,12 @@ def prepared_category(tmp_path: Path, category: str) -> Path:
             "prepare",
             overrides=[
                 f"paths.data_dir={tmp_path / 'data'}",
-                "data=amazon2018/category",
+                "data=amazon",
                 f"data.category={category}",
                 "data.name=gift_cards",
                 "data.interactions=five_core",
                 f"data.raw_dir={RAW}",
-                f"data.sources.category.rejects.path={tmp_path / 'rejects.csv'}",
+                f"data.sources.amazon.rejects.path={tmp_path / 'rejects.csv'}",
             ],
         )
     prepare(cfg)
@@ -195,7 +196,7 @@ def test_lsa_features_train_a_model_on_text_alone(
     pretraining = ("model=unisrec", "model/pretraining@model=unisrec", "model.item_drop_share=0")
     read = (*pretraining, "inputs=text_with_view")
     cfg = compose_tiny(*one_epoch(folder), *read, base=("experiment=scratch",), run="view")
-    second_views = build_experiment(cfg).catalogue.second_views
+    second_views = build_experiment(as_run(cfg)).catalogue.second_views
     assert second_views is not None
     found = second_views.lookup(0, torch.tensor(stored[TEXT_VIEW].item_ids))
     np.testing.assert_array_equal(found.numpy(), stored[TEXT_VIEW].values.astype(np.float32))
@@ -206,16 +207,16 @@ def test_a_second_view_that_is_missing_or_made_otherwise_is_refused(
     compose_tiny: Compose, tmp_path: Path
 ) -> None:
     cfg = compose_tiny("inputs=text_with_view")
-    prepare_missing(cfg)
+    prepare_data(cfg)
     with pytest.raises(ValueError, match="has no features of modality 'text_view', it has: text"):
-        build_experiment(cfg)
+        build_experiment(as_run(cfg))
     folder = tmp_path / "data" / "demo_office"
     view = ModalityFeatures(np.array([1]), np.ones((1, 3), dtype=np.float32))
     inputs = pl.DataFrame({"item_id": [1]})
     replace_modality(folder, TEXT_VIEW, view, inputs=inputs, settings={"encoder": "another"})
     with pytest.raises(ValueError, match="text and text_view were made with different settings"):
-        build_experiment(cfg)
-    assert build_experiment(compose_tiny()).catalogue.second_views is None
+        build_experiment(as_run(cfg))
+    assert build_experiment(as_run(compose_tiny())).catalogue.second_views is None
 
 
 def test_missing_domain_names_the_command_that_makes_it(compose_extract: Compose) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-
 from missrec.app.transfer import _FORWARDED, _is_forwarded
 
 

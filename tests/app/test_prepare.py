@@ -19,12 +19,13 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from file_server import Fault, FileServer, file_server
 from missrec.app.folders import export, verify
 from missrec.app.prepare import prepare, prepare_missing
 from missrec.data.domain import INTERACTIONS, ITEMS, USERS
+from missrec.data.sources.amazon import AmazonDomain
 from missrec.features.store import FEATURES, write_features
 from raw_amazon import CATEGORY, FULL, REVIEWS, raw_files, write_raw
 from synthetic import SHARED_DATA, write_domain_folder
@@ -32,7 +33,7 @@ from synthetic import SHARED_DATA, write_domain_folder
 Composed = Callable[..., DictConfig]
 FAULTS = [Fault(status=429, retry_after="0"), Fault(drop_after=100), Fault(length_error=50)]
 QUICK = [
-    f"data.sources.category.downloader.{setting}"
+    f"data.sources.amazon.downloader.{setting}"
     for setting in ("first_wait_sec=0.001", "timeout_sec=5")
 ]
 
@@ -54,58 +55,93 @@ def server() -> Iterator[FileServer]:
 
 
 def amazon(composed: Composed, tmp_path: Path, year: int, *overrides: str) -> DictConfig:
-    rejects = f"data.sources.category.rejects.path={tmp_path / 'rejects.csv'}"
-    return composed(
-        f"data=amazon{year}/category", f"data.category={CATEGORY}", rejects, *QUICK, *overrides
-    )
+    rejects = f"data.sources.amazon.rejects.path={tmp_path / 'rejects.csv'}"
+    chosen = ("data=amazon", f"data.year={year}", f"data.category={CATEGORY}")
+    return composed(*chosen, rejects, *QUICK, *overrides)
 
 
 def tables(folder: Path) -> list[pl.DataFrame]:
     return [pl.read_parquet(folder / name) for name in (INTERACTIONS, ITEMS, USERS)]
 
 
-CHOICES = sorted(
-    f"{path.parent.name}/{path.stem}"
-    for path in (ROOT / "conf" / "data").glob("amazon20*/*.yaml")
-    if path.stem not in {"domain", "source", "category"}
-)
+SHORT_NAMES = sorted(OmegaConf.load(ROOT / "conf" / "data" / "_amazon_category.yaml").known)
 
 
-def test_there_are_the_ten_domains_of_the_paper_and_their_sources() -> None:
-    assert sum(choice.startswith("amazon2018/") for choice in CHOICES) == 10 + 1
-    assert "amazon2023/arts" in CHOICES
-
-
-@pytest.mark.parametrize("choice", CHOICES)
-def test_every_choice_builds_its_sources_and_says_how_to_make_it(
-    composed: Composed, tmp_path: Path, choice: str
-) -> None:
-    cfg = composed(f"data={choice}")
-    assert cfg.data.choice == choice
-    names = [source.name for source in cfg.data.sources.values()]
-    assert list(cfg.data.folders) == [str(tmp_path / "data" / name) for name in names]
+def built(cfg: DictConfig, tmp_path: Path) -> list[AmazonDomain]:
     for source in cfg.data.sources.values():
         source.rejects.path = str(tmp_path / "rejects.csv")  # Hydra knows it only in a run
-        assert callable(instantiate(source, _convert_="all").read)
+    return [instantiate(source, _convert_="all") for source in cfg.data.sources.values()]
 
 
-def test_published_counts_are_those_of_table_1(composed: Composed) -> None:
+@pytest.mark.parametrize(
+    "choice",
+    [
+        ("amazon data.year=2018 data.category=arts", ["amazon2018_arts"]),
+        ("amazon data.year=2023 data.category=office", ["amazon2023_office"]),
+        ("amazon data.year=2018 data.category=Gift_Cards", ["amazon2018_Gift_Cards"]),
+        *(
+            (
+                f"amazon_sources data.year={year}",
+                [f"amazon{year}_{name}" for name in ("food", "home", "cds", "kindle", "movies")],
+            )
+            for year in (2018, 2023)
+        ),
+    ],
+    ids=lambda choice: choice[0],
+)
+def test_a_choice_says_how_to_make_it_and_has_the_folders_it_always_had(
+    composed: Composed, tmp_path: Path, choice: tuple[str, list[str]]
+) -> None:
+    words, names = choice
+    cfg = composed(*f"data={words}".split())
+    assert cfg.data.choice == words
+    assert [source.name for source in cfg.data.sources.values()] == names
+    assert list(cfg.data.folders) == [str(tmp_path / "data" / name) for name in names]
+    assert all(callable(domain.read) for domain in built(cfg, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("category", "year", "said"),
+    [
+        ("pantry", 2023, r"category \(pantry\): the dump of 2023 has no Prime_Pantry"),
+        ("Prime_Pantry", 2023, r"the dump of 2023 has no Prime_Pantry"),
+        ("art", 2018, r"category \(art\) must be one of food, cds, .* such as Gift_Cards"),
+        ("arts", 2014, r"year \(2014\) must be one of 2018, 2023"),
+    ],
+)
+def test_a_category_that_a_dump_has_not_is_refused(
+    composed: Composed, tmp_path: Path, category: str, year: int, said: str
+) -> None:
+    cfg = composed("data=amazon", f"data.year={year}", f"data.category={category}")
+    with pytest.raises(InstantiationException, match=said):
+        built(cfg, tmp_path)
+
+
+def test_a_category_is_known_by_both_its_names(composed: Composed, tmp_path: Path) -> None:
+    short, spelled = (
+        built(composed("data=amazon", f"data.category={category}"), tmp_path)[0]
+        for category in ("arts", "Arts_Crafts_and_Sewing")
+    )
+    assert short.files == spelled.files
+    assert short.files["ratings"] == "categoryFilesSmall/Arts_Crafts_and_Sewing.csv"
+    assert short.published == spelled.published != {}
+
+
+def test_published_counts_are_those_of_table_1(composed: Composed, tmp_path: Path) -> None:
     path = SHARED_DATA.parent / "reference" / "paper_tables.json"
     if not path.is_file():
         pytest.skip("the paper's tables are not in shared/ beside the project")
     rows = {
         row["dataset"].lower(): row for row in json.loads(path.read_text())["table1_statistics"]
     }
-    found = {
-        choice.partition("/")[2]: next(iter(composed(f"data={choice}").data.sources.values()))
-        for choice in CHOICES
-        if choice.startswith("amazon2018/") and not choice.endswith("sources")
-    }
-    assert len(found) == 10
-    for name, source in found.items():
-        assert source.published == {
+    assert len(SHORT_NAMES) == 10
+    for name in SHORT_NAMES:
+        (domain,) = built(composed("data=amazon", f"data.category={name}"), tmp_path)
+        assert domain.published == {
             key: rows[name][key] for key in ("users", "items", "interactions")
         }
+    (newer,) = built(composed("data=amazon", "data.year=2023", "data.category=arts"), tmp_path)
+    assert newer.published == {}
 
 
 @pytest.mark.parametrize("year", [2018, 2023])
@@ -282,8 +318,8 @@ def test_known_set_is_known_again_and_comes_out_as_it_was(
         pytest.skip(f"the real data set {name} is not in shared/data beside the project")
     prepare(composed(f"data={name}"))
     folder = tmp_path / "data" / name
-    assert verify(composed(f"verify={folder}")) == name
-    export(composed(f"export={folder}", f"to={tmp_path / 'released'}"))
+    assert verify(folder, root_dir=ROOT) == name
+    export(folder, to=str(tmp_path / "released"))
     names = [path.name for path in (tmp_path / "released").iterdir() if path.suffix != ".text"]
     assert len(names) == 7
     equal, *_ = filecmp.cmpfiles(SHARED_DATA / name, tmp_path / "released", names, shallow=False)
@@ -301,7 +337,7 @@ def test_known_set_with_other_features_is_told_by_what_differs(
     shutil.rmtree(folder / FEATURES)
     write_features(folder, {"text": np.ones((1_585, 3), dtype=np.float32)}, settings={})
     capsys.readouterr()
-    assert verify(composed(f"verify={folder}")) is None
+    assert verify(folder, root_dir=ROOT) is None
     rows = [line.split("│") for line in capsys.readouterr().out.splitlines() if "│" in line]
     verdicts = {row[1].strip(): row[4].strip() for row in rows}
     assert [fact for fact, verdict in verdicts.items() if verdict == "differs"] == [
@@ -315,23 +351,23 @@ def test_unknown_set_is_told_so(
     composed: Composed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_domain_folder(tmp_path / "tiny")
-    assert verify(composed(f"verify={folder}")) is None
+    assert verify(folder, root_dir=ROOT) is None
     assert "nothing in common with a known set" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("broken", [INTERACTIONS, f"{FEATURES}/text.npy"])
-def test_broken_folder_is_told_by_its_file(composed: Composed, tmp_path: Path, broken: str) -> None:
+def test_broken_folder_is_told_by_its_file(tmp_path: Path, broken: str) -> None:
     folder = write_domain_folder(tmp_path / "tiny")
     path = folder / broken
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(ValueError, match=rf"{broken} does not match the sha256"):
-        verify(composed(f"verify={folder}"))
+        verify(folder, root_dir=ROOT)
 
 
-def test_export_never_replaces_a_folder(composed: Composed, tmp_path: Path) -> None:
+def test_export_never_replaces_a_folder(tmp_path: Path) -> None:
     folder = write_domain_folder(tmp_path / "tiny")
     (tmp_path / "mine").mkdir()
-    for to in ([], [f"to={tmp_path / 'mine'}"]):
+    for to in (None, str(tmp_path / "mine")):
         with pytest.raises(ValueError, match=r"must name a new folder"):
-            export(composed(f"export={folder}", *to))
+            export(folder, to=to)

@@ -33,6 +33,7 @@ from missrec.app.trial import fit_and_validate
 from missrec.training.strategies.ddp import SameConfig, working
 from missrec.training.strategies.fsdp import ShardedTables
 from missrec.training.strategies.launcher import hold_port
+from run_settings import as_run
 
 LIMIT_SEC = 240
 """More than a slow machine takes; processes that wait for each other would never end."""
@@ -255,9 +256,9 @@ def test_machines_that_were_told_different_things_stop(
 def test_another_process_has_no_loggers(
     compose_tiny: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert [type(logger) for logger in build_trainer(compose_tiny()).loggers] == [CSVLogger]
+    assert [type(logger) for logger in build_trainer(as_run(compose_tiny())).loggers] == [CSVLogger]
     monkeypatch.setattr(rank_zero_only, "rank", 1)
-    trainer = build_trainer(compose_tiny("trainer=ddp_cpu"))
+    trainer = build_trainer(as_run(compose_tiny("trainer=ddp_cpu")))
     assert [type(logger) for logger in trainer.loggers] == [DummyLogger]
 
 
@@ -301,7 +302,7 @@ def test_what_several_processes_cannot_do_is_refused(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=said):
-        build_trainer(compose_tiny(*overrides))
+        build_trainer(as_run(compose_tiny(*overrides)))
 
 
 def test_a_rank_left_in_the_environment_is_refused(
@@ -309,13 +310,13 @@ def test_a_rank_left_in_the_environment_is_refused(
 ) -> None:
     monkeypatch.setattr(rank_zero_only, "rank", 1)  # which Lightning reads from SLURM_PROCID
     with pytest.raises(ValueError, match=r"SLURM_PROCID says .* unset the variable"):
-        build_trainer(compose_tiny())
+        build_trainer(as_run(compose_tiny()))
 
 
 def test_no_other_program_is_given_the_port_at_which_the_processes_meet(
     compose_tiny: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    launcher = build_trainer(compose_tiny("trainer=ddp_cpu")).strategy.launcher
+    launcher = build_trainer(as_run(compose_tiny("trainer=ddp_cpu"))).strategy.launcher
     other = subprocess.Popen(["sleep", "60"])
     monkeypatch.setattr("missrec.training.strategies.ddp.subprocess.Popen", lambda *_, **__: other)
 
@@ -342,7 +343,7 @@ def test_no_other_program_is_given_the_port_at_which_the_processes_meet(
 def test_the_death_of_another_process_costs_no_finished_work(
     compose_tiny: Compose, caplog: pytest.LogCaptureFixture, in_work: bool
 ) -> None:
-    trainer = build_trainer(compose_tiny("trainer=ddp_cpu"))
+    trainer = build_trainer(as_run(compose_tiny("trainer=ddp_cpu")))
     died = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
     trainer.strategy.launcher.procs = [died]
     said = r"process 1 of 0\.\.1 failed with code 3"
@@ -356,7 +357,7 @@ def test_the_death_of_another_process_costs_no_finished_work(
 
 def test_a_trial_of_a_search_is_one_process(compose_tiny: Compose) -> None:
     with pytest.raises(ValueError, match="a trial is one process, not 2"):
-        fit_and_validate(compose_tiny("trainer=ddp_cpu"))
+        fit_and_validate(as_run(compose_tiny("trainer=ddp_cpu")))
 
 
 def test_sharded_tables_that_train_alone_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,7 +372,7 @@ def test_sharded_tables_that_train_alone_are_refused(monkeypatch: pytest.MonkeyP
 
 
 def test_several_machines_need_a_launcher(compose_tiny: Compose) -> None:
-    trainer = build_trainer(compose_tiny("trainer=ddp_cpu", "trainer.num_nodes=2"))
+    trainer = build_trainer(as_run(compose_tiny("trainer=ddp_cpu", "trainer.num_nodes=2")))
     assert trainer.world_size == 4
     with pytest.raises(ValueError, match="several machines need torchrun or srun"):
         trainer.strategy.launcher.launch(lambda: None)

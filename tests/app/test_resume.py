@@ -10,80 +10,34 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import torch
 from conftest import ALWAYS, OFFICE, ROOT, Compose
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from missrec.app.resume import continued, furthest_checkpoint, resume_arguments
-from missrec.app.train import build_trainer, train
+from missrec.app.arguments import resume_arguments
+from missrec.app.session import continued
+from missrec.app.train import build_trainer, train, train_run
 from missrec.training.callbacks import MidEpochCheckpoint
+from run_settings import as_run
 from synthetic import demo_source_sizes
-
-
-def write_checkpoint(run_dir: Path, name: str, *, steps: int, age_sec: int = 0) -> Path:
-    path = run_dir / "checkpoints" / name
-    path.parent.mkdir(exist_ok=True)
-    torch.save({"global_step": steps, "weight": torch.ones(100)}, path)
-    os.utime(path, (1e9 - age_sec, 1e9 - age_sec))
-    return path
-
-
-@pytest.mark.parametrize(
-    ("last", "latest", "expected"),
-    [(9, 5, "last.ckpt"), (9, 12, "latest.ckpt"), (9, 9, "last.ckpt")],
-)
-@pytest.mark.parametrize("age_sec", [-60, 60])
-def test_the_checkpoint_with_more_steps_is_taken_whatever_its_age(
-    tmp_path: Path, last: int, latest: int, expected: str, age_sec: int
-) -> None:
-    write_checkpoint(tmp_path, "last.ckpt", steps=last, age_sec=age_sec)
-    write_checkpoint(tmp_path, "latest.ckpt", steps=latest)
-    assert furthest_checkpoint(tmp_path) == tmp_path / "checkpoints" / expected
-
-
-@pytest.mark.parametrize("damage", ["empty", "half", "noise", "other"])
-def test_a_damaged_checkpoint_is_passed_over(
-    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    last = write_checkpoint(tmp_path, "last.ckpt", steps=9)
-    latest = write_checkpoint(tmp_path, "latest.ckpt", steps=12)
-    whole = latest.read_bytes()
-    if damage == "other":
-        torch.save({"weight": torch.ones(1)}, latest)
-    else:
-        latest.write_bytes(
-            {"empty": b"", "half": whole[: len(whole) // 2], "noise": b"\1" * 999}[damage]
-        )
-    assert furthest_checkpoint(tmp_path) == last
-    assert f"{latest} is damaged and passed over" in caplog.text
-    last.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"last\.ckpt and .*latest\.ckpt cannot be read; to start"):
-        furthest_checkpoint(tmp_path)
-
-
-def test_a_run_without_a_checkpoint_starts_over_and_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert furthest_checkpoint(tmp_path) is None
-    (record,) = caplog.records
-    assert record.getMessage() == f"{tmp_path} holds no checkpoint yet: the run starts over"
 
 
 @pytest.mark.parametrize("name", ["run", "it's run [1], {of 2}"])
 def test_resume_takes_the_saved_config_and_the_same_folder(tmp_path: Path, name: str) -> None:
     run_dir = tmp_path / name
     run_dir.mkdir()
-    (run_dir / "config.yaml").touch()
+    (run_dir / "config.yaml").write_text("seed: 4\nrun_dir: /elsewhere\n")
     arguments = resume_arguments([f"resume={run_dir}", "trainer.max_epochs=5"])
     assert arguments[0] == "--config-name=saved_config"
+    stored = ConfigStore.instance().load("saved_config.yaml").node
+    assert (stored.seed, stored.run_dir) == (4, str(run_dir))
     parsed = OverridesParser.create().parse_overrides(arguments[1:])
     assert {one.key_or_group: one.value() for one in parsed} == {
         "hydra.run.dir": str(run_dir),
         "hydra.output_subdir": None,
         "hydra.job.name": "train",
-        "run_dir": str(run_dir),
         "resume": str(run_dir),
         "trainer.max_epochs": 5,
     }
@@ -96,7 +50,7 @@ def test_arguments_without_resume_stay_as_they_are() -> None:
 def test_checkpoints_inside_an_epoch_do_not_choose_the_epoch_to_test(
     compose_tiny: Compose,
 ) -> None:
-    trainer = build_trainer(compose_tiny())
+    trainer = build_trainer(as_run(compose_tiny()))
     best, latest = trainer.checkpoint_callbacks
     assert trainer.checkpoint_callback is best
     assert isinstance(best, ModelCheckpoint)
@@ -179,15 +133,15 @@ def test_a_run_of_any_model_resumed_after_an_epoch_ends_as_one_that_never_stoppe
     sizes = tuple(override for override in OFFICE if not override.startswith("model."))
 
     def composed(run: str, *, epochs: int) -> DictConfig:
-        settings = (f"model={model}", "pretraining=null", f"trainer.max_epochs={epochs}")
-        cfg = compose_tiny(*settings, base=sizes, run=run)
+        chosen = (f"model={model}", "stages=none", f"trainer.max_epochs={epochs}")
+        cfg = compose_tiny(*chosen, base=sizes, run=run)
         if "embed_dim" in cfg.model:
             cfg.model.embed_dim = 8
         return cfg
 
     straight = train(composed("straight", epochs=2))
     train(composed("resumed", epochs=1))
-    resumed = train(continued(composed("resumed", epochs=2)))
+    resumed = train_run(continued(as_run(composed("resumed", epochs=2))))
     assert resumed == straight
     ranks = [
         pl.read_parquet(tmp_path / "logs" / run / "test_ranks_demo_office.parquet")

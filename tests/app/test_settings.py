@@ -10,15 +10,16 @@ import pytest
 from omegaconf import OmegaConf
 
 from missrec.app.compose import compose_train
+from missrec.app.marks import read_marks
 from missrec.app.settings import RowCommands
 from missrec.report.paper import read_paper
 from missrec.runs.groups import Setup
-from missrec.runs.settings import comparable_settings
+from missrec.runs.settings import UNMARKED, comparable_settings
 from run_folders import ROOT, SETUP, run_config
 
 CONTENT: Any = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "paper.yaml"))
 PAPER = read_paper(CONTENT)
-IGNORED = list(OmegaConf.load(ROOT / "conf" / "report.yaml").ignored)
+MARKS = read_marks(ROOT / "conf").of_rows()
 SETUPS = sorted(
     {
         setup
@@ -32,11 +33,11 @@ HAS_MODEL = {setup: (ROOT / "conf" / "model" / f"{setup.model}.yaml").is_file() 
 
 
 def settings(*overrides: str, **changes: Any) -> dict[str, str]:
-    return comparable_settings(run_config(*overrides, **changes), ignored=IGNORED)
+    return comparable_settings(run_config(*overrides, **changes), marks=MARKS)
 
 
 def commands() -> RowCommands:
-    return RowCommands(ROOT, ignored=IGNORED)
+    return RowCommands(ROOT, marks=MARKS)
 
 
 @pytest.mark.parametrize("setup", SETUPS, ids=lambda s: "-".join(map(str, s)))
@@ -55,7 +56,7 @@ def test_the_command_of_a_row_makes_runs_of_that_row_with_its_settings(setup: Se
     made = (cfg.names.model, cfg.inputs.name, cfg.transfer.name, cfg.names.ablation)
     assert Setup(*made, pretrained=bool(cfg.pretrained), data=cfg.data.name) == setup
     resolved: Any = OmegaConf.to_container(cfg, resolve=True)
-    assert commands().differences(setup, comparable_settings(resolved, ignored=IGNORED)) == ()
+    assert commands().differences(setup, comparable_settings(resolved, marks=MARKS)) == ()
 
 
 @pytest.mark.parametrize("overrides", [["sweep=table3"], ["hydra/launcher=gpus"]])
@@ -98,7 +99,7 @@ def test_seed_place_and_logger_are_no_settings() -> None:
     text = OmegaConf.to_yaml(OmegaConf.create(moved))
     text = text.replace(str(ROOT), "/home/me/missrec").replace("/run", "/home/me/missrec/logs/a")
     again: Any = OmegaConf.to_container(OmegaConf.create(text))
-    assert one == comparable_settings(again, ignored=IGNORED)
+    assert one == comparable_settings(again, marks=MARKS)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_seed_place_and_logger_are_no_settings() -> None:
 )
 def test_what_can_change_a_result_is_a_setting_and_named_as_different(key: str, value: Any) -> None:
     config = run_config("data=scientific", "transfer=transductive", **{key: value})
-    found = commands().differences(SETUP, comparable_settings(config, ignored=IGNORED))
+    found = commands().differences(SETUP, comparable_settings(config, marks=MARKS))
     assert found is not None
     assert any(key.replace("__", ".") in difference for difference in found)
     stock = settings("data=scientific", "transfer=transductive")
@@ -138,7 +139,7 @@ def test_what_cannot_be_composed_is_not_checked() -> None:
 
 def test_whole_numbers_and_lists_are_compared_by_value() -> None:
     config = {"a": 1.0, "b": [1.0, "/runs/x"], "c": {}, "run_dir": "/runs", "d": "/runsy"}
-    assert comparable_settings(config, ignored=["run_dir"]) == {
+    assert comparable_settings(config, marks=UNMARKED.ignoring(["run_dir"])) == {
         "a": "1",
         "b": '[1, "<run_dir>/x"]',
         "c": "{}",

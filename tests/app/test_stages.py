@@ -15,19 +15,28 @@ from torch.nn import functional as F
 
 from missrec.app import train as door
 from missrec.app.build import Experiment
-from missrec.app.train import train
-from missrec.app.transfer import best_checkpoint, compose_pretraining
+from missrec.app.session import RunSettings, read_run
+from missrec.app.stages import stage_settings
+from missrec.app.train import train, train_run
+from missrec.runs.checkpoints import chosen_checkpoint
+from missrec.runs.folder import RunFolder
+from run_settings import as_run
 
 OVERRIDES = ["trainer.max_epochs=2", "~callbacks.progress_bar", "trainer.enable_progress_bar=false"]
 TWO_STAGES = (
     "model=s3rec",
     "trainer.max_epochs=2",
-    f"pretraining_overrides={json.dumps(OVERRIDES)}",
+    f"stage_overrides={json.dumps(OVERRIDES)}",
 )
 
 
+def stage_of(cfg: DictConfig) -> RunSettings:
+    run = as_run(cfg)
+    return stage_settings(run, run.stages[0], source=None)
+
+
 def first_stage(cfg: DictConfig) -> Path:
-    return Path(compose_pretraining(cfg).run_dir)
+    return stage_of(cfg).run_dir
 
 
 class Started:
@@ -37,18 +46,18 @@ class Started:
         self.experiments: list[Experiment] = []
         self.states: list[dict[str, Tensor]] = []
         self.resumed_from: list[Path | None] = []
-        original = door.fit_and_rank
+        original = door.fit
 
         def recorded(
             experiment: Experiment, trainer: Trainer, *, resume_from: Path | None
-        ) -> dict[str, float]:
+        ) -> tuple[str | None, dict[str, float]]:
             state = experiment.module.model.state_dict()
             self.states.append({name: value.clone() for name, value in state.items()})
             self.experiments.append(experiment)
             self.resumed_from.append(resume_from)
             return original(experiment, trainer, resume_from=resume_from)
 
-        monkeypatch.setattr(door, "fit_and_rank", recorded)
+        monkeypatch.setattr(door, "fit", recorded)
 
 
 @pytest.mark.slow
@@ -59,7 +68,7 @@ def test_the_second_stage_starts_from_all_that_the_first_learnt_but_its_tasks(
     cfg = compose_tiny(*TWO_STAGES)
     train(cfg)
     assert len(started.states) == 2
-    content = torch.load(best_checkpoint(first_stage(cfg)), weights_only=True)
+    content = torch.load(chosen_checkpoint(first_stage(cfg)), weights_only=True)
     learnt = {name.removeprefix("model."): value for name, value in content["state_dict"].items()}
     before, second = started.states
     handed_over = {name for name in learnt if not name.startswith("tasks.")}
@@ -90,7 +99,7 @@ def test_the_first_stage_learns_from_the_tasks_and_the_second_from_the_next_item
 
 @pytest.mark.slow
 def test_without_pretraining_there_is_one_stage(compose_tiny: Compose, tmp_path: Path) -> None:
-    train(compose_tiny(*TWO_STAGES, "pretraining=null"))
+    train(compose_tiny(*TWO_STAGES, "stages=none"))
     assert [path.name for path in (tmp_path / "logs").iterdir()] == ["run"]
 
 
@@ -115,7 +124,7 @@ def test_the_first_stage_is_named_by_what_it_depends_on(compose_tiny: Compose) -
         "data.sources.demo_office.num_users=70",
         "split=global_time",
         "datamodule.max_seq_len=20",
-        'pretraining_overrides=["trainer.max_epochs=3"]',
+        'stage_overrides=["trainer.max_epochs=3"]',
     ):
         assert first_stage(compose_tiny(*TWO_STAGES, other)) != base
 
@@ -128,15 +137,15 @@ def test_a_first_stage_that_was_stopped_goes_on_where_it_was(
     whole = first_stage(compose_tiny(*TWO_STAGES))
     whole.rename(tmp_path / "whole")
 
-    stage = compose_pretraining(compose_tiny(*TWO_STAGES))
-    OmegaConf.update(stage, "trainer.max_epochs", 1)
-    train(stage)
-    (Path(stage.run_dir) / "metrics.json").unlink()  # a killed run has none
+    stage = stage_of(compose_tiny(*TWO_STAGES))
+    config = {**stage.config, "trainer": {**stage.config["trainer"], "max_epochs": 1}}
+    train_run(stage._replace(config=config))
+    (stage.run_dir / "metrics.json").unlink()  # a killed run has none
     started = Started(monkeypatch)
     assert train(compose_tiny(*TWO_STAGES, run="stopped")) == straight
-    assert started.resumed_from == [Path(stage.run_dir) / "checkpoints" / "last.ckpt", None]
+    assert started.resumed_from == [stage.run_dir / "checkpoints" / "last.ckpt", None]
     expected = (tmp_path / "whole" / "metrics.json").read_bytes()
-    assert (Path(stage.run_dir) / "metrics.json").read_bytes() == expected
+    assert (stage.run_dir / "metrics.json").read_bytes() == expected
 
 
 @pytest.mark.slow
@@ -145,11 +154,10 @@ def test_a_second_stage_that_was_stopped_goes_on_from_its_saved_config(
 ) -> None:
     straight = train(compose_tiny(*TWO_STAGES, run="straight"))
     train(compose_tiny(*TWO_STAGES, "trainer.max_epochs=1", run="stopped"))
-    run_dir = tmp_path / "logs" / "stopped"
-    saved = OmegaConf.load(run_dir / "config.yaml")
-    assert saved.pretraining is None
-    resumed = OmegaConf.merge(saved, {"resume": str(run_dir), "trainer": {"max_epochs": 2}})
-    assert train(resumed) == straight
+    saved = RunFolder(tmp_path / "logs" / "stopped").read_config()
+    assert saved["stages"][0]["checkpoint"]
+    saved["trainer"]["max_epochs"] = 2
+    assert train_run(read_run(saved)._replace(resume=True)) == straight
 
 
 def test_the_first_stage_reads_the_data_and_split_that_an_experiment_chose(
@@ -161,15 +169,13 @@ def test_the_first_stage_reads_the_data_and_split_that_an_experiment_chose(
         "~model/pretraining@model",  # it has none
         "split=global_time",
     )
-    cfg = compose_tiny("pretraining=self_supervised", "pretraining_same_data=true", base=base)
+    cfg = compose_tiny("stages=self_supervised", base=base)
     assert cfg.data.name == "demo_sources"
-    stage = compose_pretraining(cfg)
-    assert OmegaConf.to_container(stage.data, resolve=True) == OmegaConf.to_container(
-        cfg.data, resolve=True
-    )
-    assert stage.split == cfg.split
-    assert stage.model.self_supervised
-    assert stage.pretraining is None
+    stage = stage_of(cfg)
+    assert stage.data == as_run(cfg).data
+    assert stage.config["split"] == cfg.split
+    assert stage.config["model"]["self_supervised"]
+    assert stage.stages == ()
 
 
 @pytest.mark.parametrize(("group", "key"), [("data", "name"), ("split", "_target_")])
@@ -179,4 +185,4 @@ def test_a_first_stage_that_would_read_other_data_is_refused(
     cfg = compose_tiny(*TWO_STAGES)
     OmegaConf.update(cfg, f"{group}.{key}", "another")  # as the file of an experiment could
     with pytest.raises(ValueError, match=f"would read other data.*all settings of `{group}`"):
-        compose_pretraining(cfg)
+        stage_of(cfg)

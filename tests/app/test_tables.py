@@ -32,7 +32,7 @@ SHORT = ["trainer.max_epochs=1", *demo_source_sizes(num_users=20, num_items=20)]
 SWEEPS: Mapping[str, Sequence[str]] = {
     "table2": (),
     "table3": (),
-    "table4": ("model=missrec", f"pretraining_overrides={json.dumps(SHORT)}"),
+    "table4": ("model=missrec", f"stage_overrides={json.dumps(SHORT)}"),
     "table5": (),
 }
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from conftest import Compose
-from omegaconf import OmegaConf
 from trained_weights import moved, state
 
 from missrec.app.evaluate import evaluate
 from missrec.app.train import set_up, train
+from run_settings import as_run, evaluation
 from synthetic import demo_source_sizes
 
 pytestmark = pytest.mark.slow
@@ -67,7 +67,7 @@ def test_from_scratch_there_is_nothing_to_freeze(compose_tiny: Compose) -> None:
     base = ("experiment=finetune", EMBED, *TARGET)
     cfg = compose_tiny("pretrained=null", base=base)
     assert cfg.freeze.trainable
-    model = set_up(cfg, source=None).module.model
+    model = set_up(as_run(cfg)).module.model
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
@@ -116,15 +116,5 @@ def test_a_frozen_model_ranks_the_target_as_it_was_pretrained(
     assert metrics["test/ndcg@10"] > 0
     found = state(run_dir)
     assert not {name for name in moved(state(source), found) if not name.startswith("interests.")}
-    report = evaluate(
-        OmegaConf.create(
-            {
-                "run": str(run_dir),
-                "paths": {"data_dir": str(tmp_path / "data")},
-                "accelerator": "cpu",
-                "shown": ["recall@10"],
-                "bucket_edges": [1, 5],
-            }
-        )
-    )
+    report = evaluate(evaluation(run_dir, tmp_path / "data"))
     assert report["metrics"] == {k: v for k, v in metrics.items() if k.startswith("test/")}

@@ -27,10 +27,11 @@ from pytorch_lightning import Trainer
 from missrec.app.compose import compose_train
 from missrec.app.search import read_search
 from missrec.app.train import train
-from missrec.app.tune import tune, worker_environment
+from missrec.app.tune import tune, tune_settings, worker_environment
 from missrec.data.datamodule import SequenceDataModule
 from missrec.data.domain import read_prepared, write_domain
 from missrec.files import replace_folder
+from missrec.runs.folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -288,15 +289,16 @@ def test_trials_share_a_pretraining_which_has_no_test_either(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(SequenceDataModule, "test_dataloader")
-    stage = ["pretraining=demo", "pretraining_same_data=true"]
+    stage = ["stages=self_supervised", "stages.0.experiment=demo"]
     folder = search("search=learning_rate", LR % "0.003,0.01", *stage)
     assert [row["state"] for row in table(folder)] == ["complete"] * 2
     (pretraining,) = (path.parent for path in folder.glob("demo_*/validation.json"))
     assert starts_with_curves(folder, pretraining.name) == 1
     assert not list(folder.rglob("metrics.json"))
     for trial in ("trial_0000", "trial_0001"):
-        config = yaml.safe_load((folder / trial / "config.yaml").read_text())
-        assert Path(config["pretrained"]).is_relative_to(pretraining)
+        config = RunFolder(folder / trial).read_config()
+        checkpoint = Path(config["stages"][0]["checkpoint"])
+        assert checkpoint.resolve().is_relative_to(pretraining)
 
 
 def test_a_finished_search_goes_on_when_it_may_have_more_trials(search: Search) -> None:
@@ -307,7 +309,7 @@ def test_a_finished_search_goes_on_when_it_may_have_more_trials(search: Search) 
     assert len(table(folder)) == 2
     assert len(list(folder.glob("trial_*/checkpoints/epoch_*.ckpt"))) == 2
     with pytest.raises(
-        ValueError, match=r"was started with another .*model\.temperature; the command"
+        ValueError, match=r"another model\.temperature \(0\.075 there, 0\.2 here\); the command"
     ):
         search(*given, "model.temperature=0.2")
 
@@ -329,11 +331,11 @@ def test_a_search_space_fits_its_model(name: str, tmp_path: Path) -> None:
     given = [f"search={name}", f"model={SPACES[name]}", "logger=tensorboard"]
     given.append("callbacks.interpretation.num_central=3")
     cfg = compose_tune(*arguments(tmp_path, *given))
-    asked = read_search(cfg, given)
-    example = asked.of_trial(asked.example(), seed=3, name="trial")
+    asked = read_search(tune_settings(cfg, given))
+    example = asked.of_trial(asked.search.example(), seed=3, name="trial")
     composed = compose_train(ROOT, [*example, "names.model=x", "run_dir=."])
     assert composed.seed == 3
-    for key, value in asked.example().items():
+    for key, value in asked.search.example().items():
         assert OmegaConf.select(composed, key) == value
     assert set(composed.logger) == {"csv", "tensorboard"}
     assert not composed.trainer.enable_progress_bar

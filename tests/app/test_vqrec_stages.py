@@ -9,8 +9,9 @@ import torch
 from conftest import Compose
 from trained_weights import moved, state
 
+from missrec.app.stages import stage_settings
 from missrec.app.train import train
-from missrec.app.transfer import compose_pretraining
+from run_settings import as_run
 from synthetic import demo_source_sizes
 
 pytestmark = pytest.mark.slow
@@ -40,14 +41,15 @@ def test_fine_tuning_learns_the_permutation_first_and_then_the_embeddings(
     base = ("experiment=finetune", *SMALL, *TARGET, "trainer.max_epochs=1")
     overrides = '["~callbacks.progress_bar", "trainer.enable_progress_bar=false"]'
     cfg = compose_tiny(
-        f"pretrained={pretrained}", f"pretraining_overrides={overrides}", base=base, run="target"
+        f"pretrained={pretrained}", f"stage_overrides={overrides}", base=base, run="target"
     )
     metrics = train(cfg)
+    run = as_run(cfg)
     source, first, second = (
         state(run_dir)
         for run_dir in (
             pretrained,
-            Path(compose_pretraining(cfg).run_dir),
+            stage_settings(run, run.stages[0], source=None).run_dir,
             tmp_path / "logs" / "target",
         )
     )

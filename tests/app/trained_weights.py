@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from missrec.app.transfer import best_checkpoint
+from missrec.runs.checkpoints import chosen_checkpoint
 
 
 def state(run_dir: Path) -> dict[str, Tensor]:
     """The model that was tested."""
-    content = torch.load(best_checkpoint(run_dir), weights_only=True)["state_dict"]
+    content = torch.load(chosen_checkpoint(run_dir), weights_only=True)["state_dict"]
     return {name.removeprefix("model."): value for name, value in content.items()}
 
 

@@ -118,6 +118,7 @@ def test_truncated_table_is_refused(tmp_path: Path) -> None:
 def test_counts_that_differ_from_the_table_are_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "tiny", SEQUENCES)
     manifest = json.loads((folder / MANIFEST).read_text())
+    del manifest["manifest_sha256"]
     manifest["counts"]["interactions"] = 17
     (folder / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(ValueError, match=r"has 18 rows, its manifest says 17"):
@@ -128,7 +129,7 @@ def test_counts_that_differ_from_the_table_are_refused(tmp_path: Path) -> None:
 def test_manifest_of_another_kind_of_folder_is_refused(tmp_path: Path, key: str) -> None:
     folder = write(tmp_path / "tiny", SEQUENCES)
     manifest = json.loads((folder / MANIFEST).read_text())
-    del manifest[key]
+    del manifest["manifest_sha256"], manifest[key]
     (folder / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(ValueError, match=rf"{key}"):
         read_domain(folder)
@@ -137,7 +138,7 @@ def test_manifest_of_another_kind_of_folder_is_refused(tmp_path: Path, key: str)
 def test_table_that_the_manifest_does_not_list_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "tiny", SEQUENCES)
     manifest = json.loads((folder / MANIFEST).read_text())
-    del manifest["files"][INTERACTIONS]
+    del manifest["manifest_sha256"], manifest["files"][INTERACTIONS]
     (folder / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(ValueError, match=r"interactions.parquet"):
         read_domain(folder)

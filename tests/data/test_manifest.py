@@ -123,7 +123,7 @@ def test_old_folder_survives_when_the_new_one_cannot_take_its_place(
     rename = Path.rename
 
     def refuse_drafts(path: Path, target: Path) -> Path:
-        if target == tmp_path / "domain" and path.name != "domain":
+        if target == tmp_path / "domain" and path.name == "new":
             raise PermissionError(f"{path} is in use")
         return rename(path, target)
 

@@ -29,8 +29,7 @@ MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 DEFAULTS = OmegaConf.load(CONF / "model" / "missrec.yaml").defaults
 GROUPS = sorted(group for default in DEFAULTS if default != "_self_" for group in default)
 OPTIONS = {
-    # blocks.yaml is what the networks share, no choice of its own
-    group: sorted({path.stem for path in (CONF / "model" / group).glob("*.yaml")} - {"blocks"})
+    group: sorted(path.stem for path in (CONF / "model" / group).glob("[!_]*.yaml"))
     for group in GROUPS
 }
 CHOICES = [

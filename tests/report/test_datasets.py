@@ -9,13 +9,14 @@ from typing import Any
 import polars as pl
 import pytest
 
+from missrec.app.settings import known_splits
 from missrec.metrics.paired import read_ranks
 from missrec.report.datasets import data_notes, table_1, train_counts
 from missrec.report.paper import read_paper
 from run_folders import ROOT, a_run
 from synthetic import NAME, NUM_ITEMS, SEQUENCES, write_domain_folder
 
-SPLITS = ROOT / "conf" / "split"
+SPLITS = known_splits(ROOT)
 
 
 def paper(**dataset: Any) -> Any:
@@ -59,12 +60,10 @@ def test_a_folder_that_is_not_the_known_set_is_named_with_what_differs(tmp_path:
         "features text": features["files"]["text.npy"]["sha256"],
         "split leave_one_out": "not in this manifest",
     }
-    known = tmp_path / "known.yaml"
 
     def notes(**changes: Any) -> dict[str, list[str]]:
         entry = {"toy_set": {"what": "the set of toys", "facts": {**facts, **changes}}}
-        known.write_text(json.dumps(entry))
-        return data_notes(paper(known="toy_set"), data_dir=tmp_path, known_domains=known)
+        return data_notes(paper(known="toy_set"), data_dir=tmp_path, known_domains=entry)
 
     assert notes() == {}
     assert notes(users=5, **{"features text": "0"}) == {
@@ -84,21 +83,19 @@ def test_popularity_counts_the_training_part_of_the_folder_that_was_ranked(tmp_p
     write_domain_folder(tmp_path / NAME)
     path = ranked(tmp_path, [sequence[-1] for sequence in SEQUENCES])
     run = a_run(ranks={NAME: path})
-    counts = train_counts(run, read_ranks(path), data_dir=tmp_path, split_dir=SPLITS)
+    counts = train_counts(run, read_ranks(path), data_dir=tmp_path, splits=SPLITS)
     trained = [item for sequence in SEQUENCES for item in sequence[:-2]]
     assert counts.tolist() == [trained.count(item) for item in range(NUM_ITEMS + 1)]
     split = {"datamodule.split._target_": '"missrec.data.splits.LeaveOneOut"'}
     same = run._replace(settings=split)
-    assert counts.equal(train_counts(same, read_ranks(path), data_dir=tmp_path, split_dir=SPLITS))
+    assert counts.equal(train_counts(same, read_ranks(path), data_dir=tmp_path, splits=SPLITS))
 
 
 def test_a_folder_that_has_changed_since_is_refused(tmp_path: Path) -> None:
     write_domain_folder(tmp_path / NAME)
     path = ranked(tmp_path, [1] * len(SEQUENCES))
     with pytest.raises(ValueError, match="is no longer what a ranked"):
-        train_counts(
-            a_run(ranks={NAME: path}), read_ranks(path), data_dir=tmp_path, split_dir=SPLITS
-        )
+        train_counts(a_run(ranks={NAME: path}), read_ranks(path), data_dir=tmp_path, splits=SPLITS)
 
 
 def test_no_class_that_only_a_run_s_config_names_is_called(tmp_path: Path) -> None:
@@ -107,4 +104,4 @@ def test_no_class_that_only_a_run_s_config_names_is_called(tmp_path: Path) -> No
     split = {"datamodule.split._target_": '"os.system"', "datamodule.split.command": '"x"'}
     run = a_run(ranks={NAME: path}, settings=split)
     with pytest.raises(ValueError, match="the split of a is none of"):
-        train_counts(run, read_ranks(path), data_dir=tmp_path, split_dir=SPLITS)
+        train_counts(run, read_ranks(path), data_dir=tmp_path, splits=SPLITS)

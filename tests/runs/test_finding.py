@@ -12,13 +12,14 @@ import pytest
 
 from missrec.runs.finding import FoundRuns, find_runs, run_folders
 from missrec.runs.groups import group_runs
+from missrec.runs.settings import UNMARKED
 from run_folders import SETUP, record_run, run_config
 
 OURS = ("data=scientific", "transfer=transductive", "logger=csv")
 
 
 def find(logs: Path, *, ignored: tuple[str, ...] = ("seed", "datamodule.seed")) -> FoundRuns:
-    return find_runs([logs], ignored=ignored, shown_from=logs)
+    return find_runs([logs], marks=UNMARKED.ignoring(ignored), shown_from=logs)
 
 
 def test_runs_are_found_at_any_depth_and_known_by_their_config(tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ def test_runs_are_found_at_any_depth_and_known_by_their_config(tmp_path: Path) -
 def test_a_run_named_twice_is_found_once(tmp_path: Path) -> None:
     record_run(tmp_path / "a", run_config(*OURS), [1.0])
     folders = [tmp_path, tmp_path / "a", *run_folders(f"{tmp_path}/a*")]
-    assert len(find_runs(folders, ignored=[], shown_from=tmp_path).finished) == 1
+    assert len(find_runs(folders, marks=UNMARKED, shown_from=tmp_path).finished) == 1
 
 
 def test_runs_without_metrics_or_without_a_test_are_listed_apart(tmp_path: Path) -> None:

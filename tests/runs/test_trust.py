@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from missrec.app.evaluate import read_run_config
-from missrec.app.resume import resume_arguments
-from missrec.runs.folder import read_config
+from missrec.app.arguments import resume_arguments
+from missrec.app.evaluate import read_saved_run
+from missrec.runs.folder import RunFolder
 from missrec.runs.trust import UntrustedError, refuse_strangers
 from run_folders import ROOT
 
@@ -50,7 +50,7 @@ def test_kept_runs_are_allowed() -> None:
     folders = [path.parent for path in configs if path.parent.name != ".hydra"]
     assert len(folders) > 8
     for folder in folders:
-        refuse_strangers(read_config(folder), where=str(folder))
+        refuse_strangers(RunFolder(folder).read_config(), where=str(folder))
 
 
 @pytest.mark.parametrize(
@@ -162,8 +162,10 @@ def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_an_evaluation_refuses_a_stranger_s_code_without_importing_it(run_dir: Path) -> None:
     with pytest.raises(UntrustedError, match=r"callbacks\.theirs\._target_ \(stranger\.Act\)"):
-        read_run_config(run_dir, data_dir=run_dir, trust=False)
-    assert read_run_config(run_dir, data_dir=run_dir, trust=True).callbacks.theirs
+        read_saved_run(RunFolder(run_dir), data_dir=run_dir, trust=False)
+    assert read_saved_run(RunFolder(run_dir), data_dir=run_dir, trust=True).config["callbacks"][
+        "theirs"
+    ]
     assert "stranger" not in sys.modules
     assert not (run_dir.parent / "mark").exists()
 
@@ -198,4 +200,4 @@ def test_no_file_that_is_read_can_execute_code() -> None:
                 assert not {"pickle", "joblib", "shelve"} & {name.name for name in node.names}
             if isinstance(node, ast.ImportFrom) and node.module in {"pickle", "joblib"}:
                 assert [name.name for name in node.names] == ["UnpicklingError"]
-    assert {"store.py", "codes.py", "lsa.py", "shards.py", "transfer.py"} <= set(loads)
+    assert {"store.py", "codes.py", "lsa.py", "shards.py", "checkpoints.py"} <= set(loads)

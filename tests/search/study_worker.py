@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 
+from missrec.runs.settings import UNMARKED
 from missrec.search.space import Grid
 from missrec.search.study import SharedStudy
 
@@ -36,6 +37,7 @@ def open_study(
         seed=seed,
         max_trials=max_trials,
         settings={"seed": seed},
+        marks=UNMARKED,
     )
 
 

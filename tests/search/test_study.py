@@ -259,7 +259,7 @@ def test_other_settings_are_refused_once_there_is_a_trial(tmp_path: Path) -> Non
         pass
     with opened(tmp_path, seed=2) as study:
         study.take()
-    with pytest.raises(ValueError, match=f"{tmp_path} was started with another seed; the command"):
+    with pytest.raises(ValueError, match=f"{tmp_path} was started with another seed \\(2 there, 1 here\\)"):
         open_study(tmp_path, seed=1)
     with opened(tmp_path, seed=2, max_trials=99) as study:
         assert study.take() is not None

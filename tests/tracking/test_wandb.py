@@ -20,7 +20,6 @@ from omegaconf import DictConfig
 from wandb import Artifact
 from wandb.proto.wandb_internal_pb2 import Record
 
-from missrec.app.resume import continued
 from missrec.app.train import train
 from missrec.tracking.wandb_records import _plain
 
@@ -130,7 +129,7 @@ def wandb_dir(compose_tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staging"))
     settings = ("logger=wandb", "names.group=a sweep", "model.contrast_weight=1")
     train(compose_tiny(*settings, "trainer.max_epochs=1"))
-    train(continued(compose_tiny(*settings, "trainer.max_epochs=2")))
+    train(compose_tiny(*settings, "trainer.max_epochs=2", "resume=run"))
     return tmp_path / "logs" / "run" / "wandb"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,6 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from missrec.app.resume import furthest_checkpoint
 from missrec.data.datamodule import SequenceDataModule
 from missrec.interests.index import InterestIndex
 from missrec.models.missrec import MISSRec
@@ -24,8 +24,11 @@ from missrec.nn.transformer import BlockSettings
 from missrec.objectives.contrastive import SequenceContrast
 from missrec.objectives.orthogonality import orthogonality
 from missrec.objectives.ranking import FullSoftmax
+from missrec.runs.checkpoints import resumable
 from missrec.training.callbacks import MidEpochCheckpoint, RefreshInterests, Throughput
+from missrec.training.checkpoints import strip_checkpoint
 from missrec.training.module import RecommenderModule
+from missrec.training.saving import RunCheckpoint, WholeCheckpoints
 from missrec.types import DomainSpan
 from synthetic import (
     catalogue,
@@ -134,6 +137,18 @@ def missrec(*, dropout_prob: float) -> MISSRec:
     )
 
 
+def lightning_module(*, dropout_prob: float) -> RecommenderModule:
+    return RecommenderModule(
+        model=missrec(dropout_prob=dropout_prob),
+        optimizer=partial(torch.optim.Adam, lr=0.01),
+        spans=[DomainSpan("tiny", 1, NUM_ITEMS)],
+        cutoffs=[10],
+        filter_seen=False,
+        users_per_tile=512,
+        items_per_tile=16384,
+    )
+
+
 @pytest.fixture(scope="module")
 def domain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prepared = prepared_domain(SEQUENCES, num_items=NUM_ITEMS, features=FEATURES)
@@ -152,20 +167,12 @@ def fit(
 ) -> Run:
     """Starts a run, or continues it from its furthest checkpoint."""
     seed_everything(1, verbose=False)
-    module = RecommenderModule(
-        model=missrec(dropout_prob=dropout_prob),
-        optimizer=partial(torch.optim.Adam, lr=0.01),
-        spans=[DomainSpan("tiny", 1, NUM_ITEMS)],
-        cutoffs=[10],
-        filter_seen=False,
-        users_per_tile=512,
-        items_per_tile=16384,
-    )
+    module = lightning_module(dropout_prob=dropout_prob)
     places: dict[str, Any] = {
         "dirpath": run_dir / "checkpoints",
         "enable_version_counter": False,
     }
-    best = ModelCheckpoint(**places, monitor="val/ndcg@10", mode="max", save_last=True)
+    best = RunCheckpoint(**places, monitor="val/ndcg@10", mode="max", save_last=True)
     latest = MidEpochCheckpoint(
         **places, filename="latest", every_n_train_steps=every_n_train_steps
     )
@@ -179,8 +186,9 @@ def fit(
         log_every_n_steps=1,
         callbacks=[RefreshInterests(every_n_epochs=every_n_epochs), best, latest, *callbacks],
         max_epochs=max_epochs,
+        plugins=[WholeCheckpoints()],
     )
-    resume_from = furthest_checkpoint(run_dir)
+    resume_from = resumable(run_dir)
     trainer.fit(module, datamodule=datamodule, ckpt_path=resume_from, weights_only=True)
     metrics = dict(trainer.callback_metrics)
     metrics.pop("interests/refresh_sec", None)
@@ -258,6 +266,43 @@ def test_a_run_killed_again_and_again_equals_an_uninterrupted_one(
     ranked = {key: value for key, value in straight.metrics.items() if key.startswith("val/")}
     assert_equal(resumed._replace(metrics=straight.metrics), straight)
     assert ranked.items() <= resumed.metrics.items()
+
+
+def test_a_copied_run_goes_on_in_itself_and_leaves_the_original_alone(
+    tmp_path: Path, domain_folder: Path, straight: Run
+) -> None:
+    with pytest.raises(Killed):
+        fit(data(domain_folder), tmp_path / "a", callbacks=[KillAfter(EPOCH + 3)])
+    before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*.ckpt")}
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert_equal(fit(data(domain_folder), tmp_path / "b"), straight)
+    assert before == {path: path.read_bytes() for path in (tmp_path / "a").rglob("*.ckpt")}
+    assert (tmp_path / "b" / "checkpoints" / straight.best).is_file()
+
+
+def test_a_stripped_checkpoint_is_ranked_with_and_not_trained_on(
+    tmp_path: Path, domain_folder: Path
+) -> None:
+    trained = fit(data(domain_folder), tmp_path, max_epochs=1)
+    path = tmp_path / "checkpoints" / trained.best
+    strip_checkpoint(path)
+    module = lightning_module(dropout_prob=0.5)
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        max_epochs=1,
+        plugins=[WholeCheckpoints()],
+    )
+    trainer.test(
+        module, datamodule=data(domain_folder), ckpt_path=path, weights_only=True, verbose=False
+    )
+    assert module.metrics["test/ndcg@10"] > 0
+    torch.testing.assert_close(dict(module.state_dict()), trained.weights, rtol=0, atol=0)
+    with pytest.raises(ValueError, match="holds a model alone: training cannot go on from it"):
+        trainer.fit(module, datamodule=data(domain_folder), ckpt_path=path, weights_only=True)
 
 
 @pytest.mark.slow

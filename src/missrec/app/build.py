@@ -1,24 +1,20 @@
-"""Config in, ready objects out; below this layer nothing knows of a DictConfig."""
+"""Ready objects of what a config describes."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
 from torch import nn
 
+from missrec.app.session import RunSettings
 from missrec.data.datamodule import SequenceDataModule
 from missrec.features.store import TEXT, TEXT_VIEW, read_features
 from missrec.features.table import FeatureTable
 from missrec.training.module import RecommenderModule
-from missrec.types import PAD_ID, Catalogue, Transferable
-
-_log = logging.getLogger(__name__)
+from missrec.types import Catalogue
 
 
 class Experiment(NamedTuple):
@@ -35,15 +31,15 @@ class Experiment(NamedTuple):
     catalogue: Catalogue
 
 
-def build_experiment(cfg: DictConfig) -> Experiment:
+def build_experiment(run: RunSettings) -> Experiment:
     """Reads the domain folders and builds the model for them.
 
     Raises:
         FileNotFoundError, ValueError: a folder is missing or broken, or a setting is wrong.
     """
-    datamodule: SequenceDataModule = build(cfg, "datamodule")
+    datamodule: SequenceDataModule = build(run.config, "datamodule")
     datamodule.setup()
-    features, second_views = _feature_tables(cfg, datamodule)
+    features, second_views = _feature_tables(run, datamodule)
     catalogue = Catalogue(
         num_items=datamodule.num_items,
         train_counts=datamodule.train_counts,
@@ -51,16 +47,16 @@ def build_experiment(cfg: DictConfig) -> Experiment:
         features=features,
         second_views=second_views,
     )
-    model: nn.Module = build(cfg, "model", catalogue=catalogue)
-    _check_transfer(model, str(cfg.transfer.name), item_ids=cfg.transfer.item_ids)
+    model: nn.Module = build(run.config, "model", catalogue=catalogue)
+    metrics = run.config["metrics"]
     module = RecommenderModule(
         model=model,
-        optimizer=_constructor(cfg, "optimizer"),
+        optimizer=_constructor(run.config, "optimizer"),
         spans=datamodule.spans,
-        cutoffs=list(cfg.metrics.cutoffs),
-        filter_seen=cfg.metrics.filter_seen,
-        users_per_tile=cfg.metrics.users_per_tile,
-        items_per_tile=cfg.metrics.items_per_tile,
+        cutoffs=run.cutoffs,
+        filter_seen=metrics["filter_seen"],
+        users_per_tile=metrics["users_per_tile"],
+        items_per_tile=metrics["items_per_tile"],
     )
     _check_optimizer(module)
     return Experiment(datamodule, module, catalogue)
@@ -88,44 +84,24 @@ def compile_modules(model: nn.Module, names: Sequence[str], *, backend: str) -> 
         part.compile(dynamic=True, backend=backend)
 
 
-def build(cfg: DictConfig, key: str, **parts: Any) -> Any:
-    """The object that `cfg[key]` describes, with ready parts as further arguments.
+def build(config: Mapping[str, Any], key: str, **parts: Any) -> Any:
+    """The object that `config[key]` describes, with ready parts as further arguments.
 
     Raises:
         ValueError: the constructor does not know one of the config's keys, or lacks one.
     """
     try:
-        return _constructor(cfg, key)(**parts)
+        return _constructor(config, key)(**parts)
     except TypeError as error:
         if "argument" not in str(error):
             raise
         raise ValueError(f"{key}: {error}; see conf/{key}/") from error
 
 
-def _constructor(cfg: DictConfig, key: str) -> partial[Any]:
+def _constructor(config: Mapping[str, Any], key: str) -> partial[Any]:
     # Ready parts go past Hydra, which would copy them and turn dataclasses into dicts.
-    constructor: partial[Any] = instantiate(cfg[key], _partial_=True, _convert_="all")
+    constructor: partial[Any] = instantiate(config[key], _partial_=True, _convert_="all")
     return constructor
-
-
-def _check_transfer(model: nn.Module, transfer: str, *, item_ids: bool) -> None:
-    """Warns of a setting that the model does not follow: its run bears a wrong name.
-
-    Of a model that is pre-trained on other domains, the sources may have ids in both settings.
-    """
-    has_ids = any(
-        isinstance(part, nn.Embedding) and part.padding_idx == PAD_ID for part in model.modules()
-    )
-    in_pretraining = has_ids and isinstance(model, Transferable)
-    if item_ids != has_ids and not in_pretraining and any(True for _ in model.parameters()):
-        lacks, other = ("a", "transductive") if has_ids else ("no", "inductive")
-        _log.warning(
-            "transfer=%s changes nothing: this model has %s learned vector for each item; "
-            "transfer=%s is the name of what it does",
-            transfer,
-            lacks,
-            other,
-        )
 
 
 def _check_optimizer(module: RecommenderModule) -> None:
@@ -138,16 +114,16 @@ def _check_optimizer(module: RecommenderModule) -> None:
 
 
 def _feature_tables(
-    cfg: DictConfig, datamodule: SequenceDataModule
+    run: RunSettings, datamodule: SequenceDataModule
 ) -> tuple[FeatureTable, FeatureTable | None]:
     """The features, and the second view of the texts where it is one of the inputs."""
     num_items = [span.last_item - span.first_item + 1 for span in datamodule.spans]
     domains = [
-        read_features(Path(folder), list(cfg.inputs.modalities), num_items=count)
-        for folder, count in zip(cfg.data.folders, num_items, strict=True)
+        read_features(folder, run.modalities, num_items=count)
+        for folder, count in zip(run.data.folders, num_items, strict=True)
     ]
     views = [{TEXT: domain.pop(TEXT_VIEW)} for domain in domains if TEXT_VIEW in domain]
     table = partial(FeatureTable, num_items=num_items)
-    features = table(domains, resident_bytes=cfg.features.resident_bytes)
+    features = table(domains, resident_bytes=run.config["features"]["resident_bytes"])
     # Few models read a second view, and in pre-training alone: it stays on disk.
     return features, table(views, resident_bytes=0) if views else None

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
+from missrec.app.evaluate import EvaluateSettings
 from missrec.files import write_json
 from missrec.metrics.paired import compare_ranks, read_paired
 from missrec.report.formats.terminal import print_comparison
@@ -15,7 +14,7 @@ from missrec.runs.finding import run_folders
 from missrec.runs.ranks import recorded_ranks
 
 
-def compare(cfg: DictConfig) -> dict[str, Any]:
+def compare(settings: EvaluateSettings) -> dict[str, Any]:
     """Compares the test ranks that two groups of runs recorded, user by user.
 
     The runs of a group are seeds of one system: each user's metric is their mean. Prints a table
@@ -28,15 +27,18 @@ def compare(cfg: DictConfig) -> dict[str, Any]:
         FileNotFoundError: a run folder, or its ranks, do not exist.
         ValueError: the runs did not rank the same users and targets.
     """
-    ours, theirs = run_folders(cfg.run), run_folders(cfg.against)
+    assert settings.against is not None
+    ours, theirs = run_folders(settings.run), run_folders(settings.against)
     report: dict[str, Any] = {"run": [*map(str, ours)], "against": [*map(str, theirs)]}
     report["domains"] = {
-        domain: _compare_domain(cfg, domain, ours=ours, theirs=theirs) for domain in _domains(ours)
+        domain: _compare_domain(settings, domain, ours=ours, theirs=theirs)
+        for domain in _domains(ours)
     }
     for domain, figures in report["domains"].items():
-        title = f"{domain}: {len(ours)} x {cfg.run} against {len(theirs)} x {cfg.against}"
+        title = f"{domain}: {len(ours)} x {settings.run} against {len(theirs)} x {settings.against}"
         print_comparison(title, figures)
-    write_json(Path(cfg.output_dir) / "comparison.json", report)
+    settings.output_dir.mkdir(parents=True, exist_ok=True)
+    write_json(settings.output_dir / "comparison.json", report)
     return report
 
 
@@ -50,7 +52,7 @@ def _domains(runs: Sequence[Path]) -> list[str]:
 
 
 def _compare_domain(
-    cfg: DictConfig, domain: str, *, ours: Sequence[Path], theirs: Sequence[Path]
+    settings: EvaluateSettings, domain: str, *, ours: Sequence[Path], theirs: Sequence[Path]
 ) -> dict[str, Any]:
     files = []
     for run_dir in (*ours, *theirs):
@@ -62,13 +64,13 @@ def _compare_domain(
         files.append(recorded[domain])
     tables = read_paired(files)
     figures = {}
-    for metric in cfg.metrics:
+    for metric in settings.metrics:
         compared = compare_ranks(
             tables[: len(ours)],
             tables[len(ours) :],
             metric=metric,
-            num_resamples=cfg.num_resamples,
-            seed=cfg.seed,
+            num_resamples=settings.num_resamples,
+            seed=settings.seed,
         )
         difference = compared.difference
         figures[metric] = {

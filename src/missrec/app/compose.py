@@ -11,7 +11,9 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from missrec.app.composition import check_composition
 
 
 def compose_train(
@@ -23,11 +25,20 @@ def compose_train(
         root_dir: of the project.
         overrides: as on a command line.
         with_hydra: keep Hydra's own part.
+
+    Raises:
+        HydraException: it cannot be composed, or a name would not hold.
     """
-    if GlobalHydra.instance().is_initialized():
-        return compose("train", list(overrides), return_hydra_config=with_hydra)
-    with initialize_config_dir(str(root_dir / "conf"), version_base="1.3"):
-        return compose("train", list(overrides), return_hydra_config=with_hydra)
+    if not GlobalHydra.instance().is_initialized():
+        with initialize_config_dir(str(root_dir / "conf"), version_base="1.3"):
+            return compose_train(root_dir, overrides, with_hydra=with_hydra)
+    cfg = compose("train", list(overrides), return_hydra_config=True)
+    hydra = cfg.hydra
+    if not with_hydra:
+        with open_dict(cfg):
+            del cfg["hydra"]
+    check_composition(cfg, hydra)
+    return cfg
 
 
 @contextmanager

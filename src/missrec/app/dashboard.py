@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import wandb
 import wandb_workspaces.workspaces as ws
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from wandb_workspaces.expr import Config, Metric
 
 from missrec.files import write_json
@@ -28,30 +30,36 @@ def save_dashboard(cfg: DictConfig) -> dict[str, str]:
     Raises:
         ValueError: W&B has no login, or refuses.
     """
-    record = Path(cfg.record)
-    known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    saved = {}
+    views: Any = OmegaConf.to_container(cfg.views, resolve=True)
     try:
-        if not wandb.login(prompt=False):
-            raise ValueError("W&B knows no API key: run `wandb login`, or set WANDB_API_KEY")
-        entity = cfg.entity or wandb.Api().default_entity
-        if not entity:
-            raise ValueError("W&B names no user or team of this login: set entity=<team>")
-        for key, view in cfg.views.items():
-            place = f"{entity}/{cfg.project}/{key}"
-            workspace = make_view(view, entity=entity, project=cfg.project)
-            if place in known:
-                workspace = _in_place_of(known[place], workspace)
-            workspace.save()  # type: ignore[no-untyped-call]
-            known[place] = saved[view.name] = workspace.url
-            record.parent.mkdir(parents=True, exist_ok=True)
-            write_json(record, known)
+        return _save(views, Path(cfg.record), entity=cfg.entity, project=cfg.project)
     except wandb.Error as error:
         raise ValueError(f"W&B: {error}") from error
+
+
+def _save(
+    views: Mapping[str, Mapping[str, Any]], record: Path, *, entity: str | None, project: str
+) -> dict[str, str]:
+    known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    saved = {}
+    if not wandb.login(prompt=False):
+        raise ValueError("W&B knows no API key: run `wandb login`, or set WANDB_API_KEY")
+    entity = entity or wandb.Api().default_entity
+    if not entity:
+        raise ValueError("W&B names no user or team of this login: set entity=<team>")
+    for key, view in views.items():
+        place = f"{entity}/{project}/{key}"
+        workspace = make_view(view, entity=entity, project=project)
+        if place in known:
+            workspace = _in_place_of(known[place], workspace)
+        workspace.save()  # type: ignore[no-untyped-call]
+        known[place] = saved[view["name"]] = workspace.url
+        record.parent.mkdir(parents=True, exist_ok=True)
+        write_json(record, known)
     return saved
 
 
-def make_view(view: DictConfig, *, entity: str, project: str) -> ws.Workspace:
+def make_view(view: Mapping[str, Any], *, entity: str, project: str) -> ws.Workspace:
     """A view that is not saved yet.
 
     Args:
@@ -62,7 +70,7 @@ def make_view(view: DictConfig, *, entity: str, project: str) -> ws.Workspace:
         project: of the runs.
     """
     return ws.Workspace(
-        name=view.name,
+        name=view["name"],
         entity=entity,
         project=project,
         sections=[
@@ -71,15 +79,15 @@ def make_view(view: DictConfig, *, entity: str, project: str) -> ws.Workspace:
                 panels=[instantiate(panel, _convert_="all") for panel in panels],
                 is_open=True,
             )
-            for title, panels in view.sections.items()
+            for title, panels in view["sections"].items()
         ],
         runset_settings=ws.RunsetSettings(
-            filters=view.runs,
+            filters=view["runs"],
             groupby=[
                 Config(key.removeprefix(_CONFIG)) if key.startswith(_CONFIG) else Metric(key)
-                for key in view.group_by
+                for key in view["group_by"]
             ],
-            pinned_columns=list(view.columns),
+            pinned_columns=list(view["columns"]),
         ),
     )
 

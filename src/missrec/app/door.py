@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from missrec.app.choices import check_choices
 from missrec.app.remedies import remedy_of
 
 USER_ERROR = 2
@@ -49,6 +50,7 @@ def run_door(
     main = hydra.main(version_base="1.3", config_path=conf, config_name=config_name)(job)
     with _one_line_errors(debug="debug=true" in sys.argv):
         sys.argv[1:] = rewrite(sys.argv[1:])
+        check_choices(config_name, sys.argv[1:])
         main()
 
 

@@ -3,22 +3,65 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 
 from missrec.app.build import Experiment, build_experiment
-from missrec.app.train import quiet_lightning, split_metrics
-from missrec.app.transfer import best_checkpoint
+from missrec.app.session import RunSettings, plain, read_run
 from missrec.files import write_json
 from missrec.metrics.buckets import popularity_buckets
 from missrec.report.figures.buckets import popularity_figure
-from missrec.report.formats.terminal import print_buckets, print_metrics
-from missrec.runs.folder import read_config
+from missrec.report.formats.terminal import print_buckets, print_metrics, split_metrics
+from missrec.runs.checkpoints import chosen_checkpoint
+from missrec.runs.folder import RunFolder
 from missrec.runs.ranks import save_ranks
 from missrec.runs.trust import refuse_strangers
+from missrec.training.saving import WholeCheckpoints
+from missrec.training.silence import quiet_lightning
+
+
+class EvaluateSettings(NamedTuple):
+    """The settings of the command.
+
+    Attributes:
+        run: the run, or the seeds of a system to compare.
+        against: the seeds of the other system; None to evaluate one run.
+        data_dir: where the domain folders are.
+        trust: whether the run may name code that is none of this project's.
+        accelerator: to rank on.
+        shown: metrics on the terminal.
+        bucket_edges: of the popularity of targets.
+        metrics: to compare.
+        num_resamples: of the bootstrap.
+        seed: of the bootstrap.
+        output_dir: for `comparison.json`.
+    """
+
+    run: str | list[str]
+    against: str | list[str] | None
+    data_dir: Path
+    trust: bool
+    accelerator: str
+    shown: list[str]
+    bucket_edges: list[int]
+    metrics: list[str]
+    num_resamples: int
+    seed: int
+    output_dir: Path
+
+
+def read_settings(cfg: DictConfig) -> EvaluateSettings:
+    """The settings of the command."""
+    config = plain(cfg)
+    own = {name: config[name] for name in EvaluateSettings._fields if name in config}
+    places = {
+        "data_dir": Path(config["paths"]["data_dir"]),
+        "output_dir": Path(config["output_dir"]),
+    }
+    return EvaluateSettings(**{**own, **places})
 
 
 def evaluate(cfg: DictConfig) -> dict[str, Any]:
@@ -36,70 +79,74 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         ValueError: several runs are named, or the checkpoint does not fit the run's config and
             data.
     """
-    if not isinstance(cfg.run, str):
+    settings = read_settings(cfg)
+    if not isinstance(settings.run, str):
         raise ValueError("run: name one run folder; to compare several, add against=")
     quiet_lightning()
-    run_dir = Path(cfg.run)
-    run_cfg = read_run_config(run_dir, data_dir=Path(cfg.paths.data_dir), trust=cfg.trust)
-    experiment = build_experiment(run_cfg)
-    torch.set_float32_matmul_precision(run_cfg.matmul_precision)
+    folder = RunFolder(Path(settings.run))
+    run = read_saved_run(folder, data_dir=settings.data_dir, trust=settings.trust)
+    experiment = build_experiment(run)
+    torch.set_float32_matmul_precision(run.config["matmul_precision"])
     trainer = Trainer(
-        accelerator=cfg.accelerator,
+        accelerator=settings.accelerator,
         devices=1,
-        precision=run_cfg.trainer.precision,
+        precision=run.config["trainer"]["precision"],
         logger=False,
         deterministic=True,
         enable_checkpointing=False,
         enable_model_summary=False,
-        default_root_dir=str(run_dir),
+        plugins=[WholeCheckpoints()],
+        default_root_dir=str(folder.path),
     )
-    checkpoint = best_checkpoint(run_dir) if experiment.module.learns else None
+    checkpoint = chosen_checkpoint(folder.path) if experiment.module.learns else None
     _rank(experiment, trainer, checkpoint=checkpoint)
-    metrics = experiment.module.metrics
-    print_metrics(run_cfg.names.run, {"test": split_metrics(metrics, "test")}, cfg.shown)
+    print_metrics(
+        run.name, {"test": split_metrics(experiment.module.metrics, "test")}, settings.shown
+    )
+    return _write(experiment, folder.evaluation, settings, cutoffs=run.cutoffs)
 
-    folder = run_dir / "evaluation"
+
+def read_saved_run(folder: RunFolder, *, data_dir: Path, trust: bool) -> RunSettings:
+    """The settings of a run, its domain folders looked for under `data_dir`.
+
+    Raises:
+        FileNotFoundError: the folder is no run folder.
+        ValueError: its config cannot be read, or names code of a stranger and is not trusted.
+    """
+    if not folder.config.is_file():
+        raise FileNotFoundError(
+            f"{folder.config} is missing; run must name the folder of a training run, such as "
+            "run=logs/scratch/<run>"
+        )
+    config = folder.read_config()
+    if not trust:
+        refuse_strangers(config, where=str(folder.config))
+    folders = [str(data_dir / Path(name).name) for name in config["data"]["folders"]]
+    config["data"] = {**config["data"], "folders": folders}
+    config["datamodule"] = {**config["datamodule"], "folders": folders}
+    return read_run(config)
+
+
+def _write(
+    experiment: Experiment, folder: Path, settings: EvaluateSettings, *, cutoffs: list[int]
+) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
-    report: dict[str, Any] = {"metrics": metrics, "buckets": {}}
+    report: dict[str, Any] = {"metrics": experiment.module.metrics, "buckets": {}}
     for span, users in zip(
         experiment.datamodule.spans, experiment.module.target_ranks, strict=True
     ):
         buckets = popularity_buckets(
             users,
             experiment.catalogue.train_counts,
-            edges=list(cfg.bucket_edges),
-            cutoffs=list(run_cfg.metrics.cutoffs),
+            edges=settings.bucket_edges,
+            cutoffs=cutoffs,
         )
-        print_buckets(span.name, buckets, cfg.shown)
+        print_buckets(span.name, buckets, settings.shown)
         popularity_figure(folder / f"popularity_{span.name}.png", buckets, title=span.name)
         save_ranks(folder / f"ranks_{span.name}.parquet", span, users)
         report["buckets"][span.name] = [bucket.as_row() for bucket in buckets]
     write_json(folder / "metrics.json", report)
     return report
-
-
-def read_run_config(run_dir: Path, *, data_dir: Path, trust: bool) -> DictConfig:
-    """The resolved config of a run, its domain folders looked for under `data_dir`.
-
-    Raises:
-        FileNotFoundError: the folder is no run folder.
-        UntrustedError: it names code of a stranger, and is not trusted.
-    """
-    path = run_dir / "config.yaml"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing; run must name the folder of a training run, such as "
-            "run=logs/scratch/<run>"
-        )
-    config = read_config(run_dir)
-    if not trust:
-        refuse_strangers(config, where=str(path))
-    saved = OmegaConf.create(config)
-    folders = [str(data_dir / Path(folder).name) for folder in saved.data.folders]
-    moved = {"data": {"folders": folders}, "datamodule": {"folders": folders}}
-    merged = OmegaConf.merge(saved, moved)
-    assert isinstance(merged, DictConfig)
-    return merged
 
 
 def _rank(experiment: Experiment, trainer: Trainer, *, checkpoint: Path | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer
@@ -11,13 +10,14 @@ from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
 from missrec.app.build import build
 from missrec.app.prepare import prepare_missing
-from missrec.app.train import quiet_lightning
+from missrec.app.session import Config, plain, read_data, read_paths
 from missrec.data.domain import read_items
 from missrec.features.encoders.encoder import Encoder
 from missrec.features.extraction import Extraction, Extractor
 from missrec.features.inputs import InputSource, ItemTexts
 from missrec.features.store import TEXT, TEXT_VIEW
 from missrec.report.formats.extraction import print_extraction
+from missrec.training.silence import quiet_lightning
 
 
 def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
@@ -29,27 +29,29 @@ def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
     Raises:
         FileNotFoundError, ValueError: a mistake in the config or the data.
     """
+    config = plain(cfg)
+    data = read_data(config)
     quiet_lightning()
-    prepare_missing(cfg)
-    build_trainer(cfg, [])  # so that a mistake in it shows before hours of fetching
+    prepare_missing(read_paths(config), data)
+    build_trainer(config, [])  # so that a mistake in it shows before hours of fetching
     sources: dict[str, InputSource] = {TEXT: ItemTexts()}
-    if cfg.text_view:
-        sources[TEXT_VIEW] = build(cfg, "text_view")
-    if cfg.images:
-        sources["image"] = build(cfg, "images")
-    encoder: Encoder = build(cfg, "encoder")
+    if config["text_view"]:
+        sources[TEXT_VIEW] = build(config, "text_view")
+    if config["images"]:
+        sources["image"] = build(config, "images")
+    encoder: Encoder = build(config, "encoder")
     extractor = Extractor(
         encoder=encoder,
-        make_trainer=partial(build_trainer, cfg),
-        precision=cfg.trainer.precision,
-        dtype=cfg.dtype,
-        batch_size=cfg.batch_size,
-        num_workers=cfg.num_workers,
-        show_progress=cfg.show_progress,
+        make_trainer=partial(build_trainer, config),
+        precision=config["trainer"]["precision"],
+        dtype=config["dtype"],
+        batch_size=config["batch_size"],
+        num_workers=config["num_workers"],
+        show_progress=config["show_progress"],
     )
     modality_of = {name: TEXT if name == TEXT_VIEW else name for name in sources}
     done: dict[str, dict[str, Extraction]] = {}
-    for folder in map(Path, cfg.data.folders):
+    for folder in data.folders:
         items = read_items(folder)
         done[folder.name] = {
             name: extractor.extract(
@@ -62,19 +64,20 @@ def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
     return done
 
 
-def build_trainer(cfg: DictConfig, callbacks: list[Callback]) -> Trainer:
+def build_trainer(config: Config, callbacks: list[Callback]) -> Trainer:
     """The Lightning trainer that encodes.
 
     Raises:
         ValueError: several processes that would each run the whole command.
     """
     # Each rank takes its batches itself; Lightning's sampler would take a share of that share.
-    trainer: Trainer = build(cfg, "trainer", callbacks=callbacks, use_distributed_sampler=False)
+    trainer: Trainer = build(config, "trainer", callbacks=callbacks, use_distributed_sampler=False)
     if trainer.world_size > 1 and not isinstance(
         trainer.strategy.launcher, _MultiProcessingLauncher
     ):
+        strategy = config["trainer"]["strategy"]
         raise ValueError(
-            f"trainer.strategy ({cfg.trainer.strategy}) would run the whole command in each of "
+            f"trainer.strategy ({strategy}) would run the whole command in each of "
             f"{trainer.world_size} processes; add trainer.strategy=ddp_spawn"
         )
     return trainer

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from missrec.app.prepare import known_splitters
 from missrec.data.domain import read_prepared
@@ -22,7 +22,7 @@ from missrec.report.formats.preparation import print_verification
 _log = logging.getLogger(__name__)
 
 
-def verify(cfg: DictConfig) -> str | None:
+def verify(folder: Path, *, root_dir: Path) -> str | None:
     """Checks a domain folder against its manifests and says which known set it is.
 
     Returns:
@@ -31,7 +31,6 @@ def verify(cfg: DictConfig) -> str | None:
     Raises:
         FileNotFoundError, ValueError: the folder is broken.
     """
-    root_dir, folder = Path(cfg.paths.root_dir), Path(cfg.verify)
     found = _facts(folder, root_dir)
     known: Any = OmegaConf.to_container(OmegaConf.load(root_dir / "conf" / "known_domains.yaml"))
     agreeing = {
@@ -51,24 +50,23 @@ def verify(cfg: DictConfig) -> str | None:
     return nearest if is_known else None
 
 
-def export(cfg: DictConfig) -> None:
+def export(folder: Path, *, to: str | None) -> None:
     """Writes a domain folder as released files into a new folder.
 
     Raises:
         FileNotFoundError, ValueError: the folder is broken, or there is no new folder to write to.
     """
-    if cfg.to is None or Path(cfg.to).exists():
-        raise ValueError(f"to ({cfg.to}) must name a new folder, such as to=logs/released")
-    folder = Path(cfg.export)
+    if to is None or Path(to).exists():
+        raise ValueError(f"to ({to}) must name a new folder, such as to=logs/released")
     prepared = read_prepared(folder)
     num_items = len(prepared.item_keys)
     features = {}
     for modality, stored in read_features(folder, _modalities(folder), num_items=num_items).items():
         features[modality] = np.zeros((num_items, stored.values.shape[1]), dtype=np.float32)
         features[modality][stored.item_ids - 1] = stored.values
-    with replace_folder(Path(cfg.to)) as draft:
+    with replace_folder(Path(to)) as draft:
         export_domain(draft, replace(prepared, features=features))
-    _log.info("released files: %s", cfg.to)
+    _log.info("released files: %s", to)
 
 
 def _facts(folder: Path, root_dir: Path) -> dict[str, int | str]:

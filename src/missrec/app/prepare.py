@@ -9,6 +9,7 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from missrec.app.session import DataSettings, Paths, plain, read_data, read_paths
 from missrec.data.domain import ITEMS, DomainSource, PreparedDomain, write_domain
 from missrec.data.fingerprint import Fingerprint, fingerprint
 from missrec.data.manifest import MANIFEST
@@ -25,15 +26,21 @@ def prepare(cfg: DictConfig) -> list[DomainStatistics]:
 
     A folder takes its place only when it is whole. An existing one is replaced.
     """
-    splitters = known_splitters(Path(cfg.paths.root_dir))
+    config = plain(cfg)
+    return prepare_data(read_paths(config), read_data(config))
+
+
+def prepare_data(paths: Paths, data: DataSettings) -> list[DomainStatistics]:
+    """`prepare`, of settings that have been read."""
+    splitters = known_splitters(paths.root_dir)
     statistics, fingerprints = [], {}
-    for source_cfg in cfg.data.sources.values():
-        source: DomainSource = instantiate(source_cfg, _convert_="all")
+    for described in data.sources.values():
+        source: DomainSource = instantiate(described, _convert_="all")
         prepared = source.read()
         statistics.append(domain_statistics(prepared))
         fingerprints[prepared.name] = fingerprint(prepared, splitters)
         _write(
-            Path(cfg.paths.data_dir) / source_cfg.name,
+            paths.data_dir / described["name"],
             prepared,
             statistics[-1],
             fingerprints[prepared.name],
@@ -50,8 +57,8 @@ def known_splitters(root_dir: Path) -> dict[str, Splitter]:
     return {path.stem: instantiate(OmegaConf.load(path)) for path in files}
 
 
-def prepare_missing(cfg: DictConfig) -> None:
-    """Makes the folders that are not there yet, where `cfg.data` says it may.
+def prepare_missing(paths: Paths, data: DataSettings) -> None:
+    """Makes the folders that are not there yet, where the data says it may.
 
     The embedded demo is made on first use, once: of the jobs that start at the same time one makes
     it, and the others wait. Real data is prepared by the user's own command.
@@ -59,20 +66,20 @@ def prepare_missing(cfg: DictConfig) -> None:
     Raises:
         FileNotFoundError: a folder is missing that the user has to make.
     """
-    missing = _missing(cfg)
+    missing = _missing(paths, data)
     if not missing:
         return
-    if not cfg.data.made_on_first_use:
+    if not data.made_on_first_use:
         raise FileNotFoundError(
-            f"{missing[0]} is missing; make it with `python src/prepare.py data={cfg.data.choice}`"
+            f"{missing[0]} is missing; make it with `python src/prepare.py data={data.choice}`"
         )
-    with only_writer(Path(cfg.paths.data_dir), waits=True):
-        if _missing(cfg):
-            prepare(cfg)
+    with only_writer(paths.data_dir, waits=True):
+        if _missing(paths, data):
+            prepare_data(paths, data)
 
 
-def _missing(cfg: DictConfig) -> list[Path]:
-    folders = (Path(cfg.paths.data_dir) / source.name for source in cfg.data.sources.values())
+def _missing(paths: Paths, data: DataSettings) -> list[Path]:
+    folders = (paths.data_dir / source["name"] for source in data.sources.values())
     return [folder for folder in folders if not folder.exists()]
 
 

@@ -8,18 +8,24 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 
-from missrec.app.report_figures import interest_figures, learning_curves, popularity_figures
-from missrec.app.settings import RowCommands
+from missrec.app.marks import read_marks
+from missrec.app.settings import RowCommands, known_splits
 from missrec.files import replace_folder
 from missrec.report.comparisons import Asked, PairedTests, complete_section
 from missrec.report.contents import OtherRow, Report, other_row
 from missrec.report.datasets import data_notes, table_1
+from missrec.report.figures.of_runs import (
+    PopularityFigure,
+    interest_figures,
+    learning_curves,
+    popularity_figures,
+)
 from missrec.report.formats.csv import results_csv, runs_csv
 from missrec.report.formats.html import page
 from missrec.report.formats.latex import latex
@@ -28,6 +34,7 @@ from missrec.report.paper import Paper, read_paper
 from missrec.report.sections import Section, plan_sections
 from missrec.runs.finding import FoundRuns, find_runs, run_folders
 from missrec.runs.groups import Group, Run, group_runs
+from missrec.runs.settings import Marks
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +50,40 @@ _FIGURES = "figure-"
 Entry = TypeVar("Entry")
 
 
+class ReportSettings(NamedTuple):
+    """What a report is asked for; see `conf/report.yaml`.
+
+    Attributes:
+        runs: folders and patterns.
+        output_dir: replaced as a whole.
+        paper: the file of the published figures.
+        root_dir: of the project.
+        data_dir: holds the domain folders.
+        log_dir: what the names of runs are relative to.
+        marks: which settings the runs of a row may differ in.
+        seeds: of a complete row.
+        tests: how rows are compared.
+        metrics: of runs in no table.
+        curves: keys of the learning curves.
+        interest_items: of Figure 3.
+        popularity: of Figure 4.
+    """
+
+    runs: list[str]
+    output_dir: Path
+    paper: Path
+    root_dir: Path
+    data_dir: Path
+    log_dir: Path
+    marks: Marks
+    seeds: list[int]
+    tests: PairedTests
+    metrics: tuple[str, ...]
+    curves: list[str]
+    interest_items: int
+    popularity: PopularityFigure
+
+
 def report(cfg: DictConfig) -> Report:
     """Writes the report of all runs into `cfg.output_dir`, which it replaces as a whole.
 
@@ -53,38 +94,58 @@ def report(cfg: DictConfig) -> Report:
         FileNotFoundError, ValueError: no run is finished, a setting is wrong, or the folder holds
             something else than a report.
     """
-    output_dir = Path(cfg.output_dir)
-    _check_replaceable(output_dir)
-    found = _find(cfg)
-    content: Any = OmegaConf.to_container(OmegaConf.load(cfg.paper))
-    paper = read_paper(content)
-    commands = RowCommands(Path(cfg.paths.root_dir), ignored=list(cfg.ignored))
+    root_dir, data_dir = Path(cfg.paths.root_dir), Path(cfg.paths.data_dir)
+    settings = ReportSettings(
+        runs=[cfg.runs] if isinstance(cfg.runs, str) else list(cfg.runs),
+        output_dir=Path(cfg.output_dir),
+        paper=Path(cfg.paper),
+        root_dir=root_dir,
+        data_dir=data_dir,
+        log_dir=Path(cfg.paths.log_dir),
+        marks=read_marks(root_dir / "conf").of_rows(cfg.ignored),
+        seeds=list(cfg.seeds),
+        tests=PairedTests(num_resamples=cfg.num_resamples, seed=cfg.bootstrap_seed),
+        metrics=tuple(cfg.metrics),
+        curves=list(cfg.curves),
+        interest_items=cfg.interest_items,
+        popularity=PopularityFigure(
+            table=cfg.popularity.table,
+            over=list(cfg.popularity.over),
+            edges=list(cfg.popularity.edges),
+            data_dir=data_dir,
+            splits=known_splits(root_dir),
+        ),
+    )
+    return _report(settings)
+
+
+def _report(settings: ReportSettings) -> Report:
+    _check_replaceable(settings.output_dir)
+    found = _find(settings)
+    paper = read_paper(_content(settings.paper))
     stages = [run for run in found.finished if run.first_stage]
     groups = group_runs(run for run in found.finished if not run.first_stage)
-    sections = _sections(cfg, paper, groups, commands)
-    with replace_folder(output_dir) as draft:
-        figures, notes = [], []
-        for make in (interest_figures, popularity_figures):
-            made, missing = make(cfg, sections, draft)
-            figures += made
-            notes += missing
+    sections = _sections(settings, paper, groups)
+    with replace_folder(settings.output_dir) as draft:
+        interests = interest_figures(sections, draft, num_items=settings.interest_items)
+        popularity = popularity_figures(sections, draft, asked=settings.popularity)
         result = Report(
             made_at=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-            sources=tuple(os.path.relpath(path) for path in run_folders(_named(cfg))),
+            sources=tuple(os.path.relpath(path) for path in run_folders(settings.runs)),
             runs=tuple(found.finished),
-            statistics=tuple(table_1(paper, data_dir=Path(cfg.paths.data_dir))),
+            statistics=tuple(table_1(paper, data_dir=settings.data_dir)),
             sections=tuple(sections),
             others=(*_others(groups, sections), *_first_stages(stages)),
             unfinished=found.unfinished,
             broken=found.broken,
-            figures=tuple(figures),
-            figure_notes=tuple(notes),
-            curves=learning_curves(sections, list(cfg.curves)),
-            metrics=tuple(cfg.metrics),
+            figures=tuple(figure for made, _ in (interests, popularity) for figure in made),
+            figure_notes=tuple(note for _, missing in (interests, popularity) for note in missing),
+            curves=learning_curves(sections, settings.curves),
+            metrics=settings.metrics,
         )
         for name, write in _FORMATS.items():
             (draft / name).write_text(write(result), encoding="utf-8", errors="replace")
-    _say(result, output_dir)
+    _say(result, settings.output_dir)
     return result
 
 
@@ -102,17 +163,11 @@ def _check_replaceable(output_dir: Path) -> None:
             )
 
 
-def _named(cfg: DictConfig) -> list[str]:
-    return [cfg.runs] if isinstance(cfg.runs, str) else list(cfg.runs)
-
-
-def _find(cfg: DictConfig) -> FoundRuns:
-    found = find_runs(
-        run_folders(_named(cfg)), ignored=list(cfg.ignored), shown_from=Path(cfg.paths.log_dir)
-    )
+def _find(settings: ReportSettings) -> FoundRuns:
+    found = find_runs(run_folders(settings.runs), marks=settings.marks, shown_from=settings.log_dir)
     if not found.finished:
         raise FileNotFoundError(
-            f"{', '.join(_named(cfg))}: no finished run ({len(found.unfinished)} unfinished, "
+            f"{', '.join(settings.runs)}: no finished run ({len(found.unfinished)} unfinished, "
             f"{len(found.broken)} broken{_first_reason(found)}); make one, such as "
             "python src/train.py experiment=demo"
         )
@@ -124,16 +179,14 @@ def _first_reason(found: FoundRuns) -> str:
     return "".join(f", such as {name}: {reasons[name]}" for name in list(reasons)[:1])
 
 
-def _sections(
-    cfg: DictConfig, paper: Paper, groups: Sequence[Group], commands: RowCommands
-) -> list[Section]:
-    root_dir, data_dir = Path(cfg.paths.root_dir), Path(cfg.paths.data_dir)
-    known_domains = root_dir / "conf" / "known_domains.yaml"
+def _sections(settings: ReportSettings, paper: Paper, groups: Sequence[Group]) -> list[Section]:
+    commands = RowCommands(settings.root_dir, marks=settings.marks)
+    known_domains = _content(settings.root_dir / "conf" / "known_domains.yaml")
     asked = Asked(
-        seeds=list(cfg.seeds),
-        tests=PairedTests(num_resamples=cfg.num_resamples, seed=cfg.bootstrap_seed),
+        seeds=settings.seeds,
+        tests=settings.tests,
         command=commands.command,
-        data_notes=data_notes(paper, data_dir=data_dir, known_domains=known_domains),
+        data_notes=data_notes(paper, data_dir=settings.data_dir, known_domains=known_domains),
     )
     checked = [
         group._replace(differences=commands.differences(group.setup, group.runs[0].settings))
@@ -141,6 +194,10 @@ def _sections(
     ]
     planned = plan_sections(paper, checked)
     return [complete_section(section, asked) for section in _shown(planned, "comparing")]
+
+
+def _content(path: Path) -> Any:
+    return OmegaConf.to_container(OmegaConf.load(path))
 
 
 def _shown(entries: Sequence[Entry], doing: str) -> Iterable[Entry]:

@@ -1,120 +1,196 @@
-"""Turns `resume=<run folder>` into the command that made the run, and finds where it stopped."""
+"""A run folder that holds a run already: gone on with, replaced, or refused."""
 
 from __future__ import annotations
 
-import logging
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from missrec.app.marks import read_marks
+from missrec.app.session import Config, RunSettings, read_run
+from missrec.runs.checkpoints import restore_best, resumable
+from missrec.runs.folder import RunFolder
+from missrec.runs.provenance import provenance
+from missrec.runs.settings import (
+    Difference,
+    comparable_settings,
+    differing,
+    is_below,
+    other_start,
+    source_of,
+)
+from missrec.training.checkpoints import read_checkpoint
 
-from missrec.app.compose import quoted, without_removed
-from missrec.runs.folder import read_config
-from missrec.runs.trust import refuse_strangers
+if TYPE_CHECKING:
+    from torch import nn
 
-CHECKPOINTS = "checkpoints"
-_RESUMABLE = ("last.ckpt", "latest.ckpt")
-_PREFIX = "resume="
-_TRUST = "trust="
-_OTHER_PROCESS = "other_process_of="
-_SAVED = "saved_config"
+_STARTED = "it has begun from another one"
+_METRIC = "the best so far is of another metric"
+_SPLIT = "it would learn what it had held out"
+_BATCHES = "the epoch has begun with other batches"
 
-_log = logging.getLogger(__name__)
+FIXED = {
+    "pretrained": _STARTED,
+    "stages": _STARTED,
+    "stage_overrides": _STARTED,
+    "seed": "the random numbers go on from the checkpoint",
+    "datamodule.seed": "the order of the samples goes on from the checkpoint",
+    "model._target_": "the checkpoint is of another model",
+    "optimizer._target_": "the checkpoint holds the state of another optimiser",
+    "freeze": "the checkpoint's optimiser trains other parameters",
+    "split": _SPLIT,
+    "datamodule.split": _SPLIT,
+    "callbacks.early_stopping.monitor": _METRIC,
+    "callbacks.early_stopping.mode": _METRIC,
+    "callbacks.checkpoint.monitor": _METRIC,
+    "callbacks.checkpoint.mode": _METRIC,
+}
+"""Settings that a resumed run cannot change, and why: a checkpoint holds what they made."""
+
+FIXED_INSIDE_AN_EPOCH = {
+    "samples": _BATCHES,
+    "datamodule.batch_size": _BATCHES,
+    "datamodule.max_seq_len": _BATCHES,
+    "datamodule.mixing_exponent": _BATCHES,
+    "datamodule.pool_batches": _BATCHES,
+    "datamodule.prefixes": _BATCHES,
+    "datamodule.repeats": _BATCHES,
+    "trainer.accumulate_grad_batches": _BATCHES,
+    "trainer.limit_train_batches": _BATCHES,
+}
+"""And those that it can change between two epochs."""
 
 
-def resume_arguments(arguments: list[str]) -> list[str]:
-    """Command-line arguments that compose the config a run was saved with.
+class RunExistsError(ValueError):
+    """The folder of a new run holds one already."""
 
-    `[resume=logs/scratch/a, trainer.max_epochs=5]` becomes arguments that take
-    `logs/scratch/a/config.yaml` instead of `conf/train.yaml`, write into the same folder, and
-    apply the rest. What they leave of the saved config must be nobody's code but this project's,
-    unless `trust=true` is among them. Arguments without `resume=` come back as they are.
 
-    Args:
-        arguments: without the program's name.
+class Earlier(NamedTuple):
+    """The run that a folder holds.
+
+    Attributes:
+        config: as it was saved.
+        changes: what the command sets otherwise, of the settings that can change a result.
+        finished: whether it has ended.
+    """
+
+    config: Config
+    changes: list[Difference]
+    finished: bool
+
+
+def earlier_run(run: RunSettings) -> Earlier | None:
+    """The run that goes on; None of a new one, also where it replaces another.
 
     Raises:
-        FileNotFoundError: the folder holds no saved config.
-        UntrustedError: it names code of a stranger, and is not trusted.
+        RunExistsError: the folder holds a run, and it is not said what is to become of it.
+        ValueError: the saved config cannot be read.
     """
-    if arguments and arguments[0].startswith(_OTHER_PROCESS):
-        return saved_config_arguments(Path(arguments[0].removeprefix(_OTHER_PROCESS)))
-    named = [argument for argument in arguments if argument.startswith(_PREFIX)]
-    if not named or named[-1] == f"{_PREFIX}null":
-        return arguments
-    run_dir = Path(named[-1].removeprefix(_PREFIX)).resolve()
-    config = run_dir / "config.yaml"
-    if not config.is_file():
-        raise FileNotFoundError(
-            f"{config} is missing, so there is nothing to resume; resume= must name a run "
-            "folder, such as resume=logs/scratch/<run>"
+    folder = RunFolder(run.run_dir)
+    if not folder.holds_run or (run.overwrite and not run.resume):
+        return None
+    if not run.resume:
+        raise RunExistsError(
+            f"{folder.path} holds a run; resume={folder.path} goes on with it, overwrite=true "
+            "replaces it"
         )
-    rest = [one for one in arguments if not one.startswith((_PREFIX, _TRUST))]
-    if f"{_TRUST}true" not in arguments:
-        refuse_strangers(without_removed(read_config(run_dir), rest), where=str(config))
-    folder = quoted(run_dir)
-    return [*saved_config_arguments(run_dir), f"run_dir={folder}", f"resume={folder}", *rest]
+    if not folder.config.is_file():
+        return None  # ended before it had begun
+    saved = folder.read_config()
+    marks = read_marks(run.paths.root_dir / "conf")
+    there, here = (comparable_settings(one, marks=marks) for one in (saved, run.config))
+    changes = [*differing(there, here, marks=marks), *other_start(saved, run.config)]
+    return Earlier(saved, changes, folder.metrics.is_file())
 
 
-def saved_config_arguments(run_dir: Path) -> list[str]:
-    """Command-line arguments that compose the saved config of a run, in its own folder.
-
-    Args:
-        run_dir: absolute.
-    """
-    ConfigStore.instance().store(_SAVED, OmegaConf.create(read_config(run_dir)))
-    return [
-        f"--config-name={_SAVED}",
-        f"hydra.run.dir={quoted(run_dir)}",
-        "hydra.output_subdir=null",
-        "hydra.job.name=train",
-    ]
+def with_its_stages(run: RunSettings, earlier: Earlier | None) -> RunSettings:
+    """A run that goes on, with the checkpoints that its stages had left: nothing trains twice."""
+    if earlier is None:
+        return run
+    source = source_of(earlier.config)
+    if source is None or not source.exists():
+        return run
+    kept = {key: earlier.config[key] for key in ("stages", "pretrained")}
+    return read_run({**run.config, **kept})._replace(resume=run.resume)
 
 
-def other_process_arguments(run_dir: Path) -> list[str]:
-    """Command-line arguments that start another process of a run whose config is saved."""
-    return [f"{_OTHER_PROCESS}{run_dir.resolve()}"]
-
-
-def continued(cfg: DictConfig) -> DictConfig:
-    """The config of a run that goes on in its folder if that holds checkpoints, else as it is."""
-    if not (Path(cfg.run_dir) / CHECKPOINTS).is_dir():
-        return cfg
-    merged = OmegaConf.merge(cfg, {"resume": str(cfg.run_dir)})
-    assert isinstance(merged, DictConfig)
-    return merged
-
-
-def furthest_checkpoint(run_dir: Path) -> Path | None:
-    """The checkpoint of the run with the most steps; None if it was stopped before its first.
-
-    Steps are read from the files, because a copied folder has new file times. A file that cannot
-    be read, as a machine that went down while writing leaves it, is passed over.
+def checkpoint_to_go_on_from(
+    run: RunSettings, earlier: Earlier | None, module: nn.Module
+) -> Path | None:
+    """The checkpoint that training goes on from, which fits; None where it starts.
 
     Raises:
-        ValueError: no checkpoint of the run can be read.
+        ValueError: no checkpoint can be gone on from, or not with these settings.
     """
-    found = [path for name in _RESUMABLE if (path := run_dir / CHECKPOINTS / name).is_file()]
-    if not found:
-        _log.warning("%s holds no checkpoint yet: the run starts over", run_dir)
+    source = resumable(run.run_dir) if run.resume else None
+    if source is None:
         return None
-    steps = {path: count for path in found if (count := _num_steps(path)) is not None}
-    if not steps:
-        raise ValueError(
-            f"{' and '.join(map(str, found))} cannot be read; to start the run over, delete them"
-        )
-    return max(steps, key=lambda path: steps[path])
+    content = read_checkpoint(source, needed=("state_dict", "loops"), mmap=True)
+    progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
+    inside = progress["processed"] != progress["ready"]
+    fixed = {**FIXED, **(FIXED_INSIDE_AN_EPOCH if inside else {})}
+    _check_changes(earlier.changes if earlier else [], fixed, run.run_dir)
+    _check_fits(content["state_dict"], module, source)
+    return source
 
 
-def _num_steps(checkpoint: Path) -> int | None:
-    """Optimiser steps of a checkpoint; None if it is damaged."""
-    import torch  # heavy, and the command line is rewritten without it
+def begin(
+    run: RunSettings, earlier: Earlier | None, *, started_from: Path | None, source: Path | None
+) -> None:
+    """Records what runs; the first thing that is written into the folder.
 
-    try:
-        # mmap leaves the tensors on the disk.
-        content = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
-        return int(content["global_step"])
-    except (RuntimeError, EOFError, UnpicklingError, KeyError) as error:
-        _log.warning("%s is damaged and passed over: %s", checkpoint, str(error).split("\n")[0])
-        return None
+    Args:
+        run: its settings.
+        earlier: the run that goes on.
+        started_from: the checkpoint that its weights came from.
+        source: the checkpoint that it goes on from.
+    """
+    folder = RunFolder(run.run_dir)
+    made = provenance(run.paths.root_dir, started_from=started_from)
+    if earlier is None:
+        if run.overwrite:
+            folder.clear()
+        folder.write_provenance(made)
+    else:
+        folder.metrics.unlink(missing_ok=True)  # those of the shorter run
+        before = folder.read_provenance()
+        entry = {
+            "at": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "git": made["git"],
+            "from": source.name if source else None,
+            "changed": {one.key: [_value(one.there), _value(one.here)] for one in earlier.changes},
+        }
+        before.pop("tested", None)
+        resumed = [*before.get("resumed", []), entry]
+        folder.write_provenance({**made, **before, "resumed": resumed})
+        if source is not None:
+            restore_best(run.run_dir, source)
+    folder.write_config(run.config)
+
+
+def _check_changes(changes: Sequence[Difference], fixed: Mapping[str, str], run_dir: Path) -> None:
+    for change in changes:
+        for key, why in fixed.items():
+            if is_below(change.key, (key,)):
+                raise ValueError(
+                    f"{change}: a resumed run keeps it, since {why}; leave it out, or start a new "
+                    f"run from the weights: pretrained={run_dir}"
+                )
+
+
+def _check_fits(state: Mapping[str, Any], module: nn.Module, source: Path) -> None:
+    ours = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    theirs = {name: tuple(value.shape) for name, value in state.items()}
+    for name in sorted({*ours, *theirs}):
+        if ours.get(name) != theirs.get(name):
+            raise ValueError(
+                f"{source} does not fit the model of these settings: {name} is "
+                f"{theirs.get(name, 'absent')} there, {ours.get(name, 'absent')} here; resume "
+                "with the settings of the model that the run has"
+            )
+
+
+def _value(text: str | None) -> Any:
+    return None if text is None else json.loads(text)

@@ -1,4 +1,4 @@
-"""What a hyper-parameter search was asked for: checked, and turned into commands of its trials."""
+"""The commands of a search's trials, and its study, from the settings of `conf/tune.yaml`."""
 
 from __future__ import annotations
 
@@ -11,58 +11,66 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import BaseDistribution
+from omegaconf import OmegaConf
 
 from missrec.app.compose import quoted
-from missrec.search.space import lowest, num_combinations, read_space
-from missrec.search.study import SharedStudy, trial_name
+from missrec.app.marks import read_marks
+from missrec.runs.settings import leaves
+from missrec.search.settings import Search, checked_search
+from missrec.search.space import read_space
+from missrec.search.study import SharedStudy
 
-_OWN_KEYS = {"search", "workers", "seed"}
-"""Where keys of a command start that are not for its trials; seeds are set one by one."""
+_SEED = "seed"
+"""A trial's command names one seed after the other; what the search was given for it is dropped."""
 
 
-class Search(NamedTuple):
-    """The settings of a search, plain.
+class TuneSettings(NamedTuple):
+    """What `python src/tune.py` is asked for; see `conf/tune.yaml`.
 
     Attributes:
-        name: of the study.
-        folder: of the study.
+        search: of the config, plain.
+        workers: processes.
+        seed: of the proposals.
         root_dir: of the project.
-        space: what each parameter is drawn from, by its key in the train config.
-        metric: such as `val/ndcg@10`; the largest wins.
-        seeds: a trial trains once for each.
-        max_trials: of the study; infinite for no limit.
-        timeout_sec: no trial starts later; infinite for no limit.
-        keep_checkpoints: of finished trials.
+        cutoffs: at which runs measure.
+        resume: of the config; a search has none.
+        devices: of a trial.
+        num_nodes: of a trial.
+        is_multirun: whether other searches follow in this process.
+        overrides: of the command.
+    """
+
+    search: dict[str, Any]
+    workers: int
+    seed: int | None
+    root_dir: Path
+    cutoffs: list[int]
+    resume: str | None
+    devices: Any
+    num_nodes: int
+    is_multirun: bool
+    overrides: Sequence[str]
+
+
+class TrialCommands(NamedTuple):
+    """How the runs of a search's trials are asked for, on a command line.
+
+    Attributes:
+        search: whose trials they are.
         overrides: of the command, what is for the trials.
         quiet: overrides of all trials that are no part of the command.
     """
 
-    name: str
-    folder: Path
-    root_dir: Path
-    space: dict[str, BaseDistribution]
-    metric: str
-    seeds: list[int | None]
-    max_trials: float
-    timeout_sec: float
-    keep_checkpoints: bool
+    search: Search
     overrides: list[str]
     quiet: list[str]
 
-    def run_names(self, number: int) -> list[str]:
-        """Folders of the runs of a trial, in the order of the seeds."""
-        suffixes = [f"_s{seed}" for seed in self.seeds] if len(self.seeds) > 1 else [""]
-        return [f"{trial_name(number)}{suffix}" for suffix in suffixes]
-
     def of_trial(self, params: Mapping[str, Any], *, seed: int | None, name: str) -> list[str]:
         """Overrides of the train config for one run of a trial."""
-        names = [f"names.group={quoted(self.name)}", f"names.run={quoted(name)}"]
-        chosen = [*self.chosen(params), f"seed={_text(seed)}"]
+        names = [f"names.group={quoted(self.search.name)}", f"names.run={quoted(name)}"]
+        chosen = [*self.chosen(params), f"{_SEED}={_text(seed)}"]
         return [*self.quiet, *self.overrides, *chosen, *names]
 
     def chosen(self, params: Mapping[str, Any]) -> list[str]:
@@ -71,108 +79,93 @@ class Search(NamedTuple):
 
     def command(self, params: Mapping[str, Any]) -> str:
         """The command that trains and tests what a trial tried."""
-        seeds = "seed=" + ",".join(_text(seed) for seed in self.seeds)
-        multirun = ["-m"] if len(self.seeds) > 1 else []
+        seeds = f"{_SEED}={','.join(_text(seed) for seed in self.search.seeds)}"
+        multirun = ["-m"] if len(self.search.seeds) > 1 else []
         chosen = self.chosen(params)
         return shlex.join(["python", "src/train.py", *multirun, *self.overrides, *chosen, seeds])
 
-    def example(self) -> dict[str, Any]:
-        """A point of the space: the first choice and the lowest number of each parameter."""
-        return {key: lowest(distribution) for key, distribution in self.space.items()}
 
-
-def read_search(cfg: DictConfig, overrides: Sequence[str]) -> Search:
+def read_search(settings: TuneSettings) -> TrialCommands:
     """Reads and checks the settings of a search.
-
-    Args:
-        cfg: the tune config.
-        overrides: of the command that composed it.
 
     Raises:
         ValueError: a setting is wrong.
     """
-    search = cfg.search
-    described: Any = OmegaConf.to_container(search.space, resolve=True)
-    space = read_space(described)
-    _check(cfg)
-    max_trials = num_combinations(space)
-    if search.num_trials is not None:
-        max_trials = min(max_trials, search.num_trials)
-    if max_trials == math.inf and search.timeout_sec is None:
-        raise ValueError(
-            "search.num_trials: null is for spaces of choices alone; give a number, or "
-            "search.timeout_sec"
-        )
-    kept = [o for o in overrides if _key(o) not in space and _first_part(o) not in _OWN_KEYS]
-    named = [*map(_key, kept), *space]
-    return Search(
-        name=search.study,
-        folder=Path(search.dir),
-        root_dir=Path(cfg.paths.root_dir),
-        space=space,
-        metric=search.metric,
-        seeds=list(search.seeds),
-        max_trials=max_trials,
-        timeout_sec=math.inf if search.timeout_sec is None else search.timeout_sec,
-        keep_checkpoints=search.keep_checkpoints,
-        overrides=kept,
-        quiet=[o for o in search.trial_overrides if not _is_named(_key(o), named)],
+    _check(settings)
+    asked = settings.search
+    search = Search(
+        name=asked["study"],
+        folder=Path(asked["dir"]),
+        space=read_space(asked["space"]),
+        metric=asked["metric"],
+        seeds=asked["seeds"],
+        max_trials=math.inf if asked["num_trials"] is None else asked["num_trials"],
+        timeout_sec=math.inf if asked["timeout_sec"] is None else asked["timeout_sec"],
+        keep_checkpoints=asked["keep_checkpoints"],
     )
+    search = checked_search(search, cutoffs=settings.cutoffs)
+    own = {_SEED, *_own_keys(settings.root_dir)}
+    kept = [
+        o for o in settings.overrides if _key(o) not in search.space and _first_part(o) not in own
+    ]
+    named = [*map(_key, kept), *search.space]
+    quiet = [o for o in asked["trial_overrides"] if not _is_named(_key(o), named)]
+    return TrialCommands(search, kept, quiet)
 
 
-def open_study(cfg: DictConfig, search: Search, probe: DictConfig) -> SharedStudy:
+def open_study(settings: TuneSettings, search: Search, probe: Mapping[str, Any]) -> SharedStudy:
     """Opens the study of a search, or starts it.
 
     Args:
-        cfg: the tune config.
-        search: its settings.
-        probe: train config of an example of its trials.
+        settings: of the command.
+        search: what they come to.
+        probe: resolved train config of an example of its trials.
 
     Raises:
-        ValueError: see `SharedStudy`; or the sampler has a wrong setting.
-        InstantiationException: the pruner has.
+        ValueError: see `SharedStudy`; or the sampler or the pruner has a wrong setting.
     """
-    sampler = instantiate(cfg.search.sampler, _convert_="all")
-    pruner = instantiate(cfg.search.pruner, _convert_="all")
+    sampler = instantiate(settings.search["sampler"], _convert_="all")
+    try:
+        pruner = instantiate(settings.search["pruner"], _convert_="all")
+    except InstantiationException as error:
+        reason = error.__cause__ or error
+        raise ValueError(f"search.pruner: {reason}; see conf/search/pruner/") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         optuna.create_study(sampler=sampler(seed=0)).ask(search.space)  # as a rehearsal
     except (TypeError, ImportError) as error:
         raise ValueError(f"search.sampler: {error}; see conf/search/sampler/") from error
-    asked: Any = OmegaConf.to_container(cfg.search, resolve=True)
-    kept = {key: asked[key] for key in ("space", "metric", "seeds", "sampler", "pruner")}
-    kept["seed"] = cfg.seed
-    trials: Any = OmegaConf.to_container(probe, resolve=True)
     return SharedStudy(
         search.folder,
         space=search.space,
         sampler=sampler,
         pruner=pruner,
-        seed=cfg.seed,
+        seed=settings.seed,
         max_trials=search.max_trials,
-        settings=_flat({"search": kept, **trials}),
+        settings=dict(leaves({"search": {**settings.search, "seed": settings.seed}, **probe})),
+        marks=read_marks(settings.root_dir / "conf"),
     )
 
 
-def _check(cfg: DictConfig) -> None:
-    metrics = [f"val/{name}@{k}" for name in ("ndcg", "recall", "mrr") for k in cfg.metrics.cutoffs]
-    if cfg.search.metric not in metrics:
-        raise ValueError(f"search.metric ({cfg.search.metric}) must be one of {', '.join(metrics)}")
-    if cfg.search.num_trials is not None and cfg.search.num_trials < 1:
-        raise ValueError(f"search.num_trials ({cfg.search.num_trials}) must be at least 1, or null")
-    if not cfg.search.seeds:
-        raise ValueError("search.seeds is empty; a trial needs one")
-    if cfg.resume is not None:
+def _check(settings: TuneSettings) -> None:
+    if settings.resume is not None:
         raise ValueError("resume: a search goes on when its command is repeated")
-    if cfg.workers < 0:
-        raise ValueError(f"workers ({cfg.workers}) must be at least 1")
-    if cfg.workers > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise ValueError(f"workers ({cfg.workers}): with -m each search works alone; leave one out")
-    if (cfg.trainer.devices, cfg.trainer.num_nodes) != (1, 1):
+    if settings.workers < 0:
+        raise ValueError(f"workers ({settings.workers}) must be at least 1")
+    if settings.workers > 1 and settings.is_multirun:
         raise ValueError(
-            f"trainer.devices ({cfg.trainer.devices}): a trial trains on one device; workers=N "
+            f"workers ({settings.workers}): with -m each search works alone; leave one out"
+        )
+    if (settings.devices, settings.num_nodes) != (1, 1):
+        raise ValueError(
+            f"trainer.devices ({settings.devices}): a trial trains on one device; workers=N "
             "starts N processes, on a machine with several GPUs each on its own"
         )
+
+
+def _own_keys(root_dir: Path) -> set[str]:
+    """Where the keys start that `conf/tune.yaml` adds to those of a run."""
+    return {str(key) for key in OmegaConf.load(root_dir / "conf" / "tune.yaml")} - {"defaults"}
 
 
 def _key(override: str) -> str:
@@ -191,13 +184,3 @@ def _is_named(key: str, named: Sequence[str]) -> bool:
 def _text(value: Any) -> str:
     """A value as on a command line; a string is what would stand there."""
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, Mapping) or not value:
-        return {prefix: value}
-    return {
-        name: leaf
-        for key, part in value.items()
-        for name, leaf in _flat(part, f"{prefix}.{key}" if prefix else str(key)).items()
-    }

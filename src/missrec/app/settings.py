@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from missrec.app.compose import compose_train
-from missrec.runs.groups import Setup, shown
-from missrec.runs.settings import comparable_settings, is_below
+from missrec.report.datasets import KnownSplit
+from missrec.runs.groups import Setup
+from missrec.runs.settings import UNMARKED, Marks, comparable_settings, differing, shown
 
-_DATA = ("data", "datamodule.folders", "pretraining_run")
+_DATA = ("data", "pretraining_run")
 """Settings that a row's command takes from elsewhere: its data, and what it starts from."""
 
 _NAMED = ("inputs", "transfer")
@@ -32,10 +34,10 @@ def _choices(group: Path) -> dict[str, str]:
 class RowCommands:
     """The commands that make the rows of the tables, and the settings that they make today."""
 
-    def __init__(self, root_dir: Path, *, ignored: Sequence[str]) -> None:
-        """Keeps where `conf/` is, and which settings do not count."""
+    def __init__(self, root_dir: Path, *, marks: Marks) -> None:
+        """Keeps where `conf/` is, and which settings count."""
         self._root_dir = root_dir
-        self._ignored = [*ignored, *_DATA]
+        self._marks = marks.ignoring(_DATA)
         self._settings = cache(self._compose)
         self._choices = {group: _choices(root_dir / "conf" / group) for group in _NAMED}
 
@@ -58,13 +60,14 @@ class RowCommands:
         today = self._settings(setup._replace(data=""))
         if today is None:
             return None
-        own = {key: value for key, value in settings.items() if not is_below(key, self._ignored)}
+        own = {key: value for key, value in settings.items() if self._marks.counts(key)}
+        different = differing(own, today, marks=self._marks)
         changed = [
-            f"{key}={shown(own[key])} ({shown(today[key]) if key in today else 'unknown today'})"
-            for key in sorted(own)
-            if own[key] != today.get(key)
+            f"{key}={shown(there)} ({'unknown today' if here is None else shown(here)})"
+            for key, there, here in different
+            if there is not None
         ]
-        lacking = sorted(today.keys() - own.keys())
+        lacking = [key for key, there, _ in different if there is None]
         return (*changed, *([f"without {', '.join(lacking)}"] if lacking else []))
 
     def _arguments(self, setup: Setup) -> list[str] | None:
@@ -91,4 +94,14 @@ class RowCommands:
             resolved: Any = OmegaConf.to_container(config, resolve=True)
         except (HydraException, OmegaConfBaseException):
             return None  # choices that do not go together, as a run of another version may have
-        return comparable_settings(resolved, ignored=self._ignored)
+        return comparable_settings(resolved, marks=self._marks)
+
+
+def known_splits(root_dir: Path) -> list[KnownSplit]:
+    """The choices of `conf/split`, built."""
+    found = []
+    for path in sorted((root_dir / "conf" / "split").glob("*.yaml")):
+        content: Any = OmegaConf.to_container(OmegaConf.load(path))
+        settings = comparable_settings({"datamodule": {"split": content}}, marks=UNMARKED)
+        found.append(KnownSplit(settings, instantiate(content)))
+    return found

@@ -8,8 +8,7 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,22 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from missrec.app.compose import quoted
 from missrec.app.door import one_line
 from missrec.app.gpus import claim_gpu
-from missrec.app.resume import continued
+from missrec.app.marks import read_marks
+from missrec.app.session import RunSettings, continued
+from missrec.files import write_text
 from missrec.report.formats.terminal import print_failures, print_metrics
-from missrec.runs.folder import read_config
+from missrec.runs.folder import METRICS, RunFolder
 from missrec.runs.locks import RunBusyError
+from missrec.runs.settings import comparable_settings, described, differing, other_start
 
 _ERROR = "error.txt"
 _UNFINISHED = "not finished: its process was ended, or another command works on it"
 _MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
-_NOT_THE_RUN_ITSELF = ("pretrained", "pretraining", "resume", "names", "logger")
-"""Keys of a saved config that say how a run was started, named and logged, not what it is."""
 
 _log = logging.getLogger(__name__)
 
@@ -76,46 +76,47 @@ def _sweep_name(arguments: list[str], title: str | None) -> str:
     return f"{title if is_name else 'sweep'}-{digest}"
 
 
-def run_job(
-    cfg: DictConfig,
-    train: Callable[[DictConfig], Mapping[str, float]],
-    *,
-    writing: Callable[[Path], AbstractContextManager[None]],
-) -> None:
+def run_job(settings: Callable[[], RunSettings], *, run_dir: Path) -> None:
     """Trains; as a job of a multirun not again what had finished, and without stopping the others.
 
     A job that had begun is resumed, and one that another process works on passed over. One that
     fails leaves `error.txt` in its folder.
 
     Args:
-        cfg: of the run.
-        train: does it.
-        writing: keeps other processes out of a run folder.
+        settings: reads those of the run, after its choices are found to go together.
+        run_dir: folder of the run.
 
     Raises:
-        Exception: outside a multirun, whatever `train` raises.
+        Exception: outside a multirun, whatever training raises.
     """
     if not (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN):
-        train(cfg)
+        run = settings()
+        from missrec.app.train import train_run  # heavy: only once the settings are read
+
+        train_run(run)
         return
+    from missrec.runs.owner import writing
+
     try:
-        with writing(Path(cfg.run_dir)):
-            _run_job(cfg, train)
+        with writing(run_dir):
+            _run_job(settings, RunFolder(run_dir).error)
     except RunBusyError as error:
         _log.warning("passed over: %s", one_line(error))
 
 
-def _run_job(cfg: DictConfig, train: Callable[[DictConfig], Mapping[str, float]]) -> None:
-    record = Path(cfg.run_dir) / _ERROR
+def _run_job(settings: Callable[[], RunSettings], record: Path) -> None:
+    from missrec.app.train import train_run
+
     try:
+        run = settings()
         # hydra/launcher=gpus sets it; a default in train.yaml would override that.
-        if cfg.get("claim_gpu", False):
+        if run.config.get("claim_gpu", False):
             claim_gpu()
-        if not _is_finished(cfg):
-            train(continued(cfg))
+        if not _is_finished(run):
+            train_run(continued(run))
         record.unlink(missing_ok=True)
     except Exception as error:
-        record.write_text(traceback.format_exc(), encoding="utf-8")
+        write_text(record, traceback.format_exc())
         _log.error("this job failed, the others go on: %s", one_line(error) or repr(error))
         _end_loggers()
 
@@ -131,11 +132,11 @@ class SweepTable(Callback):
         """Shows these metrics, such as `test/recall@10`."""
         self._keys = list(keys)
 
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+    def on_multirun_start(self, config: Any, **_: Any) -> None:
         """Hydra does not call `on_multirun_end` when its launcher breaks off."""
         atexit.register(self._show, Path(config.hydra.sweep.dir))
 
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+    def on_multirun_end(self, config: Any, **_: Any) -> None:
         """Collects the run folders of the sweep."""
         atexit.unregister(self._show)
         folder = Path(config.hydra.sweep.dir)
@@ -150,10 +151,10 @@ class SweepTable(Callback):
         labels = _labels(folder)
         rows = {
             labels[path.parent.name]: json.loads(path.read_text(encoding="utf-8"))
-            for path in sorted(folder.glob("*/metrics.json"), key=_job)
+            for path in sorted(folder.glob(f"*/{METRICS}"), key=_job)
         }
         failures = {
-            labels[path.parent.name]: path.read_text(encoding="utf-8").rstrip().splitlines()[-1]
+            labels[path.parent.name]: _last_line(path)
             for path in sorted(folder.glob(f"*/{_ERROR}"), key=_job)
         }
         unfinished = {
@@ -173,34 +174,27 @@ class SweepTable(Callback):
         return not (failures or unfinished)
 
 
-def _is_finished(cfg: DictConfig) -> bool:
+def _is_finished(run: RunSettings) -> bool:
     """Whether this very run, settings and all, has already ended.
 
     Raises:
         ValueError: the folder holds a run with other settings.
     """
-    run_dir = Path(cfg.run_dir)
-    saved = run_dir / "config.yaml"
-    if not saved.is_file():
+    folder = RunFolder(run.run_dir)
+    if not folder.config.is_file():
         return False
-    before, now = (
-        read_config(run_dir),
-        OmegaConf.to_container(cfg, resolve=True),
-    )
-    assert isinstance(now, dict)
-    differing = sorted(
-        str(key)
-        for key in {**before, **now}
-        if key not in _NOT_THE_RUN_ITSELF and before.get(key) != now.get(key)
-    )
-    if differing:
+    marks = read_marks(run.paths.root_dir / "conf")
+    before = folder.read_config()
+    there, here = (comparable_settings(config, marks=marks) for config in (before, run.config))
+    differences = [*differing(there, here, marks=marks), *other_start(before, run.config)]
+    if differences:
         raise ValueError(
-            f"{run_dir} holds a run whose settings differ in {', '.join(differing)}; delete it, or "
-            "choose another folder for the sweep: hydra.sweep.dir=<folder>"
+            f"{folder.path} holds a run whose settings differ in {described(differences)}; delete "
+            "it, or choose another folder for the sweep: hydra.sweep.dir=<folder>"
         )
-    finished = (run_dir / "metrics.json").is_file()
+    finished = folder.metrics.is_file()
     if finished:
-        _log.info("had finished before: %s", run_dir)
+        _log.info("had finished before: %s", folder.path)
     return finished
 
 
@@ -223,6 +217,11 @@ def _labels(folder: Path) -> dict[str, str]:
         own = " ".join(override for override in told if override not in shared)
         labels[name] = f"{name.partition('_')[0]} {own}" if own else name
     return labels
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").rstrip().splitlines()
+    return lines[-1] if lines else "its process was ended while it wrote why it failed"
 
 
 def _job(path: Path) -> tuple[float, str]:

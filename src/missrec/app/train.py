@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +16,25 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers.logger import DummyLogger
 
+from missrec.app.arguments import other_process_arguments
 from missrec.app.build import Experiment, build, build_experiment, compile_modules
 from missrec.app.prepare import prepare_missing
-from missrec.app.resume import (
-    CHECKPOINTS,
-    continued,
-    furthest_checkpoint,
-    other_process_arguments,
-)
-from missrec.app.transfer import compose_pretraining, pretrained_checkpoint, start_from
+from missrec.app.resume import begin, checkpoint_to_go_on_from, earlier_run, with_its_stages
+from missrec.app.session import RunSettings, plain, read_run
+from missrec.app.stages import start_from, starting_point, train_stages
 from missrec.distributed import is_first_process
-from missrec.files import write_json
-from missrec.report.formats.terminal import print_metrics
-from missrec.runs.folder import record_provenance, saved_config
-from missrec.runs.locks import only_writer
+from missrec.report.formats.terminal import print_metrics, split_metrics
+from missrec.runs.checkpoints import record_tested, tidy
+from missrec.runs.folder import METRICS, RunFolder
+from missrec.runs.owner import writing
 from missrec.runs.ranks import save_ranks
-from missrec.tracking.loggers import close_loggers
+from missrec.tracking.loggers import logging_to
 from missrec.training.memory import keep_freed_memory
+from missrec.training.saving import WholeCheckpoints
+from missrec.training.silence import quiet_lightning
 from missrec.training.strategies.ddp import SameConfig, refuse_unsupported, working
 from missrec.training.transfer import count_parameters
 from missrec.types import DiscoversInterests
-
-METRICS = "metrics.json"
-"""What a run writes last: its metrics on validation and test."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,145 +53,89 @@ def train(cfg: DictConfig) -> dict[str, float]:
         FileNotFoundError, ValueError: a mistake in the config or the data.
         RunBusyError: another process writes into the run folder.
     """
+    return train_run(read_run(plain(cfg)))
+
+
+def train_run(run: RunSettings) -> dict[str, float]:
+    """`train`, of settings that have been read."""
     quiet_lightning()
-    if not is_first_process():
-        quiet_process()
-    with writing(Path(cfg.run_dir)):
-        return _train(cfg)
-
-
-def writing(run_dir: Path, *, waits: bool = False) -> AbstractContextManager[None]:
-    """`only_writer` of the first process; the others, which write nothing, are let in."""
-    return only_writer(run_dir, waits=waits) if is_first_process() else nullcontext()
-
-
-def _train(cfg: DictConfig) -> dict[str, float]:
-    run_dir = Path(cfg.run_dir)
-    source = first_stage(cfg, train, record=METRICS)
-    experiment = set_up(cfg, source=source)
-    trainer = build_trainer(saved_config(cfg, pretrained=source))
-    _log.info("run folder: %s", run_dir)
-    try:
-        with working(trainer):
-            resume_from = furthest_checkpoint(run_dir) if cfg.resume else None
-            metrics = fit_and_rank(experiment, trainer, resume_from=resume_from)
-    finally:
-        close_loggers(trainer)
-    if not is_first_process():
+    with writing(run.run_dir):
+        earlier = earlier_run(run) if run.resume or is_first_process() else None
+        if earlier is not None and earlier.finished and not earlier.changes:
+            return finished_before(run)
+        run = train_stages(with_its_stages(run, earlier), train_run, record=METRICS)
+        experiment = set_up(run)
+        resume_from = checkpoint_to_go_on_from(run, earlier, experiment.module)
+        trainer = build_trainer(run)
+        if is_first_process():
+            begin(run, earlier, started_from=starting_point(run), source=resume_from)
+        _log.info("run folder: %s", run.run_dir)
+        with logging_to(trainer, run.config), working(trainer):
+            best, metrics = fit(experiment, trainer, resume_from=resume_from)
+            for rank in (trainer.validate, trainer.test):
+                metrics |= rank_users(experiment, rank, checkpoint=best)
+            best = best or keep_untrained(experiment, trainer)
+        if is_first_process():
+            record(run, experiment, metrics, tested=best)
         return metrics
-    for span, users in zip(
-        experiment.datamodule.spans, experiment.module.target_ranks, strict=True
-    ):
-        save_ranks(run_dir / f"test_ranks_{span.name}.parquet", span, users)
-    write_json(run_dir / METRICS, metrics)
-    rows = {split: split_metrics(metrics, split) for split in ("val", "test")}
-    print_metrics(cfg.names.run, rows, list(cfg.metrics.shown))
-    return metrics
 
 
-def first_stage(
-    cfg: DictConfig, run: Callable[[DictConfig], object], *, record: str
-) -> Path | None:
-    """The checkpoint to start from, pre-training first where the config asks for it.
-
-    Args:
-        cfg: of the run that starts from it.
-        run: does the pre-training, given its config.
-        record: the file in the folder of a pre-training that says it is done.
-
-    Raises:
-        FileNotFoundError: there is no such checkpoint.
-    """
-    if cfg.pretraining:
-        stage = compose_pretraining(cfg)
-        stage_dir = Path(stage.run_dir)
-        # Of the jobs that run at the same time, one trains it and the others wait; the processes of
-        # one job train it together.
-        with writing(stage_dir, waits=True):
-            if not (stage_dir / record).is_file():
-                run(continued(stage))
-        return pretrained_checkpoint(stage.run_dir)
-    return pretrained_checkpoint(cfg.pretrained) if cfg.pretrained else None
-
-
-def set_up(cfg: DictConfig, *, source: Path | None) -> Experiment:
-    """What there is before the trainer: seeds, data, the model with its first weights; recorded.
-
-    Args:
-        cfg: of the run.
-        source: the checkpoint to start from.
+def set_up(run: RunSettings) -> Experiment:
+    """What there is before the trainer: seeds, data, the model with its first weights.
 
     Raises:
         FileNotFoundError, ValueError: a mistake in the config or the data.
     """
-    if cfg.seed is not None:
-        seed_everything(cfg.seed, workers=True, verbose=False)
-    torch.set_float32_matmul_precision(cfg.matmul_precision)
-    if cfg.keep_freed_memory:
+    config = run.config
+    if run.seed is not None:
+        seed_everything(run.seed, workers=True, verbose=False)
+    torch.set_float32_matmul_precision(config["matmul_precision"])
+    if config["keep_freed_memory"]:
         keep_freed_memory()
     if is_first_process():
-        prepare_missing(cfg)
-    experiment = build_experiment(cfg)
+        prepare_missing(run.paths, run.data)
+    experiment = build_experiment(run)
+    source = starting_point(run)
     if source is not None:
         start_from(
             source,
             experiment.module.model,
-            same_domain=cfg.pretraining_same_data,
-            trainable=cfg.freeze.trainable,
+            same_domain=bool(run.stages) and run.stages[-1].same_data,
+            trainable=run.trainable,
         )
     compile_modules(
-        experiment.module.model, list(cfg.compiled_modules), backend=cfg.compile_backend
+        experiment.module.model, config["compiled_modules"], backend=config["compile_backend"]
     )
     _log.info("%s of %s parameters train", *map("{:,}".format, count_parameters(experiment.module)))
-    if is_first_process():
-        record_provenance(Path(cfg.run_dir), cfg, pretrained=source)
     return experiment
 
 
-def build_trainer(cfg: DictConfig) -> Trainer:
+def build_trainer(run: RunSettings) -> Trainer:
     """The Lightning trainer with the callbacks and loggers of the config.
 
     Raises:
         ValueError: the config asks for several processes in a way that is not supported, or for
             what this machine has not.
     """
+    config = run.config
     callbacks: list[Callback] = [
-        build(cfg.callbacks, str(key)) for key, chosen in cfg.callbacks.items() if chosen
+        build(config["callbacks"], key) for key, chosen in config["callbacks"].items() if chosen
     ]
-    callbacks.append(SameConfig(OmegaConf.to_yaml(cfg, resolve=True).splitlines()))
+    callbacks.append(SameConfig(OmegaConf.to_yaml(OmegaConf.create(config)).splitlines()))
     loggers = [DummyLogger()]
     if is_first_process():
-        loggers = [build(cfg.logger, str(key)) for key in cfg.logger]
+        loggers = [build(config["logger"], key) for key in config["logger"]]
     parts: dict[str, Any] = {"callbacks": callbacks, "logger": loggers}
-    if isinstance(cfg.trainer.get("strategy"), DictConfig):
-        command = [sys.executable, sys.argv[0], *other_process_arguments(Path(cfg.run_dir))]
-        parts["strategy"] = build(cfg.trainer, "strategy", command=command)
+    parts["plugins"] = [WholeCheckpoints()]
+    if isinstance(config["trainer"].get("strategy"), dict):
+        command = [sys.executable, sys.argv[0], *other_process_arguments(run.run_dir)]
+        parts["strategy"] = build(config["trainer"], "strategy", command=command)
     try:
-        trainer: Trainer = build(cfg, "trainer", **parts, default_root_dir=cfg.run_dir)
+        trainer: Trainer = build(config, "trainer", **parts, default_root_dir=str(run.run_dir))
     except MisconfigurationException as error:  # such as a GPU that is not there
         raise ValueError(f"trainer: {error}") from error
     refuse_unsupported(trainer)
-    settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    for logger in trainer.loggers:
-        logger.log_hyperparams(settings)
     return trainer
-
-
-def fit_and_rank(
-    experiment: Experiment, trainer: Trainer, *, resume_from: Path | None
-) -> dict[str, float]:
-    """Fits, then ranks the users of validation and test with the best checkpoint.
-
-    A pre-trained model with nothing to train is ranked as it is, and kept as `epoch_000.ckpt`.
-
-    Returns:
-        `val/...` and `test/...` metrics, `epochs`, and whether it `stopped_early` (1 or 0).
-    """
-    best, metrics = fit(experiment, trainer, resume_from=resume_from)
-    for rank in (trainer.validate, trainer.test):
-        metrics |= rank_users(experiment, rank, checkpoint=best)
-    keep_untrained(experiment, trainer)
-    return metrics
 
 
 def fit(
@@ -232,37 +171,50 @@ def rank_users(
     return module.metrics
 
 
-def keep_untrained(experiment: Experiment, trainer: Trainer) -> None:
+def keep_untrained(experiment: Experiment, trainer: Trainer) -> str | None:
     """Saves a ranked model that has parameters and trained none of them, as `epoch_000.ckpt`."""
-    if not experiment.module.learns and count_parameters(experiment.module)[1]:
-        trainer.save_checkpoint(Path(trainer.default_root_dir) / CHECKPOINTS / "epoch_000.ckpt")
+    if experiment.module.learns or not count_parameters(experiment.module)[1]:
+        return None
+    path = RunFolder(Path(trainer.default_root_dir)).checkpoints / "epoch_000.ckpt"
+    trainer.save_checkpoint(path)
+    return str(path)
 
 
-def split_metrics(metrics: dict[str, float], split: str) -> dict[str, float]:
-    """The metrics of one split without its prefix; means over domains only."""
-    keys = [key.split("/") for key in metrics]
-    return {key[1]: metrics["/".join(key)] for key in keys if len(key) == 2 and key[0] == split}
+def record(
+    run: RunSettings, experiment: Experiment, metrics: dict[str, float], *, tested: str | None
+) -> None:
+    """Writes what came out of a run, the metrics last, and prints them.
+
+    Of its checkpoints the models stay, and what training goes on from where more epochs could
+    follow.
+    """
+    folder = RunFolder(run.run_dir)
+    for span, users in zip(
+        experiment.datamodule.spans, experiment.module.target_ranks, strict=True
+    ):
+        save_ranks(folder.path / f"test_ranks_{span.name}.parquet", span, users)
+    if tested is not None:
+        record_tested(run.run_dir, Path(tested).name)
+    folder.write_metrics(metrics)
+    tidy(run.run_dir, keep_resumable=not metrics.get("stopped_early"))
+    print_run(run, metrics)
 
 
-def quiet_lightning() -> None:
-    """Silences what Lightning and FAISS say of themselves in every run."""
-    for library in ("pytorch_lightning", "lightning_fabric", "faiss.loader"):
-        logging.getLogger(library).setLevel(logging.WARNING)
-    # torch renamed what Lightning 2.6 still calls; nothing a user could change.
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    # Resuming writes into the run's own folder; ranking needs none of the training's callbacks.
-    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-    warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")
-    # Batches are cut from arrays in the training process on purpose, see conf/train.yaml.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    # What is logged without it is the same in all processes.
-    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
+def finished_before(run: RunSettings) -> dict[str, float]:
+    """The metrics of a run that has ended; what a kill left to tidy is tidied."""
+    folder = RunFolder(run.run_dir)
+    metrics: dict[str, float] = json.loads(folder.metrics.read_text(encoding="utf-8"))
+    if is_first_process():
+        tidy(run.run_dir, keep_resumable=not metrics.get("stopped_early"))
+        _log.info("had finished before: %s", run.run_dir)
+        print_run(run, metrics)
+    return metrics
 
 
-def quiet_process() -> None:
-    """Silences what the first process says for all; errors stay."""
-    logging.getLogger("missrec").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore")
+def print_run(run: RunSettings, metrics: dict[str, float]) -> None:
+    """Prints the metrics of a run."""
+    rows = {split: split_metrics(metrics, split) for split in ("val", "test")}
+    print_metrics(run.name, rows, run.shown)
 
 
 def _ending(trainer: Trainer) -> dict[str, float]:

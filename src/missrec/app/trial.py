@@ -8,27 +8,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig
 from optuna.exceptions import TrialPruned
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
 from missrec.app.compose import composed, quoted
-from missrec.app.resume import continued, furthest_checkpoint
+from missrec.app.resume import begin, checkpoint_to_go_on_from, earlier_run, with_its_stages
+from missrec.app.session import RunSettings, continued, plain, read_run
+from missrec.app.stages import starting_point, train_stages
 from missrec.app.train import (
     build_trainer,
-    first_stage,
     fit,
     keep_untrained,
-    quiet_lightning,
     rank_users,
     set_up,
 )
 from missrec.files import write_json
-from missrec.tracking.loggers import close_loggers
-
-VALIDATION = "validation.json"
-"""What a trial writes last: its metrics on validation."""
+from missrec.runs.folder import RunFolder
+from missrec.tracking.loggers import logging_to
+from missrec.training.silence import quiet_lightning
 
 
 class ReportValidation(Callback):
@@ -73,41 +71,40 @@ def run_once(
     Returns:
         What `validation.json` in the folder holds.
     """
-    record = run_dir / VALIDATION
+    record = RunFolder(run_dir).validation
     if not record.is_file():
         with composed(root_dir, [*overrides, f"run_dir={quoted(run_dir)}"]) as cfg:
-            fit_and_validate(continued(cfg), callbacks=callbacks)
+            fit_and_validate(continued(read_run(plain(cfg))), callbacks=callbacks)
     metrics: dict[str, float] = json.loads(record.read_text(encoding="utf-8"))
     return metrics
 
 
-def fit_and_validate(cfg: DictConfig, *, callbacks: Sequence[Callback] = ()) -> None:
+def fit_and_validate(run: RunSettings, *, callbacks: Sequence[Callback] = ()) -> None:
     """Trains as `train` does, ranks validation with the best epoch, and writes `validation.json`.
 
     Raises:
         FileNotFoundError, ValueError: a mistake in the config or the data.
         TrialPruned: a callback stopped the training.
     """
-    run_dir = Path(cfg.run_dir)
     quiet_lightning()
-    source = first_stage(cfg, fit_and_validate, record=VALIDATION)
-    experiment = set_up(cfg, source=source)
-    trainer = build_trainer(cfg)
+    record = RunFolder(run.run_dir).validation
+    earlier = earlier_run(run)
+    run = train_stages(with_its_stages(run, earlier), fit_and_validate, record=record.name)
+    experiment = set_up(run)
+    resume_from = checkpoint_to_go_on_from(run, earlier, experiment.module)
+    trainer = build_trainer(run)
     if trainer.world_size > 1:  # the others would start as runs of their own, with a test
         raise ValueError(
             f"trainer: a trial is one process, not {trainer.world_size}; workers=<n> has several "
             "trials at a time"
         )
     trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
-    try:
-        best, metrics = fit(
-            experiment, trainer, resume_from=furthest_checkpoint(run_dir) if cfg.resume else None
-        )
+    begin(run, earlier, started_from=starting_point(run), source=resume_from)
+    with logging_to(trainer, run.config):
+        best, metrics = fit(experiment, trainer, resume_from=resume_from)
         metrics |= rank_users(experiment, trainer.validate, checkpoint=best)
         keep_untrained(experiment, trainer)
-    finally:
-        close_loggers(trainer)
-    write_json(run_dir / VALIDATION, metrics)
+    write_json(record, metrics)
 
 
 def free_memory() -> None:

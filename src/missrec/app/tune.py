@@ -15,9 +15,12 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import yaml
-from omegaconf import DictConfig
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 from optuna.exceptions import TrialPruned
 from optuna.trial import Trial
 
@@ -25,8 +28,10 @@ from missrec.app.compose import composed
 from missrec.app.door import one_line
 from missrec.app.gpus import visible_gpus
 from missrec.app.prepare import prepare_missing
-from missrec.app.resume import CHECKPOINTS
-from missrec.app.search import Search, open_study, read_search
+from missrec.app.search import TrialCommands, TuneSettings, open_study, read_search
+from missrec.app.session import plain, read_data, read_paths
+from missrec.files import write_text
+from missrec.runs.folder import RunFolder
 from missrec.search.study import SharedStudy
 from missrec.search.trials import best_trial, print_trials, trial_line, trials_csv
 
@@ -49,59 +54,84 @@ def tune(cfg: DictConfig, *, overrides: Sequence[str]) -> None:
         FileNotFoundError, ValueError: a mistake in the config or the data.
         SystemExit: no trial completed, a process died, or the search was interrupted.
     """
-    search = read_search(cfg, overrides)
-    example = search.of_trial(search.example(), seed=search.seeds[0], name="trial")
-    with (
-        composed(search.root_dir, [*example, "run_dir=."]) as probe,
-        closing(open_study(cfg, search, probe)) as study,
-    ):
-        with study.exclusively():
-            prepare_missing(probe)
-        try:
-            all_well = _run_workers(cfg.workers) if cfg.workers > 1 else _work(study, search)
-            if cfg.workers > 0:
-                _report(study, search)
-        except KeyboardInterrupt:
-            _log.warning("interrupted; the same command goes on")
-            sys.exit(INTERRUPTED)
+    _tune(tune_settings(cfg, overrides))
+
+
+def tune_settings(cfg: DictConfig, overrides: Sequence[str]) -> TuneSettings:
+    """The settings of a tune config, plain."""
+    search: Any = OmegaConf.to_container(cfg.search, resolve=True)
+    return TuneSettings(
+        search=search,
+        workers=cfg.workers,
+        seed=cfg.seed,
+        root_dir=Path(cfg.paths.root_dir),
+        cutoffs=list(cfg.metrics.cutoffs),
+        resume=cfg.resume,
+        devices=cfg.trainer.devices,
+        num_nodes=cfg.trainer.num_nodes,
+        is_multirun=HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN,
+        overrides=overrides,
+    )
+
+
+def _tune(settings: TuneSettings) -> None:
+    commands = read_search(settings)
+    search, root_dir = commands.search, settings.root_dir
+    example = commands.of_trial(search.example(), seed=search.seeds[0], name="trial")
+    with composed(root_dir, [*example, "run_dir=."]) as probe:
+        resolved = plain(probe)
+        with closing(open_study(settings, search, resolved)) as study:
+            with study.exclusively():
+                prepare_missing(read_paths(resolved), read_data(resolved))
+            try:
+                if settings.workers > 1:
+                    all_well = _run_workers(settings.workers)
+                else:
+                    all_well = _work(study, commands, root_dir)
+                if settings.workers > 0:
+                    _report(study, commands)
+            except KeyboardInterrupt:
+                _log.warning("interrupted; the same command goes on")
+                sys.exit(INTERRUPTED)
     if not all_well:
         sys.exit(WORKER_DIED)
 
 
-def _work(study: SharedStudy, search: Search) -> bool:
+def _work(study: SharedStudy, commands: TrialCommands, root_dir: Path) -> bool:
     """Runs trials until the study has all of them or the time is up; True when that is done."""
     start = time.monotonic()
     _log.info("%s: %d trials so far", study.folder, len(study.rows()))
-    while time.monotonic() - start < search.timeout_sec:
+    while time.monotonic() - start < commands.search.timeout_sec:
         trial = study.take()
         if trial is None:
             break
         try:
-            _run_trial(study, search, trial)
+            _run_trial(study, commands, trial, root_dir)
         except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C into an exit
             study.put_back(trial)
             raise KeyboardInterrupt from None
         rows = study.rows()
         _log.info(trial_line(rows[trial.number], rows))
-        _record(study, search)
-    _record(study, search)
+        _record(study, commands)
+    _record(study, commands)
     return True
 
 
-def _run_trial(study: SharedStudy, search: Search, trial: Trial) -> None:
+def _run_trial(study: SharedStudy, commands: TrialCommands, trial: Trial, root_dir: Path) -> None:
     """Trains and validates a trial once for each seed, and tells the study how it ended."""
     from missrec.app.trial import ReportValidation, free_memory, run_once  # torch takes seconds
 
     def report(epoch: int, value: float) -> bool:
         return study.report(trial, epoch=epoch, value=value)
 
+    search = commands.search
     folders = [study.folder / name for name in search.run_names(trial.number)]
     values: list[float] = []
     try:
         for seed, folder in zip(search.seeds, folders, strict=True):
             metrics = run_once(
-                search.of_trial(trial.params, seed=seed, name=folder.name),
-                root_dir=search.root_dir,
+                commands.of_trial(trial.params, seed=seed, name=folder.name),
+                root_dir=root_dir,
                 run_dir=folder,
                 callbacks=[] if values else [ReportValidation(search.metric, report)],
             )
@@ -111,13 +141,13 @@ def _run_trial(study: SharedStudy, search: Search, trial: Trial) -> None:
     except Exception as error:  # whatever it is, the next trial may do better
         folder = folders[len(values)]
         folder.mkdir(exist_ok=True)
-        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        write_text(RunFolder(folder).error, traceback.format_exc())
         study.tell(trial, reason=f"{type(error).__name__}: {one_line(error)}")
     else:
         study.tell(trial, value=fmean(values))
     if not search.keep_checkpoints:
         for folder in folders:
-            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+            shutil.rmtree(RunFolder(folder).checkpoints, ignore_errors=True)
     free_memory()
 
 
@@ -155,32 +185,33 @@ def worker_environment(worker: int, num_workers: int) -> dict[str, str]:
     return environment
 
 
-def _record(study: SharedStudy, search: Search) -> None:
+def _record(study: SharedStudy, commands: TrialCommands) -> None:
     """Writes `trials.csv` and `best.yaml` as the study stands."""
+    search = commands.search
     with study.exclusively():
         rows = study.rows()
-        _write(study.folder / "trials.csv", trials_csv(search.metric, rows))
+        write_text(study.folder / "trials.csv", trials_csv(search.metric, rows))
         best = best_trial(rows)
         if best is not None:
             content = {
                 "study": search.name,
                 "trial": best.number,
                 search.metric: best.value,
-                "overrides": search.chosen(best.params),
-                "command": search.command(best.params),
+                "overrides": commands.chosen(best.params),
+                "command": commands.command(best.params),
             }
             text = yaml.safe_dump(content, sort_keys=False, width=math.inf)
-            _write(study.folder / "best.yaml", text)
+            write_text(study.folder / "best.yaml", text)
 
 
-def _report(study: SharedStudy, search: Search) -> None:
+def _report(study: SharedStudy, commands: TrialCommands) -> None:
     """Prints the table, and draws the plots.
 
     Raises:
         SystemExit: no trial completed.
     """
-    rows = study.rows()
-    print_trials(str(study.folder), search.metric, rows)
+    metric, rows = commands.search.metric, study.rows()
+    print_trials(str(study.folder), metric, rows)
     best = best_trial(rows)
     if best is None:
         reason = next((row.reason for row in reversed(rows) if row.reason), "the time was up")
@@ -188,13 +219,6 @@ def _report(study: SharedStudy, search: Search) -> None:
         sys.exit(NOTHING_FOUND)
     from missrec.search.figures import history_figure, parameters_figure  # matplotlib
 
-    history_figure(study.folder / "history.png", search.metric, rows)
-    parameters_figure(study.folder / "parameters.png", search.metric, rows)
-    _log.info("to train and test the best: %s", search.command(best.params))
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    draft = path.with_name(f"{path.name}.draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.rename(path)
+    history_figure(study.folder / "history.png", metric, rows)
+    parameters_figure(study.folder / "parameters.png", metric, rows)
+    _log.info("to train and test the best: %s", commands.command(best.params))

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from missrec.data.manifest import MANIFEST, FolderError, read_manifest, write_manifest
+from missrec.files import recover_folder
 
 INTERACTIONS, ITEMS, USERS = "interactions.parquet", "items.parquet", "users.parquet"
 MIN_INTERACTIONS = 3
@@ -162,15 +163,19 @@ def read_domain(folder: Path, *, with_times: bool = False) -> Domain:
         FolderError: the folder does not match its manifest, an item id is outside 1..N, a user
             has fewer than three interactions, or times fall.
     """
+    recover_folder(folder)
     manifest = read_manifest(folder, facts=["domain", "counts"], files=[INTERACTIONS, ITEMS, USERS])
     path = folder / INTERACTIONS
     counts = manifest["counts"]
+    for name, file in (("interactions", INTERACTIONS), ("users", USERS), ("items", ITEMS)):
+        num_rows = pl.scan_parquet(folder / file).select(pl.len()).collect().item()
+        if not isinstance(counts, dict) or counts.get(name) != num_rows:
+            said = counts.get(name) if isinstance(counts, dict) else None
+            raise FolderError(
+                f"{folder / file} has {num_rows} rows, its manifest says {said}", folder
+            )
     # Column after column: with many interactions each is large.
     users = pl.read_parquet(path, columns=["user_id"])["user_id"].to_numpy()
-    if len(users) != counts["interactions"]:
-        raise FolderError(
-            f"{path} has {len(users)} rows, its manifest says {counts['interactions']}", folder
-        )
     offsets = np.searchsorted(users, np.arange(counts["users"] + 1, dtype=users.dtype))
     del users
     items = pl.read_parquet(path, columns=["item_id"])["item_id"].to_numpy()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from missrec.files import sha256
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+_OWN = "manifest_sha256"
+"""Of all else in the manifest; those written before have none."""
 
 
 class FolderError(ValueError):
@@ -42,6 +45,8 @@ def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
         if path.is_file() and path.name != MANIFEST
     }
     manifest = {"format_version": FORMAT_VERSION, **facts, "files": files}
+    manifest.pop(_OWN, None)  # of facts that were read from a manifest
+    manifest[_OWN] = _digest(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
@@ -63,15 +68,20 @@ def read_manifest(folder: Path, *, facts: Sequence[str], files: Sequence[str]) -
         raise MissingFolderError(f"{path} is missing", folder)
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
+        own = manifest.pop(_OWN, None)
         version = manifest["format_version"]
         listed = {
             name: (int(entry["bytes"]), str(entry["sha256"]))
             for name, entry in manifest["files"].items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise FolderError(f"{path} is not a readable manifest ({error!r})", folder) from error
+    except RecursionError as error:
+        raise FolderError(f"{path} is not a readable manifest", folder) from error
     if version != FORMAT_VERSION:
         raise FolderError(f"{path}: format_version is {version}, expected {FORMAT_VERSION}", folder)
+    if own is not None and own != _digest(manifest):
+        raise FolderError(f"{path} was changed since it was written", folder)
     absent = [fact for fact in facts if fact not in manifest]
     absent += [name for name in files if name not in listed]
     if absent:
@@ -79,6 +89,10 @@ def read_manifest(folder: Path, *, facts: Sequence[str], files: Sequence[str]) -
     for name, (size, digest) in listed.items():
         _check_file(folder / name, size, digest)
     return dict(manifest)
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _check_file(path: Path, num_bytes: int, digest: str) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from missrec.data.manifest import FolderError, read_manifest, write_manifest
 from missrec.features.quantization import OptimizedProductQuantizer
 from missrec.features.table import FeatureTable
-from missrec.files import replace_folder
+from missrec.files import recover_folder, replace_folder
 from missrec.types import Catalogue, InputsError
 
 _CODES = "codes.npy"
@@ -170,6 +170,7 @@ class ItemCoding:
 
 def _read(folder: Path, facts: dict[str, Any]) -> np.ndarray | None:
     """The codes that are kept; None where there are none, or they are not what was kept."""
+    recover_folder(folder)
     if not folder.is_dir():
         return None
     try:

@@ -13,6 +13,7 @@ import polars as pl
 
 from missrec.features.encoders.encoder import ENCODED
 from missrec.features.store import FEATURES, features_manifest, inputs_file
+from missrec.files import written_whole
 
 _log = logging.getLogger(__name__)
 
@@ -34,16 +35,14 @@ class Shard(NamedTuple):
 def write_shard(folder: Path, shard: Shard) -> None:
     """Writes a shard into the folder, whole or not at all."""
     name = f"{shard.digests[0]}.npz"  # no other shard has this input
-    draft = folder / f"{name}.part"
-    with draft.open("wb") as stream:
+    with written_whole(folder / name) as draft, draft.open("wb") as stream:
         np.savez(stream, **shard._asdict())
-    draft.replace(folder / name)
 
 
 def read_shards(folder: Path) -> list[Shard]:
     """The readable shards of a folder; none where there is no such folder."""
     shards = []
-    for path in sorted(folder.glob("*.npz")):
+    for path in sorted(folder.glob("[!.]*.npz")):
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 shards.append(Shard(**{name: arrays[name] for name in Shard._fields}))

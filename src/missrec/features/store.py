@@ -13,7 +13,7 @@ import polars as pl
 
 from missrec.data.domain import ITEMS
 from missrec.data.manifest import FolderError, read_manifest, write_manifest
-from missrec.files import replace_folder, sha256
+from missrec.files import recover_folder, replace_folder, sha256
 
 FEATURES = "features"
 TEXT, TEXT_VIEW = "text", "text_view"
@@ -114,7 +114,15 @@ def features_manifest(domain_folder: Path) -> dict[str, Any]:
         FolderError: the folder does not match its manifest, or was made for other items.
     """
     folder = domain_folder / FEATURES
+    recover_folder(folder)
     manifest = read_manifest(folder, facts=["counts", "settings", "items_sha256"], files=[])
+    counts, settings = manifest["counts"], manifest["settings"]
+    whole = isinstance(counts, dict) and isinstance(settings, dict)
+    if not whole or any(
+        not isinstance(count, dict) or not isinstance(count.get("width"), int)
+        for count in counts.values()
+    ):
+        raise FolderError(f"{folder}: its manifest does not say what is there", folder)
     if manifest["items_sha256"] != sha256(domain_folder / ITEMS):
         raise FolderError(f"{folder} was made for another {ITEMS} than the one beside it", folder)
     return manifest
@@ -151,7 +159,7 @@ def read_features(
             width=manifest["counts"][modality]["width"],
         )
     made_with = manifest["settings"]
-    if {TEXT, TEXT_VIEW} <= features.keys() and made_with[TEXT] != made_with[TEXT_VIEW]:
+    if {TEXT, TEXT_VIEW} <= features.keys() and made_with.get(TEXT) != made_with.get(TEXT_VIEW):
         raise MissingFeaturesError(
             f"{folder}: text and {TEXT_VIEW} were made with different settings", folder, TEXT_VIEW
         )

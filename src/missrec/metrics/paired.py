@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
 
+from missrec.files import written_whole
 from missrec.metrics.ranking import per_user_metrics
 from missrec.metrics.significance import PairedDifference, paired_bootstrap
 
 _COLUMNS = ("user_id", "target_id", "rank")
+_CHECKSUM = "missrec_sha256"
+"""Of the values; files of before have none."""
 
 
 class Compared(NamedTuple):
@@ -45,6 +49,12 @@ def read_paired(files: Sequence[Path]) -> list[pl.DataFrame]:
     return tables
 
 
+def write_ranks(path: Path, table: pl.DataFrame) -> None:
+    """Writes ranks whole or not at all, with a checksum that `read_ranks` compares."""
+    with written_whole(path) as draft:
+        table.write_parquet(draft, metadata={_CHECKSUM: _checksum(table)})
+
+
 def read_ranks(path: Path) -> pl.DataFrame:
     """The ranks that a run recorded, by rising user.
 
@@ -55,11 +65,14 @@ def read_ranks(path: Path) -> pl.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; only a finished run has it")
     try:
+        own = pl.read_parquet_metadata(path).get(_CHECKSUM)
         table = pl.read_parquet(path)
         ranks = table.select(_COLUMNS)["rank"].cast(pl.Float64)
-    except PolarsError as error:
+    except (PolarsError, PanicException, ValueError, ArithmeticError) as error:
         reason = str(error).split("\n")[0]
         raise ValueError(f"{path} is no whole table of ranks: {reason}") from error
+    if own is not None and own != _checksum(table):
+        raise ValueError(f"{path} was changed since it was written")
     if not len(ranks) or ranks.null_count() or not (ranks.is_finite() & (ranks >= 1)).all():
         raise ValueError(f"{path} must hold ranks, each a number from 1")
     return table.with_columns(ranks).sort("user_id")
@@ -106,3 +119,11 @@ def compare_ranks(
     )
     means = [tuple(float(seed.mean()) for seed in system) for system in values]
     return Compared(means[0], means[1], difference)
+
+
+def _checksum(table: pl.DataFrame) -> str:
+    digest = hashlib.sha256()
+    for column in table.iter_columns():
+        digest.update(f"{column.name} {column.dtype} {len(column)} ".encode())
+        digest.update(column.to_numpy().tobytes())
+    return digest.hexdigest()

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from missrec.data.domain import read_domain
@@ -21,7 +19,6 @@ from missrec.features.store import FEATURES
 from missrec.report.contents import Statistics
 from missrec.report.paper import Dataset, Paper
 from missrec.runs.groups import Run
-from missrec.runs.settings import comparable_settings
 
 
 def table_1(paper: Paper, *, data_dir: Path) -> list[Statistics]:
@@ -61,20 +58,26 @@ def _sum(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {**total, "length": total["interactions"] / max(1, total["users"])}
 
 
-def data_notes(paper: Paper, *, data_dir: Path, known_domains: Path) -> dict[str, list[str]]:
-    """Name of data -> what sets its folder apart from the known set that it should be."""
-    known: Any = OmegaConf.to_container(OmegaConf.load(known_domains))
+def data_notes(
+    paper: Paper, *, data_dir: Path, known_domains: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """Name of data -> what sets its folder apart from the known set that it should be.
+
+    Args:
+        paper: names the data and their known sets.
+        data_dir: holds the domain folders.
+        known_domains: what `conf/known_domains.yaml` holds.
+    """
     notes = {}
     for dataset in paper.datasets.values():
-        for data in dataset.choices if dataset.known else ():
-            facts = known[dataset.known]["facts"]
+        if dataset.known is None:
+            continue
+        what, facts = (known_domains[dataset.known][key] for key in ("what", "facts"))
+        for data in dataset.choices:
             found = dict(_manifest_facts(data_dir / data))
             differing = [fact for fact, value in found.items() if facts.get(fact, value) != value]
             if differing:
-                notes[data] = [
-                    f"data/{data} is not {known[dataset.known]['what']}; other: "
-                    f"{', '.join(differing)}."
-                ]
+                notes[data] = [f"data/{data} is not {what}; other: {', '.join(differing)}."]
     return notes
 
 
@@ -92,21 +95,30 @@ def _manifest_facts(folder: Path) -> Iterator[tuple[str, Any]]:
             yield f"features {name.removesuffix('.npy')}", entry.get("sha256")
 
 
-def train_counts(run: Run, ranks: pl.DataFrame, *, data_dir: Path, split_dir: Path) -> Tensor:
+class KnownSplit(NamedTuple):
+    """A split that a run may have been made with, and the settings by which the run names it."""
+
+    settings: Mapping[str, str]
+    splitter: Splitter
+
+
+def train_counts(
+    run: Run, ranks: pl.DataFrame, *, data_dir: Path, splits: Sequence[KnownSplit]
+) -> Tensor:
     """(N + 1,) int64 training occurrences of the items that a run ranked.
 
     Args:
         run: on one domain.
         ranks: of the run, by rising user.
         data_dir: holds the domain folder.
-        split_dir: `conf/split`; nothing that a run's own config names is called.
+        splits: those there are; nothing that a run's own config names is called.
 
     Raises:
         FileNotFoundError: the domain folder is missing.
         ValueError: the folder is broken or not the one that the run ranked, or the run's split is
-            none of `split_dir`.
+            none of `splits`.
     """
-    splitter = _splitter(run, split_dir)
+    splitter = _splitter(run, splits)
     domain = read_domain(data_dir / next(iter(run.ranks)), with_times=splitter.needs_times)
     first_users = np.array([0, domain.num_users])
     split = splitter(offsets=domain.offsets, times=domain.times, first_users=first_users)
@@ -119,18 +131,14 @@ def train_counts(run: Run, ranks: pl.DataFrame, *, data_dir: Path, split_dir: Pa
     return torch.from_numpy(np.bincount(items, minlength=domain.num_items + 1))
 
 
-def _splitter(run: Run, split_dir: Path) -> Splitter:
-    prefix = "datamodule.split."
-    own = {key: value for key, value in run.settings.items() if key.startswith(prefix)}
+def _splitter(run: Run, splits: Sequence[KnownSplit]) -> Splitter:
+    own = {key: value for key, value in run.settings.items() if key.startswith("datamodule.split.")}
     if not own:  # from before there was a choice
         return LeaveOneOut()
-    for path in sorted(split_dir.glob("*.yaml")):
-        content = OmegaConf.load(path)
-        settings = {"datamodule": {"split": OmegaConf.to_container(content)}}
-        if comparable_settings(settings, ignored=()) == own:
-            splitter: Splitter = instantiate(content)
-            return splitter
-    raise ValueError(f"the split of {run.name} is none of {split_dir}")
+    for split in splits:
+        if split.settings == own:
+            return split.splitter
+    raise ValueError(f"the split of {run.name} is none of conf/split")
 
 
 def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -11,13 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
-from missrec.runs.folder import CONFIG, METRICS, PROVENANCE, read_config
+from missrec.runs.folder import CONFIG, METRICS, PROVENANCE, RunFolder
 from missrec.runs.groups import Run, Setup
 from missrec.runs.ranks import recorded_ranks
-from missrec.runs.settings import comparable_settings
+from missrec.runs.settings import Marks, comparable_settings, source_of
 
 _NO_RUNS_BELOW = {"wandb", "mlruns"}
 
@@ -56,23 +53,25 @@ def run_folders(named: str | Sequence[str]) -> list[Path]:
     return folders
 
 
-def find_runs(folders: Iterable[Path], *, ignored: Sequence[str], shown_from: Path) -> FoundRuns:
+def find_runs(folders: Iterable[Path], *, marks: Marks, shown_from: Path) -> FoundRuns:
     """Every run in these folders and below them, each once.
 
     Args:
         folders: run folders, or folders that hold them at any depth.
-        ignored: settings in which the seeds of one system may differ, see `comparable_settings`.
+        marks: by which the seeds of one system have equal `comparable_settings`.
         shown_from: the folder that the names of the runs are relative to.
     """
     found = FoundRuns([], {}, {})
     for folder in dict.fromkeys(path.resolve() for top in folders for path in _run_dirs(top)):
         name = os.path.relpath(folder, shown_from.resolve())
         try:
-            found.finished.append(_read_run(folder, name=name, ignored=ignored))
+            found.finished.append(_read_run(folder, name=name, marks=marks))
         except _UnfinishedError as error:
             found.unfinished[name] = str(error)
-        except (OSError, ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:
+        except (OSError, ValueError) as error:
             found.broken[name] = " ".join(str(error).split())
+        except Exception as error:  # one damaged run does not stop those who ask for all
+            found.broken[name] = " ".join(repr(error).split())
     return found
 
 
@@ -86,22 +85,28 @@ def _run_dirs(top: Path) -> Iterator[Path]:
         )
 
 
-def _read_run(folder: Path, *, name: str, ignored: Sequence[str]) -> Run:
+def _read_run(folder: Path, *, name: str, marks: Marks) -> Run:
     if not (folder / CONFIG).is_file():
         raise ValueError(f"{CONFIG} is missing")
-    config = read_config(folder)
+    config = RunFolder(folder).read_config()
     origin = _origin(config, folder)
     setup = _setup(config, pretrained=_is_pretrained(config, origin))
-    settings = comparable_settings(config, ignored=ignored)
+    settings = comparable_settings(config, marks=marks)
+    for key, value in settings.items():
+        if "${" in value:
+            raise ValueError(
+                f"{CONFIG}: {key} ({value}) is no value; write the one that the run had"
+            )
     if not (folder / METRICS).is_file():
         resume = shlex.join(["python", "src/train.py", f"resume={folder}"])
         raise _UnfinishedError(f"no {METRICS}; {resume}")
+    RunFolder(folder).check_metrics()
     metrics = _read_metrics(folder / METRICS)
-    if config.get("pretrained"):
-        settings["pretraining_run"] = json.dumps(_origin_key(folder, origin, ignored))
+    if source_of(config) is not None:
+        settings["pretraining_run"] = json.dumps(_origin_key(folder, origin, marks))
     commit, dirty = _git_state(folder / PROVENANCE)
     seed = config.get("seed")
-    if seed is not None and not isinstance(seed, int):
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         raise ValueError(f"{CONFIG}: seed ({seed!r}) must be a whole number or null")
     return Run(
         name=name,
@@ -139,8 +144,7 @@ def _setup(config: Mapping[str, Any], *, pretrained: bool) -> Setup:
 def _origin(config: Mapping[str, Any], folder: Path) -> list[Mapping[str, Any]]:
     """The configs of the run that a run started from, of what that started from, and so on."""
     found: dict[Path, Mapping[str, Any]] = {}
-    while isinstance(config.get("pretrained"), str):
-        named = Path(config["pretrained"])
+    while (named := source_of(config)) is not None:
         if named.suffix == ".ckpt":
             named = named.parent.parent  # <run>/checkpoints/<file>
         # Logs that were moved as a whole keep a pre-training beside its runs.
@@ -148,24 +152,27 @@ def _origin(config: Mapping[str, Any], folder: Path) -> list[Mapping[str, Any]]:
         place = next((place for place in places if (place / CONFIG).is_file()), None)
         if place is None or place == folder or place in found:
             break
-        folder, config = place, read_config(place)
+        folder, config = place, RunFolder(place).read_config()
         found[folder] = config
     return list(found.values())
 
 
 def _is_pretrained(config: Mapping[str, Any], origin: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a run, or the first stage on its own data that is a part of it, is pre-trained."""
-    for stage in (config, *origin):
-        if not stage.get("pretrained") or not stage.get("pretraining_same_data"):
-            return bool(stage.get("pretrained"))
-    raise ValueError("its first stage is gone: was that pre-trained? See pretrained in config.yaml")
+    """Whether a run, or a stage on its own data that is a part of it, is pre-trained."""
+    for run in (config, *origin):
+        stages = run.get("stages") or []
+        if not all(stage.get("same_data") for stage in stages):
+            return True
+        if source_of(run) is None or not stages:
+            return source_of(run) is not None
+    raise ValueError("its first stage is gone: was that pre-trained? See stages in config.yaml")
 
 
 def _read_metrics(path: Path) -> dict[str, float]:
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
         values = {str(key): float(value) for key, value in metrics.items()}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"{path.name} cannot be read ({error}); delete it and resume") from error
     wrong = [key for key, value in values.items() if not math.isfinite(value)]
     if wrong:
@@ -175,10 +182,10 @@ def _read_metrics(path: Path) -> dict[str, float]:
     return values
 
 
-def _origin_key(folder: Path, origin: Sequence[Mapping[str, Any]], ignored: Sequence[str]) -> str:
+def _origin_key(folder: Path, origin: Sequence[Mapping[str, Any]], marks: Marks) -> str:
     """What seeds of one system share of the runs they started from: the settings of each."""
     if origin:
-        settings = [comparable_settings(config, ignored=ignored) for config in origin]
+        settings = [comparable_settings(config, marks=marks) for config in origin]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     try:
         provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))

@@ -1,104 +1,201 @@
-"""A run folder: what it records of how the run was made, and what came out."""
+"""A run folder: where each of its files lies, and its config, wherever the folder lies today."""
 
 from __future__ import annotations
 
 import hashlib
-import platform
-import subprocess
-from importlib.metadata import version
+import json
+import shutil
+from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from omegaconf import OmegaConf
 
-from missrec.files import write_json, write_text
+from missrec.files import sha256, write_json, write_text
 from missrec.runs.format import current, versioned
 
 CONFIG, METRICS, PROVENANCE = "config.yaml", "metrics.json", "provenance.json"
-
-_PACKAGES = (
-    "torch",
-    "pytorch-lightning",
-    "torchmetrics",
-    "hydra-core",
-    "omegaconf",
-    "numpy",
-    "polars",
-    "wandb",
-)
+_HERE = "${run_dir}"
+"""What a saved config calls the folder it lies in, so that a copy means itself."""
+_SIGN = "# sha256 "
+_METRICS_SUM = "metrics_sha256"
 
 
-def saved_config(cfg: DictConfig, *, pretrained: Path | None) -> DictConfig:
-    """The resolved config to resume a run with, and to start its other processes with.
+class RunFolder:
+    """The files of one run; each name is spelled here alone.
 
-    Args:
-        cfg: of the run.
-        pretrained: the checkpoint that the run started from, named in place of the pre-training,
-            so that nobody pre-trains again.
+    A folder holds a run once its config has been written, and the run has finished once its
+    metrics are.
     """
-    source = {} if pretrained is None else {"pretrained": str(pretrained), "pretraining": None}
-    saved = OmegaConf.merge(cfg, source)
-    OmegaConf.resolve(saved)
-    assert isinstance(saved, DictConfig)
-    return saved
+
+    def __init__(self, path: Path) -> None:
+        """Takes the folder, which need not exist."""
+        self.path = path.absolute()
+
+    @property
+    def config(self) -> Path:
+        """The resolved settings."""
+        return self.path / CONFIG
+
+    @property
+    def provenance(self) -> Path:
+        """Where everything else came from."""
+        return self.path / PROVENANCE
+
+    @property
+    def metrics(self) -> Path:
+        """The metrics on validation and test; written last."""
+        return self.path / METRICS
+
+    @property
+    def validation(self) -> Path:
+        """The metrics on validation of a trial, which has no test; written last."""
+        return self.path / "validation.json"
+
+    @property
+    def error(self) -> Path:
+        """The traceback of a job that failed."""
+        return self.path / "error.txt"
+
+    @property
+    def evaluation(self) -> Path:
+        """What `evaluate.py` wrote."""
+        return self.path / "evaluation"
+
+    @property
+    def interests(self) -> Path:
+        """The interests that were found."""
+        return self.path / "interests"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def holds_run(self) -> bool:
+        """Whether a run has begun here."""
+        return self.config.exists() or self.metrics.exists() or self.checkpoints.exists()
+
+    def clear(self) -> None:
+        """Removes the run; what other programs wrote beside it too, but not what Hydra does.
+
+        Killed meanwhile, it still holds a run, which can be cleared again.
+        """
+        for path in sorted(self.path.iterdir(), key=lambda path: path == self.checkpoints):
+            if path.is_dir() and path.name != ".hydra":
+                shutil.rmtree(path)
+            elif path.is_file() and not path.name.startswith(".") and path.suffix != ".log":
+                path.unlink()
+
+    def read_config(self) -> dict[str, Any]:
+        """The saved config as today's code would have saved it, its places those of this folder.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: it cannot be read, or is of a later format.
+        """
+        content = self.config.read_bytes()
+        try:
+            loaded = OmegaConf.load(StringIO(_checked(content)))
+            saved = OmegaConf.to_container(loaded, resolve=False)
+        except Exception as error:  # a damaged file makes its reader raise anything
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{self.config} cannot be read: {reason}") from error
+        if not isinstance(saved, dict):
+            raise ValueError(f"{self.config} is no mapping of settings")
+        if not isinstance(saved.get("names"), dict) or "model" not in saved["names"]:
+            raise ValueError(f"{self.config} has no names.model: it is of another version")
+        config = current({str(key): value for key, value in saved.items()})
+        before = config.get("run_dir")
+        names = [_HERE, before] if isinstance(before, str) and before != "." else [_HERE]
+        found: dict[str, Any] = _moved(config, names, str(self.path))
+        return {**found, "run_dir": str(self.path)}
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Saves the resolved config; what lies in this folder is named relative to it."""
+        here = {**config, "run_dir": "."}
+        plain = versioned(_moved(here, [str(self.path)], _HERE))
+        write_text(self.config, _signed(OmegaConf.to_yaml(OmegaConf.create(plain))))
+
+    def write_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Writes `metrics.json`, and notes its checksum for `check_metrics`.
+
+        Killed in between, the metrics are there and nothing says that they are others.
+        """
+        provenance = self.read_provenance()
+        if provenance.pop(_METRICS_SUM, None) is not None:
+            self.write_provenance(provenance)
+        write_json(self.metrics, dict(metrics))
+        self.write_provenance({**provenance, _METRICS_SUM: sha256(self.metrics)})
+
+    def check_metrics(self) -> None:
+        """Compares `metrics.json` with its checksum; runs of before have none.
+
+        Raises:
+            ValueError: the file is not as the run wrote it.
+        """
+        try:
+            own = self.read_provenance().get(_METRICS_SUM)
+        except ValueError:
+            return  # as of a run of before
+        if own is not None and own != sha256(self.metrics):
+            raise ValueError(f"{self.metrics} was changed since the run wrote it")
+
+    def read_provenance(self) -> dict[str, Any]:
+        """What `provenance.json` holds; nothing where there is none.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
+        try:
+            content = json.loads(self.provenance.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{self.provenance} cannot be read: {error}") from error
+        if not isinstance(content, dict):
+            raise ValueError(f"{self.provenance} is no mapping")
+        return content
+
+    def write_provenance(self, content: Mapping[str, Any]) -> None:
+        """Writes `provenance.json`."""
+        write_json(self.provenance, dict(content))
 
 
-def read_config(run_dir: Path) -> dict[str, Any]:
-    """The saved config of a run as today's code would have saved it, not resolved.
+def _signed(text: str) -> str:
+    """A config with the checksum of all else as its first line, a comment."""
+    return f"{_SIGN}{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+
+
+def _checked(content: bytes) -> str:
+    """A config without its checksum, if that is right; configs of before have none.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: it cannot be read, or is of a later format.
+        ValueError: it is another one.
     """
-    path = run_dir / CONFIG
-    try:
-        config = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} is no mapping of settings")
-    return current({str(key): value for key, value in config.items()})
+    first, _, rest = content.partition(b"\n")
+    if not first.startswith(_SIGN.encode()):
+        return content.decode()
+    if first.decode() != f"{_SIGN}{hashlib.sha256(rest).hexdigest()}":
+        raise ValueError(
+            "it was changed since it was written; if you changed it, delete its first line"
+        )
+    return rest.decode()
 
 
-def record_provenance(run_dir: Path, cfg: DictConfig, *, pretrained: Path | None) -> None:
-    """Writes the `saved_config` and where all else came from into the run folder.
+def _moved(value: Any, names: list[str], to: str) -> Any:
+    """A config with another name for a folder, in each string that is the folder or lies in it.
 
-    Args:
-        run_dir: made if need be.
-        cfg: of the run.
-        pretrained: the checkpoint that the run started from.
+    A file beside the folder, as a stage before the run, keeps its place relative to it.
     """
-    run_dir.mkdir(parents=True, exist_ok=True)
-    saved = saved_config(cfg, pretrained=pretrained)
-    plain: Any = OmegaConf.to_container(saved)
-    text = OmegaConf.to_yaml(OmegaConf.create(versioned(plain)))
-    write_text(run_dir / CONFIG, text)
-    provenance = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: version(name) for name in _PACKAGES},
-        "git": _git_state(Path(cfg.paths.root_dir)),
-        "pretrained": None if pretrained is None else _fingerprint(pretrained),
-    }
-    write_json(run_dir / PROVENANCE, provenance)
-
-
-def _fingerprint(path: Path) -> dict[str, str]:
-    with path.open("rb") as content:
-        return {"path": str(path), "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
-
-
-def _git_state(root: Path) -> dict[str, Any]:
-    """Commit and whether the tree differs from it; nulls outside a checkout."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
+    if isinstance(value, Mapping):
+        return {key: _moved(part, names, to) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_moved(part, names, to) for part in value]
+    if isinstance(value, str):
+        for name in names:
+            if value == name or value.startswith(f"{name}/"):
+                return f"{to}{value[len(name) :]}"
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,11 +25,17 @@ MOVED = {
     "missrec.data.lines": "missrec.data.sources.lines",
     "missrec.data.own": "missrec.data.sources.own",
     "missrec.data.released": "missrec.data.sources.released",
+    "pytorch_lightning.callbacks.EarlyStopping": "missrec.training.callbacks.EarlyStopping",
+    "pytorch_lightning.callbacks.ModelCheckpoint": "missrec.training.saving.RunCheckpoint",
 }
 """Old name of a module or of what it defines -> its name today; of two that fit, the longer one."""
 
 _GONE = {"trainer.strategy.run_dir"}
 """Settings of format 0 that nothing takes any more: the app knows them by itself."""
+
+
+_AMAZON = re.compile(r"amazon(\d+)/(\w+)(?: data\.category=(\S+))?")
+"""What chose a category of a dump, or all sources, while each had a file of its own."""
 
 
 def versioned(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,7 +57,22 @@ def current(config: Mapping[str, Any]) -> dict[str, Any]:
         )
     rest = {str(key): value for key, value in config.items() if key != _VERSION}
     found: dict[str, Any] = _renamed(rest, "")
-    return found
+    data = found.get("data")
+    if isinstance(data, dict) and isinstance(data.get("choice"), str):
+        data["choice"] = current_data_choice(data["choice"])
+    return _with_stages(found) if version < 1 else found
+
+
+def current_data_choice(choice: str) -> str:
+    """The words that choose today what a `data.choice` chose when it was saved."""
+    old = _AMAZON.fullmatch(choice)
+    if old is None:
+        return choice
+    year, name, category = old.groups()
+    if name == "sources":
+        return f"amazon_sources data.year={year}"
+    category = (category or "???") if name == "category" else name
+    return f"amazon data.year={year} data.category={category}"
 
 
 def current_name(name: str) -> str:
@@ -70,6 +92,21 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in settings.items()
         if key not in _GONE
     }
+
+
+def _with_stages(config: dict[str, Any]) -> dict[str, Any]:
+    """A config of format 0, in which four keys said what today is one list of stages.
+
+    Its runs had one stage at most; they kept the checkpoint as `pretrained`.
+    """
+    gone = {"pretraining", "pretraining_same_data", "pretraining_overrides"}
+    rest = {key: value for key, value in config.items() if key not in gone}
+    named, stages = config.get("pretrained"), []
+    if named and config.get("pretraining_same_data"):
+        stages, named = [{"experiment": "", "same_data": True, "checkpoint": named}], None
+    new = {"overwrite": False, "changed_data": "refuse"}
+    overrides = config.get("pretraining_overrides") or []
+    return {**new, **rest, "stages": stages, "stage_overrides": overrides, "pretrained": named}
 
 
 def _renamed(value: Any, place: str) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import NamedTuple
+
+from missrec.runs.settings import shown
 
 
 class Setup(NamedTuple):
@@ -146,12 +147,6 @@ def own_settings(group: Group, alike: Sequence[Group]) -> list[str]:
         if num_same < len(every) and num_same <= len(every) / 2:
             found.append(f"{key}={shown(own[key])}" if key in own else f"without {key}")
     return found
-
-
-def shown(value: str) -> str:
-    """A setting as a reader would write it."""
-    parsed = json.loads(value)
-    return parsed if isinstance(parsed, str) else value
 
 
 def mean_and_deviation(values: list[float]) -> tuple[float, float | None] | None:

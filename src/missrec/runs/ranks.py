@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from missrec.metrics.paired import write_ranks
 from missrec.metrics.ranking import TargetRanks
 from missrec.types import DomainSpan
 
@@ -29,4 +30,4 @@ def save_ranks(path: Path, span: DomainSpan, users: TargetRanks) -> None:
             "num_equal": users.num_equal.cpu().numpy(),
         }
     )
-    table.write_parquet(path)
+    write_ranks(path, table)

@@ -22,7 +22,11 @@ _PARTS = (
 )
 """Where the parts of a run are defined: their classes, none of which acts when it is built."""
 
-_FUNCTIONS = ("missrec.objectives", "missrec.tracking.loggers.wandb_logger")
+_FUNCTIONS = (
+    "missrec.data.sources.amazon_dumps.amazon_domain",
+    "missrec.objectives",
+    "missrec.tracking.loggers.wandb_logger",
+)
 """Functions, and where all of them are pure."""
 
 _KINDS = {

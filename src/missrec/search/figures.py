@@ -11,6 +11,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from missrec.files import written_whole
 from missrec.search.trials import TrialRow, best_trial, by_value
 
 _POINT, _LINE = "#7f9cc0", "#b3402a"
@@ -32,7 +33,8 @@ def history_figure(path: Path, metric: str, rows: Sequence[TrialRow]) -> None:
     axes.set_ylabel(metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
-    figure.savefig(path, dpi=150)
+    with written_whole(path) as draft:
+        figure.savefig(draft, dpi=150)
 
 
 def parameters_figure(path: Path, metric: str, rows: Sequence[TrialRow]) -> None:
@@ -61,7 +63,8 @@ def parameters_figure(path: Path, metric: str, rows: Sequence[TrialRow]) -> None
     axes.set_yticks([])
     axes.margins(x=0.15)
     axes.spines[:].set_visible(False)
-    figure.savefig(path, dpi=150)
+    with written_whole(path) as draft:
+        figure.savefig(draft, dpi=150)
 
 
 def _axis(values: Sequence[Any]) -> tuple[list[float], list[tuple[float, str]]]:

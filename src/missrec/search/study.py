@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import DatabaseError
 
 from missrec.runs.format import current_settings
+from missrec.runs.settings import Marks, comparable_settings, described, differing
 from missrec.runs.trust import UntrustedError
 from missrec.search.space import suggest
 from missrec.search.trials import TrialRow
@@ -62,6 +63,7 @@ class SharedStudy:
         seed: int | None,
         max_trials: float,
         settings: Mapping[str, Any],
+        marks: Marks,
     ) -> None:
         """Opens the study, or starts it.
 
@@ -72,7 +74,9 @@ class SharedStudy:
             pruner: asked after each report.
             seed: of the proposals.
             max_trials: trials of the study, however they end.
-            settings: plain values by name that must be those the study was started with.
+            settings: plain values by dotted key; what can change a result must be as the study was
+                started with.
+            marks: say which can.
 
         Raises:
             OtherStudyError: the folder holds a study of other settings, or no study.
@@ -97,7 +101,7 @@ class SharedStudy:
                     load_if_exists=True,
                     pruner=pruner,
                 )
-                self._check(dict(settings))
+                self._check(dict(settings), marks)
                 self._refuse_strangers()
             self._opened = opened.pop_all()
 
@@ -168,18 +172,18 @@ class SharedStudy:
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
-    def _check(self, settings: dict[str, Any]) -> None:
+    def _check(self, settings: dict[str, Any], marks: Marks) -> None:
         known = self._study.user_attrs.get(_SETTINGS)
         if known is None or not self._trials:
             self._study.set_user_attr(_SETTINGS, settings)
             return
-        known = current_settings(known)
-        if known != settings:
-            keys = sorted({*known, *settings})
-            differ = [key for key in keys if known.get(key) != settings.get(key)]
+        there, here = (
+            comparable_settings(found, marks=marks) for found in (current_settings(known), settings)
+        )
+        if differences := differing(there, here, marks=marks):
             raise OtherStudyError(
-                f"{self.folder} was started with another {', '.join(differ[:3])}; the command that "
-                "started it goes on with it"
+                f"{self.folder} was started with another {described(differences, most=3)}; the "
+                "command that started it goes on with it"
             )
 
     def _refuse_strangers(self) -> None:

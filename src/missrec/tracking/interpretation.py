@@ -11,6 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 
 from missrec.data.domain import read_titles
+from missrec.files import write_parquet
 from missrec.models.missrec import MISSRec
 from missrec.report.figures.interests import epochs_figure, interest_table, interests_figure
 from missrec.tracking.loggers import log_table
@@ -82,13 +83,13 @@ class Interpretation(Callback):
             num_interests=len(model.interests.prototypes),
             num_central=self._num_central,
         )
-        tokens.write_parquet(self._output_dir / "tokens.parquet")
-        interests.write_parquet(self._output_dir / "interests.parquet")
+        write_parquet(self._output_dir / "tokens.parquet", tokens)
+        write_parquet(self._output_dir / "interests.parquet", interests)
         pictures = {"interests/sizes": self._output_dir / "interests.png"}
         interests_figure(pictures["interests/sizes"], interests, modalities=modalities)
         if self._epochs:
             epochs = pl.DataFrame(self._epochs)
-            epochs.write_parquet(self._output_dir / "epochs.parquet")
+            write_parquet(self._output_dir / "epochs.parquet", epochs)
             pictures["interests/epochs"] = self._output_dir / "epochs.png"
             epochs_figure(pictures["interests/epochs"], epochs)
         for logger in trainer.loggers:

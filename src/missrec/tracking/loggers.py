@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import WandbLogger
+
+from missrec.files import write_text
 
 
 def wandb_logger(
@@ -37,7 +42,7 @@ def wandb_logger(
         mode = os.environ.get("WANDB_MODE") or ("online" if logged_in else "offline")
     id_file = Path(save_dir) / "wandb_id.txt"
     if not id_file.exists():
-        id_file.write_text(uuid.uuid4().hex[:8] + "\n")
+        write_text(id_file, uuid.uuid4().hex[:8] + "\n")
     return WandbLogger(
         save_dir=save_dir,
         project=project,
@@ -58,9 +63,15 @@ def log_table(logger: WandbLogger, key: str, table: pl.DataFrame) -> None:
     logger.log_table(key, columns=table.columns, data=[list(row) for row in table.rows()])
 
 
-def close_loggers(trainer: Trainer) -> None:
-    """Ends the W&B run, so that the next job of a sweep in this process starts its own."""
-    for logger in trainer.loggers:
-        logger.finalize("success")
-        if isinstance(logger, WandbLogger):
-            logger.experiment.finish()
+@contextmanager
+def logging_to(trainer: Trainer, settings: dict[str, Any]) -> Iterator[None]:
+    """Logs the settings; ends the loggers with the block: the next job of a sweep has its own."""
+    try:
+        for logger in trainer.loggers:
+            logger.log_hyperparams(settings)
+        yield
+    finally:
+        for logger in trainer.loggers:
+            logger.finalize("success")
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish()

@@ -6,9 +6,10 @@ import time
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
 
 from missrec.nn.precision import full_precision
+from missrec.training.saving import RunCheckpoint
 from missrec.types import DiscoversInterests, SequenceBatch
 
 
@@ -55,8 +56,16 @@ class RefreshInterests(Callback):
         )
 
 
-class MidEpochCheckpoint(ModelCheckpoint):
-    """A `ModelCheckpoint` that saves only where a run can be resumed exactly: after a batch.
+class EarlyStopping(LightningEarlyStopping):
+    """Lightning's, but a resumed run has the patience that its settings say, not its checkpoint."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up how long it has waited."""
+        super().load_state_dict({**state_dict, "patience": self.patience})
+
+
+class MidEpochCheckpoint(RunCheckpoint):
+    """A `RunCheckpoint` that saves only where a run can be resumed exactly: after a batch.
 
     **Differs**: not after the last batch of an epoch, because the trainer would resume behind the
     validation of that epoch, and not between two batches whose gradients are added up. What is

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -85,9 +86,17 @@ class RecommenderModule(LightningModule):
         checkpoint["random_states"] = gather_objects(states)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the states until training starts; what is drawn before does not count."""
-        # Checkpoints of one process had its state alone.
-        self._random_states = checkpoint.get("random_states") or [checkpoint["random_state"]]
+        """Keeps the states until training starts; what is drawn before does not count.
+
+        Raises:
+            ValueError: training cannot go on from this checkpoint.
+        """
+        states = checkpoint.get("random_states")
+        if states is None and "random_state" in checkpoint:
+            states = [checkpoint["random_state"]]  # as one process alone wrote it once
+        if states is None and self.trainer.state.fn == TrainerFn.FITTING:
+            raise ValueError("the checkpoint holds a model alone: training cannot go on from it")
+        self._random_states = states or []
 
     def on_train_start(self) -> None:
         """Random numbers of each process's own, or those of a resumed run continued."""
@@ -102,6 +111,7 @@ class RecommenderModule(LightningModule):
             for restore, state in zip(setters, own, strict=False):
                 restore(state)
         self._random_states = []
+        self._apply_settings()
 
     def training_step(self, batch: SequenceBatch, batch_index: int) -> Tensor:
         """The model's loss of one batch, or this process's part of it."""
@@ -121,6 +131,13 @@ class RecommenderModule(LightningModule):
             batch_size=size,
         )
         return loss.total
+
+    def _apply_settings(self) -> None:
+        """Has the optimiser take its settings from the config: resumed, it has the checkpoint's."""
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                known = optimizer.defaults.keys() & group.keys()
+                group.update({key: optimizer.defaults[key] for key in known})
 
     def configure_optimizers(self) -> Optimizer:
         """The optimiser over the parameters that need a gradient."""

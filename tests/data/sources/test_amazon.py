@@ -15,8 +15,8 @@ CONF = Path(__file__).resolve().parents[3] / "conf" / "data"
 
 
 def line_format(year: int) -> AmazonFormat:
-    source = OmegaConf.load(CONF / f"amazon{year}" / "source.yaml")
-    made: AmazonFormat = instantiate(source.line_format, images_per_item=2, _convert_="all")
+    dump = OmegaConf.load(CONF / "_amazon_category.yaml").dumps[year]
+    made: AmazonFormat = instantiate(dump.line_format, images_per_item=2, _convert_="all")
     return made
 
 

@@ -16,7 +16,7 @@ from image_server import ImageServer, answer, image_bytes, image_fetcher
 from missrec.features.images.urls import ImagesFromUrls
 
 RED, GREEN = image_bytes(color=(255, 0, 0)), image_bytes(color=(0, 255, 0))
-FETCHER = Path(__file__).parents[1] / "fetch_images.py"
+FETCHER = Path(__file__).parents[2] / "fetch_images.py"
 
 
 def source(folder: Path, *, min_items: int = 10, max_urls: int = 3) -> ImagesFromUrls:

@@ -168,7 +168,7 @@ class AmazonDomain:
             raise ValueError(f"interactions ({interactions!r}) must be one of {', '.join(kinds)}")
         self._name = name
         self._category = category
-        self._files = {kind: path.format(category=category) for kind, path in files.items()}
+        self.files = {kind: path.format(category=category) for kind, path in files.items()}
         self._interactions = interactions
         self._raw_dir = Path(raw_dir)
         self._downloader = downloader
@@ -176,7 +176,7 @@ class AmazonDomain:
         self._format = line_format
         self._filter = interaction_filter
         self._rejects = rejects
-        self._published = published
+        self.published = published
 
     def read(self) -> PreparedDomain:
         """The whole category, downloaded where it is not there.
@@ -203,12 +203,12 @@ class AmazonDomain:
                 "metadata_records": num_records,
                 "items_with_title": len(items),
             },
-            published=self._published,
+            published=self.published,
         )
 
     def _local(self, kind: str) -> Path:
         """The file of a kind here, fetched if need be."""
-        name = self._files[kind]
+        name = self.files[kind]
         path = self._raw_dir / Path(name).name
         self._downloader.fetch(name, path, digest=self._digests.get(path.name))
         return path

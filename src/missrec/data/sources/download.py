@@ -20,7 +20,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from missrec.files import sha256
+from missrec.files import sha256, write_text
 
 TRY_LATER = {408, 425, 429, 500, 502, 503, 504}
 """Statuses after which another try may go better."""
@@ -241,7 +241,7 @@ class _Part:
         # A weak tag says "much the same"; a range needs the very same bytes.
         validator = response.headers.get("Last-Modified") if etag.startswith("W/") else etag
         if validator:
-            self._validator.write_text(validator, encoding="utf-8")
+            write_text(self._validator, validator)
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

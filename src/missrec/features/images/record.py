@@ -12,6 +12,7 @@ import polars as pl
 from missrec.features.images.decoding import NOT_AN_IMAGE, PLACEHOLDER
 from missrec.features.images.fetching import NOT_FOUND, Fetched
 from missrec.features.inputs import OK
+from missrec.files import written_whole
 
 MANIFEST, JOURNAL = "manifest.parquet", "journal.jsonl"
 FETCHED_SCHEMA = {
@@ -74,9 +75,8 @@ class FetchRecord:
         Args:
             tried: `item_key` and the columns of `FETCHED_SCHEMA`.
         """
-        draft = self._folder / f"{MANIFEST}.part"
-        tried.select("item_key", *FETCHED_SCHEMA).write_parquet(draft)
-        draft.replace(self._folder / MANIFEST)
+        with written_whole(self._folder / MANIFEST) as draft:
+            tried.select("item_key", *FETCHED_SCHEMA).write_parquet(draft)
         (self._folder / JOURNAL).unlink()
 
 

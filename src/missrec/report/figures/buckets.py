@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from missrec.files import written_whole
 from missrec.metrics.buckets import Bucket
 
 
@@ -31,4 +32,5 @@ def popularity_figure(path: Path, buckets: Sequence[Bucket], *, title: str) -> N
     )
     recall.set_ylabel("Recall@10", color="#b3402a")
     recall.set_ylim(bottom=0)
-    figure.savefig(path, dpi=300)
+    with written_whole(path) as draft:
+        figure.savefig(draft, dpi=300)

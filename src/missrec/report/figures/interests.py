@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from missrec.files import written_whole
+
 _BAR, _LINE = "#7f9cc0", "#b3402a"
 _TITLE_LENGTH = 80
 
@@ -125,7 +127,8 @@ def interests_figure(path: Path, interests: pl.DataFrame, *, modalities: Sequenc
         axes[1].set_ylabel("tokens")
         is_mixed = (share > 0) & (share < 1)
         axes[1].set_title(f"{is_mixed.sum():,} interests hold more than one modality")
-    figure.savefig(path, dpi=300)
+    with written_whole(path) as draft:
+        figure.savefig(draft, dpi=300)
 
 
 def epochs_figure(path: Path, epochs: pl.DataFrame) -> None:
@@ -145,4 +148,5 @@ def epochs_figure(path: Path, epochs: pl.DataFrame) -> None:
     )
     axes[2].set_xlabel("epoch")
     axes[2].xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.savefig(path, dpi=300)
+    with written_whole(path) as draft:
+        figure.savefig(draft, dpi=300)

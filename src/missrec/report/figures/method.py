@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from missrec.files import written_whole
+
 _FROZEN, _TRAINED, _FOUND = "#e8e8e8", "#c9d6e5", "#f2d9b8"
 _WIDTH, _HEIGHT = 2.3, 0.8
 
@@ -55,7 +57,8 @@ def draw_method(path: Path) -> None:
     axes.set_xlim(-1.3, 13.3)
     axes.set_ylim(-0.8, 3.0)
     axes.set_axis_off()
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    with written_whole(path) as draft:
+        figure.savefig(draft, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _draw_box(axes: Axes, box: _Box) -> None:

@@ -109,3 +109,9 @@ def print_table(table: Table) -> None:
     """Prints any table as wide as the terminal."""
     # A pipe or a file has no width of its own; rich would assume 80 columns.
     Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def split_metrics(metrics: dict[str, float], split: str) -> dict[str, float]:
+    """The metrics of one split without its prefix; means over domains only."""
+    keys = [key.split("/") for key in metrics]
+    return {key[1]: metrics["/".join(key)] for key in keys if len(key) == 2 and key[0] == split}

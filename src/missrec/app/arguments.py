@@ -1,0 +1,74 @@
+"""Command lines that start from the saved config of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from missrec.app.compose import quoted, without_removed
+from missrec.runs.folder import RunFolder
+from missrec.runs.trust import refuse_strangers
+
+_PREFIX = "resume="
+_TRUST = "trust="
+_OTHER_PROCESS = "other_process_of="
+_SAVED = "saved_config"
+
+
+def resume_arguments(arguments: list[str]) -> list[str]:
+    """Command-line arguments that compose the config a run was saved with.
+
+    `[resume=logs/scratch/a, trainer.max_epochs=5]` becomes arguments that take the config of
+    `logs/scratch/a` instead of `conf/train.yaml`, write into the same folder, and apply the rest.
+    What they leave of the saved config must be nobody's code but this project's, unless
+    `trust=true` is among them. Arguments without `resume=` come back as they are.
+
+    Args:
+        arguments: without the program's name.
+
+    Raises:
+        FileNotFoundError: the folder holds no saved config.
+        ValueError: the saved config cannot be read, or names code of a stranger.
+    """
+    if arguments and arguments[0].startswith(_OTHER_PROCESS):
+        return _saved_config(RunFolder(Path(arguments[0].removeprefix(_OTHER_PROCESS))))
+    arguments = [_of_today(argument) for argument in arguments]
+    named = [argument for argument in arguments if argument.startswith(_PREFIX)]
+    if not named or named[-1] == f"{_PREFIX}null":
+        return arguments
+    folder = RunFolder(Path(named[-1].removeprefix(_PREFIX)))
+    if not folder.config.is_file():
+        raise FileNotFoundError(
+            f"{folder.config} is missing, so there is nothing to resume; resume= must name a run "
+            "folder, such as resume=logs/scratch/<run>"
+        )
+    rest = [one for one in arguments if not one.startswith((_PREFIX, _TRUST))]
+    if f"{_TRUST}true" not in arguments:
+        refuse_strangers(without_removed(folder.read_config(), rest), where=str(folder.config))
+    return [*_saved_config(folder), f"resume={quoted(folder.path)}", *rest]
+
+
+def other_process_arguments(run_dir: Path) -> list[str]:
+    """Command-line arguments that start another process of a run whose config is saved."""
+    return [f"{_OTHER_PROCESS}{run_dir.absolute()}"]
+
+
+def _of_today(argument: str) -> str:
+    """An override in the words of today: what was one key, `pretraining`, is a group of stages."""
+    key, _, value = argument.partition("=")
+    if key == "pretraining":
+        return f"stages={','.join('none' if one == 'null' else one for one in value.split(','))}"
+    return f"stage_overrides={value}" if key == "pretraining_overrides" else argument
+
+
+def _saved_config(folder: RunFolder) -> list[str]:
+    """Arguments with which Hydra composes the saved config, read as today's code would save it."""
+    ConfigStore.instance().store(_SAVED, OmegaConf.create(folder.read_config()))
+    return [
+        f"--config-name={_SAVED}",
+        f"hydra.run.dir={quoted(folder.path)}",
+        "hydra.output_subdir=null",
+        "hydra.job.name=train",
+    ]

@@ -1,0 +1,166 @@
+"""The session of a command: its config turned once into typed settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from missrec.runs.folder import RunFolder
+
+Config = dict[str, Any]
+"""A composed config as plain values, resolved."""
+
+
+class Paths(NamedTuple):
+    """Folders of the project."""
+
+    root_dir: Path
+    data_dir: Path
+    log_dir: Path
+
+
+class DataSettings(NamedTuple):
+    """The data of a command.
+
+    Attributes:
+        name: as runs and reports show it.
+        choice: what `data=` makes it.
+        folders: of its domains, in their order.
+        sources: name -> what the source is built of.
+        made_on_first_use: whether a missing folder is made without being asked for.
+    """
+
+    name: str
+    choice: str
+    folders: list[Path]
+    sources: Mapping[str, Config]
+    made_on_first_use: bool
+
+
+class Stage(NamedTuple):
+    """What trains before a run, which starts from it.
+
+    Attributes:
+        experiment: what trains; empty of a stage that a saved run knows by its checkpoint alone.
+        same_data: it reads the run's data and hands over all it learnt.
+        overrides: its own settings.
+        checkpoint: what came out; None until it has been trained.
+    """
+
+    experiment: str
+    same_data: bool
+    overrides: list[str]
+    checkpoint: Path | None
+
+
+class RunSettings(NamedTuple):
+    """The settings of a run that the app itself reads; parts read theirs from `config`.
+
+    Attributes:
+        config: all settings, resolved; what parts are built of, and what is recorded.
+        run_dir: folder of the run.
+        name: of the run.
+        model: name of its model.
+        experiment: name of its experiment.
+        resume: whether it goes on where its checkpoints end.
+        overwrite: whether a run that the folder holds may be replaced.
+        accepts_changed_data: whether it goes on with other data than it was made on.
+        seed: None for one of its own.
+        paths: of the project.
+        data: of the run.
+        modalities: its features.
+        transfer: `inductive` or `transductive`.
+        item_ids: whether it learns a vector for each item.
+        pretrained: a run folder or a checkpoint to start from.
+        stages: what trains before it, in order.
+        trainable: names that still train of what was loaded; None for all.
+        cutoffs: values of k of its metrics.
+        shown: metrics on the terminal.
+    """
+
+    config: Config
+    run_dir: Path
+    name: str
+    model: str
+    experiment: str
+    resume: bool
+    overwrite: bool
+    accepts_changed_data: bool
+    seed: int | None
+    paths: Paths
+    data: DataSettings
+    modalities: list[str]
+    transfer: str
+    item_ids: bool
+    pretrained: str | None
+    stages: tuple[Stage, ...]
+    trainable: list[str] | None
+    cutoffs: list[int]
+    shown: list[str]
+
+
+def plain(cfg: DictConfig) -> Config:
+    """A composed config as plain values, resolved."""
+    config = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(config, dict)
+    return {str(key): value for key, value in config.items()}
+
+
+def read_paths(config: Config) -> Paths:
+    """The folders of the project."""
+    return Paths(*(Path(config["paths"][name]) for name in Paths._fields))
+
+
+def read_data(config: Config) -> DataSettings:
+    """The data of a command."""
+    data = config["data"]
+    return DataSettings(
+        name=data["name"],
+        choice=data["choice"],
+        folders=[Path(folder) for folder in data["folders"]],
+        sources=data["sources"],
+        made_on_first_use=data["made_on_first_use"],
+    )
+
+
+def read_run(config: Config) -> RunSettings:
+    """The settings of a run."""
+    return RunSettings(
+        config=config,
+        run_dir=Path(config["run_dir"]),
+        name=config["names"]["run"],
+        model=config["names"]["model"],
+        experiment=config["names"]["experiment"],
+        resume=bool(config["resume"]),
+        overwrite=config["overwrite"],
+        accepts_changed_data=config["changed_data"] == "accept",
+        seed=config["seed"],
+        paths=read_paths(config),
+        data=read_data(config),
+        modalities=config["inputs"]["modalities"],
+        transfer=config["transfer"]["name"],
+        item_ids=config["transfer"]["item_ids"],
+        pretrained=config["pretrained"],
+        stages=tuple(_stage(one, config["stage_overrides"]) for one in config["stages"]),
+        trainable=config["freeze"]["trainable"],
+        cutoffs=config["metrics"]["cutoffs"],
+        shown=config["metrics"]["shown"],
+    )
+
+
+def _stage(described: Config, overrides: list[str]) -> Stage:
+    checkpoint = described.get("checkpoint")
+    return Stage(
+        experiment=described.get("experiment") or "",
+        same_data=described.get("same_data", False),
+        overrides=[*described.get("overrides", []), *overrides],
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+    )
+
+
+def continued(run: RunSettings) -> RunSettings:
+    """The run that its folder holds goes on, if it holds one."""
+    return run._replace(resume=run.resume or RunFolder(run.run_dir).holds_run)

@@ -1,0 +1,180 @@
+"""The report's figures, from what runs recorded and what domain folders hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from missrec.metrics.paired import read_paired
+from missrec.report.contents import ReportFigure
+from missrec.report.curves import learning_curve
+from missrec.report.datasets import KnownSplit, train_counts
+from missrec.report.figures.interactive import Plot, curves_plot, interests_plot, popularity_plot
+from missrec.report.figures.interests import ItemInterests, interests_of_items
+from missrec.report.figures.printed import save_interests_figure, save_popularity_figure
+from missrec.report.formats.words import NONE
+from missrec.report.popularity import Popularity, recall_by_popularity
+from missrec.report.sections import Section, unused_name
+from missrec.runs.groups import Group, Run
+
+Figures = tuple[list[ReportFigure], list[str]]
+"""Those that were made, and why others were not."""
+
+
+class PopularityFigure(NamedTuple):
+    """What Figure 4 shows, and what it is made from.
+
+    Attributes:
+        table: whose sections have one.
+        over: rows that the reference is compared with; those with runs are shown.
+        edges: training occurrences at which a bucket starts.
+        data_dir: holds the domain folders.
+        splits: see `train_counts`.
+    """
+
+    table: str
+    over: Sequence[str]
+    edges: Sequence[int]
+    data_dir: Path
+    splits: Sequence[KnownSplit]
+
+
+def popularity_figures(
+    sections: Sequence[Section], folder: Path, *, asked: PopularityFigure
+) -> Figures:
+    """Figure 4 of each section of the comparison with baselines."""
+    made, missing = [], []
+    for section in sections:
+        if not section.has_runs or section.table.name != asked.table:
+            continue
+        title = f"Figure 4, {section.title.removeprefix(f'{section.table.name}, ')}"
+        try:
+            popularity = _popularity(asked, section)
+        except (ValueError, OSError) as error:
+            missing.append(f"{title}: {error}")
+            continue
+        caption = (
+            "Test users by how often their target occurs in training (bars), and the relative "
+            f"improvement of {popularity.reference} in Recall@10 (lines)."
+        )
+        path = folder / f"figure-4-{section.key}"
+        files = save_popularity_figure(path, popularity, title=title)
+        header = ("in training", "test users", *(f"R@10 of {name}" for name in popularity.recall))
+        columns = [
+            popularity.buckets,
+            tuple(f"{num_users:,}" for num_users in popularity.num_users),
+            *(tuple(map(_recall, recall)) for recall in popularity.recall.values()),
+        ]
+        cells = tuple(zip(*columns, strict=True))
+        plot = popularity_plot(popularity)
+        made.append(ReportFigure(title, caption, plot, header, cells, tuple(files)))
+    return made, missing
+
+
+def _recall(value: float | None) -> str:
+    return NONE if value is None else f"{value:.4f}"
+
+
+def _popularity(asked: PopularityFigure, section: Section) -> Popularity:
+    systems: dict[str, Group] = {
+        row.label: row.group
+        for row in section.rows
+        if row.group and (row.comparisons or row.label == section.table.reference)
+    }
+    reference = section.table.reference
+    shown = [label for label in (reference, *asked.over) if label in systems]
+    if shown[:1] != [reference] or len(shown) < 2:
+        raise ValueError(f"needs runs of {reference} and of one of {', '.join(asked.over)}")
+    runs = [run for label in shown for run in systems[label].runs]
+    tables = iter(read_paired([next(iter(run.ranks.values())) for run in runs]))
+    ranks = {label: [next(tables) for _ in systems[label].runs] for label in shown}
+    counts = train_counts(
+        systems[reference].runs[0],
+        ranks[reference][0],
+        data_dir=asked.data_dir,
+        splits=asked.splits,
+    )
+    return recall_by_popularity(ranks, counts, edges=list(asked.edges), reference=reference)
+
+
+def interest_figures(sections: Sequence[Section], folder: Path, *, num_items: int) -> Figures:
+    """Figure 3 of each data set, from the first run, the reference's before others, that has it."""
+    made, missing = [], []
+    candidates: dict[str, list[tuple[str, Run]]] = {}
+    for section in sections:
+        for row in sorted(section.rows, key=lambda row: row.label != section.table.reference):
+            for run in row.group.runs if row.group else ():
+                candidates.setdefault(section.data, []).append((row.label, run))
+    for data, runs in candidates.items():
+        title = f"Figure 3, {data}"
+        for label, run in runs:
+            try:
+                items = _interests(run, num_items=num_items)
+            except (PolarsError, OSError) as error:
+                reason = str(error).split("\n")[0]
+                missing.append(f"{title}: the interests of {run.name} cannot be read: {reason}")
+                continue
+            if items:
+                taken = [path.stem for path in folder.iterdir()]
+                path = folder / unused_name(f"figure 3 {data}", taken)
+                made.append(_interest_figure(path, items, title=title, label=label, seed=run.seed))
+                break
+    return made, missing
+
+
+def _interest_figure(
+    path: Path, items: Sequence[ItemInterests], *, title: str, label: str, seed: int | None
+) -> ReportFigure:
+    caption = (
+        "Items whose modalities lead to different interests, and the items nearest to each "
+        f"interest, as {label} (seed {seed}) found them."
+    )
+    cells = tuple(
+        (item.title, name, str(found.interest), f"{found.size:,}", "; ".join(found.central))
+        for item in items
+        for name, found in item.by_modality.items()
+    )
+    return ReportFigure(
+        title=title,
+        caption=caption,
+        plot=interests_plot(items),
+        header=("item", "by", "interest", "tokens", "nearest items"),
+        cells=cells,
+        files=tuple(save_interests_figure(path, items, title=title)),
+    )
+
+
+def _interests(run: Run, *, num_items: int) -> list[ItemInterests]:
+    """Items of a run with their interests; none of a model that has no interests."""
+    files = [run.folder / "interests" / f"{name}.parquet" for name in ("tokens", "interests")]
+    if not any(path.exists() for path in files):
+        return []
+    return interests_of_items(*map(pl.read_parquet, files), num_items=num_items)
+
+
+def learning_curves(sections: Sequence[Section], keys: Sequence[str]) -> dict[str, Plot]:
+    """Key of a section -> the curves of all its runs, where they logged any."""
+    plots = {}
+    for section in sections:
+        curves = {
+            row.label: dict(_curves(row.group, keys))
+            for row in section.rows
+            if row.group is not None
+        }
+        if any(
+            curve for runs in curves.values() for run in runs.values() for curve in run.values()
+        ):
+            plots[section.key] = curves_plot(curves, keys)
+    return plots
+
+
+def _curves(
+    group: Group, keys: Sequence[str]
+) -> Iterator[tuple[str, Mapping[str, Mapping[int, float]]]]:
+    for run in group.runs:
+        name = run.name if run.seed is None else f"seed {run.seed}"
+        yield name, {key: learning_curve(run, key) for key in keys}
