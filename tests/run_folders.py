@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 
 from missrec.metrics.ranking import ranking_metrics
 from missrec.runs.groups import Run, Setup
+from missrec.runs.identity import provenance_facts
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("PROJECT_ROOT", str(ROOT))
@@ -58,10 +59,13 @@ def record_run(
     stopped_early: bool = True,
     commit: str = "a" * 40,
     dirty: bool = False,
+    data: Mapping[str, Any] | None = None,
+    accepted: Sequence[str] = (),
 ) -> Path:
     """Writes what a run that ranked users 0, 1, ... leaves; `epochs` is None of a floor.
 
-    Its domain is the first of the config's folders.
+    Its domain is the first of the config's folders. Without `data` it does not know what it was
+    made on.
     """
     folder.mkdir(parents=True)
     text = json.dumps(config).replace('"/run', f'"{folder}')
@@ -70,9 +74,9 @@ def record_run(
     trained = {} if epochs is None else {"epochs": epochs, "stopped_early": float(stopped_early)}
     both = {f"{split}/{key}": value for split in ("val", "test") for key, value in metrics.items()}
     (folder / "metrics.json").write_text(json.dumps({**trained, **both}))
-    (folder / "provenance.json").write_text(
-        json.dumps({"git": {"commit": commit, "dirty": dirty}, "pretrained": None})
-    )
+    provenance = {"git": {"commit": commit, "dirty": dirty}, "pretrained": None}
+    facts = {} if data is None else provenance_facts(data, accepted=accepted)
+    (folder / "provenance.json").write_text(json.dumps({**provenance, **facts}))
     domain = Path(config["data"]["folders"][0]).name
     pl.DataFrame(
         {
@@ -85,6 +89,15 @@ def record_run(
     if epochs:
         write_curve(folder, [0.05 + 0.002 * epoch for epoch in range(epochs)])
     return folder
+
+
+def an_identity(domain: str = "toys", **parts: Any) -> dict[str, Any]:
+    """What the data of a domain might be known by, with some parts changed."""
+    known = {
+        part: f"{part} of {domain}" for part in ("interactions", "items", "item_keys", "users")
+    }
+    split = {"by": "LeaveOneOut", "positions": "1"}
+    return {domain: {**known, "split": split, "features": {}, **parts}}
 
 
 def write_curve(folder: Path, values: Sequence[float], *, first: int = 0, version: int = 0) -> None:
@@ -120,6 +133,8 @@ def a_run(
         dirty=False,
         first_stage=False,
         finished_at=0.0,
+        data=None,
+        accepted=(),
     )
     return run._replace(**changes)
 

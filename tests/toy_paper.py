@@ -58,5 +58,6 @@ def asked(**changes: Any) -> Asked:
         "tests": PairedTests(num_resamples=199, seed=0),
         "command": lambda setup, choice, seeds: f"train {setup.model} {choice} {list(seeds)}",
         "data_notes": {},
+        "changed_since": lambda run: [],
     }
     return Asked(**{**settings, **changes})

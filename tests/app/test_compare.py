@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
+import os
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +16,30 @@ import pytest
 
 from missrec.app.compare import compare
 from missrec.app.evaluate import EvaluateSettings
+from missrec.runs.identity import ChangedDataError
+from run_folders import ROOT, an_identity, record_run, run_config, write_ranks
+
+SYSTEMS = {"a": "model=sasrec", "b": "model=most_popular"}
+OTHER = an_identity("office", interactions="others")
 
 
 def record(
-    run_dir: Path, ranks: list[float], *, domain: str = "office", first_user: int = 0
-) -> None:
-    run_dir.mkdir(parents=True, exist_ok=True)
-    users = range(first_user, first_user + len(ranks))
-    pl.DataFrame({"user_id": users, "target_id": [7] * len(ranks), "rank": ranks}).write_parquet(
-        run_dir / f"test_ranks_{domain}.parquet"
-    )
+    run_dir: Path,
+    ranks: list[float],
+    *,
+    domains: Sequence[str] = ("office",),
+    first_user: int = 0,
+    seed: int = 1,
+    data: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> Path:
+    """A run of the system that the first letter of its folder names."""
+    config = run_config("logger=csv", SYSTEMS[run_dir.name[0]], seed=seed, **changes)
+    config["data"]["folders"] = [f"/data/{domains[0]}"]
+    record_run(run_dir, config, ranks, data=data)
+    for domain in domains:
+        write_ranks(run_dir / f"test_ranks_{domain}.parquet", ranks, first_user=first_user)
+    return run_dir
 
 
 def config(tmp_path: Path, **changes: Any) -> EvaluateSettings:
@@ -36,13 +54,16 @@ def config(tmp_path: Path, **changes: Any) -> EvaluateSettings:
         num_resamples=199,
         seed=0,
         output_dir=tmp_path,
+        root_dir=ROOT,
+        accepts_changed_data=False,
+        trust=False,
     )
     return settings._replace(**changes)
 
 
 def test_seeds_are_averaged_by_user_and_the_difference_is_in_users(tmp_path: Path) -> None:
     record(tmp_path / "a_s1", [1.0, 1.0, 30.0, 30.0])
-    record(tmp_path / "a_s2", [1.0, 30.0, 30.0, 30.0])
+    record(tmp_path / "a_s2", [1.0, 30.0, 30.0, 30.0], seed=2)
     record(tmp_path / "b", [30.0, 30.0, 30.0, 3.0])
     report = compare(config(tmp_path))
     assert json.loads((tmp_path / "comparison.json").read_text()) == report
@@ -66,9 +87,8 @@ def test_the_order_of_the_rows_does_not_matter(tmp_path: Path) -> None:
 
 
 def test_each_domain_is_compared(tmp_path: Path) -> None:
-    for domain in ("office", "music"):
-        for run in ("a_s1", "b"):
-            record(tmp_path / run, [1.0, 2.0], domain=domain)
+    for run in ("a_s1", "b"):
+        record(tmp_path / run, [1.0, 2.0], domains=("office", "music"))
     assert set(compare(config(tmp_path))["domains"]) == {"office", "music"}
 
 
@@ -81,7 +101,7 @@ def test_runs_on_other_users_are_refused(tmp_path: Path) -> None:
 
 def test_runs_on_other_domains_are_refused(tmp_path: Path) -> None:
     record(tmp_path / "a_s1", [1.0])
-    record(tmp_path / "b", [1.0], domain="music")
+    record(tmp_path / "b", [1.0], domains=("music",))
     with pytest.raises(FileNotFoundError, match="only runs on the same domains"):
         compare(config(tmp_path))
 
@@ -92,3 +112,65 @@ def test_an_unknown_metric_is_refused(tmp_path: Path, metric: str) -> None:
     record(tmp_path / "b", [1.0])
     with pytest.raises(ValueError, match="is not recall@k, ndcg@k or mrr@k"):
         compare(config(tmp_path, metrics=[metric]))
+
+
+def test_copies_of_a_seed_are_one_seed_and_the_newest_counts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = record(tmp_path / "a_s1", [30.0, 30.0])
+    os.utime(old / "metrics.json", (1, 1))
+    record(tmp_path / "a_s1_again", [1.0, 30.0])
+    shutil.copytree(old, tmp_path / "a_s1_copy")
+    record(tmp_path / "a_s2", [1.0, 1.0], seed=2)
+    record(tmp_path / "b", [30.0, 30.0])
+    with caplog.at_level(logging.WARNING):
+        found = compare(config(tmp_path))
+    assert found["domains"]["office"]["recall@10"]["run"] == [0.5, 1.0]
+    assert [Path(folder).name for folder in found["run"]] == ["a_s1_again", "a_s2"]
+    assert {Path(folder).name for folder in found["left_out"]} == {"a_s1", "a_s1_copy"}
+    assert caplog.text.count("is left out: a newer run of seed 1 counts") == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"optimizer__lr": 0.5}, r"differ in optimizer.lr \(0.5, 0.001\); name the runs of one$"),
+        ({"data": OTHER}, "differ in office: interactions; name the runs of one$"),
+    ],
+)
+def test_a_side_of_several_systems_is_refused_by_what_they_differ_in(
+    tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    record(tmp_path / "a_s1", [1.0], **{"data": an_identity("office"), **changes})
+    record(tmp_path / "a_s2", [1.0], seed=2, data=an_identity("office"))
+    record(tmp_path / "b", [1.0])
+    with pytest.raises(ValueError, match=f"names 2 systems, which {said}"):
+        compare(config(tmp_path))
+    with pytest.raises(ValueError, match=r"model \(sasrec, most_popular\)"):
+        compare(config(tmp_path, run=[f"{tmp_path}/a_s2", f"{tmp_path}/b"]))
+
+
+def test_sides_on_other_data_are_refused_or_recorded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(tmp_path / "a_s1", [1.0], data=an_identity("office"))
+    record(tmp_path / "b", [1.0], data=OTHER)
+    with pytest.raises(ChangedDataError, match="b was made on other data: office: interactions; "):
+        compare(config(tmp_path))
+    found = compare(config(tmp_path, accepts_changed_data=True))
+    assert found["accepted_changes"] == ["office: interactions"]
+    shutil.rmtree(tmp_path / "b")
+    record(tmp_path / "b", [1.0])
+    with caplog.at_level(logging.WARNING):
+        assert compare(config(tmp_path))["accepted_changes"] == []
+    assert "b does not know what data it was made on" in caplog.text
+
+
+def test_a_run_that_cannot_be_compared_says_why(tmp_path: Path) -> None:
+    record(tmp_path / "b", [1.0])
+    (record(tmp_path / "a_s1", [1.0]) / "metrics.json").unlink()
+    with pytest.raises(ValueError, match=r"a_s1 cannot be compared: no metrics.json; python src"):
+        compare(config(tmp_path))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="empty names no folder of a run"):
+        compare(config(tmp_path, run=f"{tmp_path}/empty"))

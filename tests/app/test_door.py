@@ -92,7 +92,7 @@ def process(name: str, *arguments: str) -> Ended:
         ("evaluate", [], "run"),
         ("evaluate", ["run=[a,b]"], "add against="),
         ("evaluate", ["run={tmp}/a*", "against={tmp}"], "matches no run folder"),
-        ("evaluate", ["run={tmp}", "against={tmp}"], "only a finished run can be compared"),
+        ("evaluate", ["run={tmp}", "against={tmp}"], "names no folder of a run"),
         ("report", ["runs={tmp}"], "no finished run"),
         ("report", ["runs={tmp}/none"], "matches no run folder"),
     ],

@@ -16,6 +16,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from missrec.app.report import report
+from missrec.data.splits import LeaveOneOut
+from missrec.report.contents import other_settings
+from missrec.runs.identity import identity_of_folders
 from run_folders import ROOT, record_run, run_config
 from synthetic import prepared_domain, random_sequences, write_domain_folder
 
@@ -146,6 +149,26 @@ def test_rows_have_their_seeds_and_what_was_changed_stays_out_of_them(logs: Path
     (other,) = section.reference.others
     assert [run.name for run in other.runs] == ["lr"]
     assert other.differences == ("optimizer.lr=0.01 (0.001)",)
+
+
+def test_runs_on_other_data_stand_apart_and_are_told_from_today_s(
+    logs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders = [logs.parent / "data" / DATA]
+    today = identity_of_folders(folders, LeaveOneOut(), modalities=["text", "image"])
+    other = {DATA: {**today[DATA], "users": "others"}}
+    for seed, data in ((3, today), (4, today), (5, other)):
+        record(logs.parent, f"known_{seed}", OURS, seed=seed, optimizer__lr=0.02, data=data)
+    record(logs.parent, "base_6", BASELINE, seed=6, optimizer__lr=0.02, data=other)
+    shutil.rmtree(logs / "scratch")
+    made = report(config(logs.parent))
+    (section,) = (s for s in made.filled if s.table.name == "Table 3")
+    found = {tuple(r.name for r in row.group.runs): row.flags for row in other_settings(section)}
+    assert f"made on other data: {DATA}: users" in found["known_5",]
+    assert f"made on other data: {DATA}: users" in found["known_3", "known_4"]
+    (section,) = (s for s in made.filled if s.table.name == "Table 2")
+    assert f"The data is no longer what runs were made on: {DATA}: users." in section.notes
+    assert "runs do not know what data they were made on, such as" in caplog.text
 
 
 def test_a_folder_that_is_not_the_known_set_is_said(logs: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,3 +147,19 @@ def test_whole_numbers_and_lists_are_compared_by_value() -> None:
         "c": "{}",
         "d": '"/runsy"',
     }
+
+
+def test_a_setting_that_came_later_marks_no_older_run_as_custom(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    train = tmp_path / "conf" / "train.yaml"
+    text = "\nunsaid: 3\nsmoothing: 0.1 # @before 0.0\n"
+    train.write_text(train.read_text().replace("\nmatmul_precision", f"{text}matmul_precision"))
+    marks = read_marks(tmp_path / "conf").of_rows()
+    today = RowCommands(tmp_path, marks=marks)
+    run = run_config("data=scientific", "transfer=transductive")
+    assert today.differences(SETUP, comparable_settings(run, marks=marks)) == ("smoothing=0 (0.1)",)
+    del run["callbacks"]["early_stopping"]  # not because it is old
+    changed = today.differences(SETUP, comparable_settings(run, marks=marks))
+    assert changed is not None
+    assert changed[-1].startswith("without callbacks.early_stopping._target_, ")
+    assert "unsaid" not in changed[-1]

@@ -1,26 +1,32 @@
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.capture import CaptureResult
 from conftest import ROOT, Compose
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from missrec.app import gpus
 from missrec.app.gpus import claim_gpu, visible_gpus
-from missrec.app.sweep import SweepTable, sweep_arguments
+from missrec.app.sweep import Job, SweepTable, run_job, sweep_arguments
 from missrec.app.train import train
 from missrec.runs.locks import RunBusyError, only_writer
+from run_folders import record_run, run_config
 
 SWEEPS = sorted(path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml"))
 
@@ -288,6 +294,59 @@ def test_slurm_jobs_take_one_gpu_each() -> None:
     launcher = launcher_config("slurm").hydra.launcher
     assert launcher._target_.endswith("SlurmLauncher")
     assert (launcher.gpus_per_node, launcher.tasks_per_node) == (1, 1)
+
+
+@pytest.fixture
+def repeat(tmp_path: Path) -> Callable[..., str]:
+    """`repeat(saved, asked)`: `finished` or why not, of a job whose folder holds a finished run."""
+
+    def run(saved: dict[str, Any], asked: dict[str, Any]) -> str:
+        folder = tmp_path / "sweep" / "0"
+        shutil.rmtree(folder, ignore_errors=True)
+        record_run(folder, saved, [1.0])
+        here = json.loads(json.dumps(asked).replace('"/run', f'"{folder}'))
+        job = Job(here, train=pytest.fail, go_on=pytest.fail)
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            cfg = compose("train", overrides=["hydra.mode=MULTIRUN"], return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+        run_job(job, writing=only_writer)
+        error = folder / "error.txt"
+        return error.read_text().splitlines()[-1] if error.exists() else "finished"
+
+    return run
+
+
+def test_a_job_that_is_asked_for_again_elsewhere_has_finished(repeat: Callable[..., str]) -> None:
+    saved = run_config("data=scientific", "trainer=ddp_cpu", "pretraining=demo_pretrain")
+    asked = copy.deepcopy(saved)
+    saved = json.loads(json.dumps(saved).replace(str(ROOT), "/old/place"))
+    source = "/old/place/logs/sweeps/x/demo_pretrain_0123abcd/checkpoints/epoch_001.ckpt"
+    saved |= {"pretrained": source, "pretraining": None}
+    del asked["trainer"]["strategy"]
+    asked["datamodule"] |= {"num_workers": 3, "batch_size": 512.0}
+    asked["logger"] = {"csv": {"save_dir": "there"}}
+    assert repeat(saved, asked) == "finished"
+    del saved["split"], saved["datamodule"]["split"]  # as before there was a choice
+    assert repeat(saved, asked) == "finished"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"optimizer__lr": 0.1}, r"differ in optimizer\.lr \(0\.001 there, 0\.1 here\); delete it"),
+        ({"seed": 7}, r"differ in datamodule\.seed \(1 .*, 7 here\), seed \(1 there, 7 here\); "),
+        ({"data__name": "b"}, r"differ in data\.name \(scientific there, b here\); "),
+        ({"trainer__limit_val_batches": 3}, r"trainer\.limit_val_batches \(none there, 3 here\)"),
+        ({"pretrained": "/logs/b"}, r"differ in pretrained \(null there, b here\); "),
+        ({"pretraining": "demo"}, r"differ in pretraining \(null there, demo here\)"),
+        ({"callbacks__early_stopping": None}, r"patience \(10 there, none here\); delete"),
+    ],
+)
+def test_a_job_in_the_folder_of_another_run_says_what_differs(
+    repeat: Callable[..., str], changes: dict[str, Any], said: str
+) -> None:
+    asked = run_config("data=scientific", **changes)
+    assert re.search(said, repeat(run_config("data=scientific"), asked))
 
 
 TINY = (

@@ -8,7 +8,7 @@ import pytest
 from missrec.report.comparisons import complete_section, group_flags
 from missrec.report.sections import Section, plan_sections
 from missrec.runs.groups import Group, Run, group_runs
-from run_folders import a_run
+from run_folders import a_run, an_identity
 from toy_paper import BASELINE, FLOOR, asked, ranked_run, toy_paper
 
 RANKS = {"ours": [1.0, 2.0, 3.0, 30.0], "base": [1.0, 30.0, 30.0, 30.0]}
@@ -55,6 +55,37 @@ def test_rows_that_ranked_other_users_say_that_they_cannot_be_compared(tmp_path:
     assert row.flags[-1].startswith("not comparable: ")
     assert "did not rank the users and targets of" in row.flags[-1]
     assert str(tmp_path) not in row.flags[-1]  # runs have short names
+
+
+def test_rows_on_other_data_than_the_reference_are_not_compared(tmp_path: Path) -> None:
+    ours = ranked_run(tmp_path / "ours", RANKS["ours"], data=an_identity())
+    floor = ranked_run(tmp_path / "floor", RANKS["base"], setup=FLOOR, data=an_identity())
+    base = ranked_run(tmp_path / "base", RANKS["base"], setup=BASELINE)
+    section = completed(ours, floor, base._replace(data=an_identity(interactions="others")))
+    assert rows(section)["Floor"].comparisons
+    assert rows(section)["Base_line"].comparisons == {}
+    assert rows(section)["Base_line"].flags[-1] == (
+        "not comparable: other data than the reference: toys: interactions"
+    )
+    assert rows(completed(ours, base))["Base_line"].comparisons  # from before data was known
+
+
+def test_data_that_has_changed_since_is_a_note_said_once(tmp_path: Path) -> None:
+    runs = [ranked_run(tmp_path / f"{seed}", RANKS["ours"], seed=seed) for seed in (1, 2)]
+    section = completed(*runs, changed_since=lambda run: ["toys: items"])
+    notes = [note for note in section.notes if "toys: items" in note]
+    assert notes == ["The data is no longer what runs were made on: toys: items."]
+    assert not any("no longer" in note for note in completed(*runs).notes)
+
+
+def test_runs_that_went_on_with_changed_data_or_do_not_know_theirs_are_flagged() -> None:
+    accepted = a_run("a", data=an_identity(), accepted=("toys: items",))
+    (group,) = group_runs([accepted, a_run("b", seed=2), a_run("c", seed=3, data=an_identity())])
+    flags = group_flags(group._replace(differences=()), expected_users=None)
+    assert "went on with changed data: toys: items (seed 1)" in flags
+    assert "data unknown (seed 2)" in flags
+    (old,) = group_runs([a_run("a"), a_run("b", seed=2)])
+    assert not any("data" in flag for flag in group_flags(old, expected_users=None))
 
 
 def test_missing_and_broken_ranks_are_said_and_the_other_rows_still_compared(

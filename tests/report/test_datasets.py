@@ -9,10 +9,13 @@ from typing import Any
 import polars as pl
 import pytest
 
+from changed_data import CHANGES, prepare_again
 from missrec.app.settings import known_splits
+from missrec.data.splits import LeaveOneOut
 from missrec.metrics.paired import read_ranks
-from missrec.report.datasets import data_notes, table_1, train_counts
+from missrec.report.datasets import DataToday, data_notes, table_1, train_counts
 from missrec.report.paper import read_paper
+from missrec.runs.identity import identity_of_folders
 from run_folders import ROOT, a_run
 from synthetic import NAME, NUM_ITEMS, SEQUENCES, write_domain_folder
 
@@ -96,6 +99,24 @@ def test_a_folder_that_has_changed_since_is_refused(tmp_path: Path) -> None:
     path = ranked(tmp_path, [1] * len(SEQUENCES))
     with pytest.raises(ValueError, match="is no longer what a ranked"):
         train_counts(a_run(ranks={NAME: path}), read_ranks(path), data_dir=tmp_path, splits=SPLITS)
+
+
+def test_what_has_changed_since_a_run_is_told_of_the_folders_that_are_there(tmp_path: Path) -> None:
+    folder = prepare_again(tmp_path / NAME)
+    run = a_run(data=identity_of_folders([folder], LeaveOneOut(), modalities=["text"]))
+
+    def changes() -> list[str]:
+        return DataToday(data_dir=tmp_path, splits=SPLITS).changes(run)
+
+    assert changes() == []
+    for change in ("interaction", "item order", "encoder"):
+        prepare_again(folder, change)
+        assert changes() == [f"{NAME}: {CHANGES[change][1]}"]
+    (folder / "items.parquet").write_bytes(b"PAR1")
+    assert "has 4 bytes, its manifest says" in changes()[0]
+    folder.rename(tmp_path / "elsewhere")
+    assert changes() == []
+    assert DataToday(data_dir=tmp_path, splits=SPLITS).changes(a_run()) == []
 
 
 def test_no_class_that_only_a_run_s_config_names_is_called(tmp_path: Path) -> None:

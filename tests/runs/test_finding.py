@@ -13,7 +13,7 @@ import pytest
 from missrec.runs.finding import FoundRuns, find_runs, run_folders
 from missrec.runs.groups import group_runs
 from missrec.runs.settings import UNMARKED
-from run_folders import SETUP, record_run, run_config
+from run_folders import SETUP, an_identity, record_run, run_config
 
 OURS = ("data=scientific", "transfer=transductive", "logger=csv")
 
@@ -70,6 +70,11 @@ def without(group: str, key: str) -> Callable[[Path], object]:
     return damage
 
 
+def changed(**changes: Any) -> Callable[[Path], object]:
+    """A config that somebody edited."""
+    return write("config.yaml", json.dumps(run_config(*OURS, **changes)))
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -84,6 +89,9 @@ def without(group: str, key: str) -> Callable[[Path], object]:
         (write("config.yaml", ""), "config.yaml has no names.model"),
         (write("config.yaml", "names: {model: '${'}"), "no viable alternative"),
         (write("config.yaml", b"\x00\xff"), ""),
+        (changed(optimizer__lr="${nothing}"), 'optimizer.lr ("${nothing}") is no value'),
+        (changed(seed=True), "seed (True) must be a whole number"),
+        (changed(data=5), "has no data.name"),
         (without("names", "model"), "has no names.model: it is of another version"),
         (without("inputs", "name"), "has no inputs.name: it is of another version"),
         (lambda folder: (folder / "config.yaml").unlink(), "config.yaml is missing"),
@@ -124,6 +132,22 @@ def test_seeds_pre_trained_alike_are_one_system_and_otherwise_two(tmp_path: Path
     runs = {run.name: run for run in find(tmp_path, ignored=("seed", "datamodule.seed",
         "pretrained", "run_dir")).finished}  # fmt: skip
     assert runs["a1"].setup.pretrained
+    groups = group_runs([runs["a1"], runs["a2"], runs["a3"]])
+    assert [[run.name for run in group.runs] for group in groups] == [["a1", "a2"], ["a3"]]
+
+
+def test_runs_know_their_data_and_pre_trainings_on_other_data_make_two_systems(
+    tmp_path: Path,
+) -> None:
+    for seed, items in ((1, "1"), (2, "1"), (3, "3")):
+        data, config = an_identity("music", items=items), run_config(*OURS, seed=seed)
+        source = record_run(tmp_path / f"p{seed}", config, [1.0], data=data, accepted=["x: items"])
+        pretrained_run(tmp_path / f"a{seed}", source, seed=seed)
+    runs = {run.name: run for run in find(tmp_path, ignored=("seed", "datamodule.seed",
+        "pretrained", "run_dir")).finished}  # fmt: skip
+    assert runs["p3"].data == an_identity("music", items="3")
+    assert runs["p3"].accepted == ("x: items",)
+    assert (runs["a1"].data, runs["a1"].accepted) == (None, ())
     groups = group_runs([runs["a1"], runs["a2"], runs["a3"]])
     assert [[run.name for run in group.runs] for group in groups] == [["a1", "a2"], ["a3"]]
 

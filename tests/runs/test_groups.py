@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from missrec.runs.groups import group_runs, mean_and_deviation, own_settings, preferred
-from run_folders import SETUP, a_run
+from missrec.runs.groups import group_runs, mean_and_deviation, other_data, own_settings, preferred
+from run_folders import SETUP, a_run, an_identity
 
 
 def test_runs_that_differ_in_the_seed_only_are_one_group_by_rising_seed() -> None:
@@ -26,6 +26,26 @@ def test_other_settings_are_never_mixed_into_a_group(change: dict[str, object]) 
     alike = {"settings": {"optimizer.lr": "0.001"}}
     groups = group_runs([a_run("a", **alike), a_run("b", seed=2, **{**alike, **change})])  # type: ignore[arg-type]
     assert [len(group.runs) for group in groups] == [1, 1]
+
+
+def test_runs_on_other_data_are_no_seeds_of_one_system() -> None:
+    other = an_identity(items="others")
+    runs = [a_run("a", data=an_identity()), a_run("b", seed=2, data=other)]
+    runs += [a_run("c", seed=3, data=an_identity())]
+    one, two = group_runs(runs)
+    assert [[run.name for run in group.runs] for group in (one, two)] == [["a", "c"], ["b"]]
+    assert other_data(two, [one, two]) == ["toys: items (the same in another order)"]
+    assert other_data(one, [one, two]) == other_data(two, [one, two])
+
+
+def test_a_run_that_does_not_know_its_data_is_with_those_that_have_no_choice_of_data() -> None:
+    known, unknown = a_run("a", data=an_identity()), a_run("b", seed=2)
+    (group,) = group_runs([known, unknown])
+    assert group.data == an_identity()
+    other = a_run("c", data=an_identity(users="others"))
+    groups = group_runs([known, unknown, other])
+    assert [[run.name for run in group.runs] for group in groups] == [["a"], ["c"], ["b"]]
+    assert other_data(groups[2], groups) == []
 
 
 def test_of_a_seed_that_ran_twice_the_newest_counts_and_the_older_is_kept_apart() -> None:

@@ -60,6 +60,7 @@ def lightning_module(model: nn.Module) -> RecommenderModule:
         filter_seen=False,
         users_per_tile=512,
         items_per_tile=16384,
+        identity={},
     )
 
 

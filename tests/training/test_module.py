@@ -24,6 +24,7 @@ from synthetic import (
 
 FIRST, SECOND = DomainSpan("first", 1, 3), DomainSpan("second", 4, 6)
 NUM_ITEMS = 30
+IDENTITY = {"first": {"items": "1f", "features": {"text": {"values": "2e", "encoder": {"n": 1}}}}}
 
 
 class FixedScores(nn.Module):
@@ -76,6 +77,7 @@ def module(model: nn.Module, *spans: DomainSpan, filter_seen: bool = False) -> R
         filter_seen=filter_seen,
         users_per_tile=512,
         items_per_tile=16384,
+        identity=IDENTITY,
     )
 
 
@@ -228,6 +230,13 @@ def test_the_optimizer_has_the_parameters_that_need_a_gradient() -> None:
 def test_the_state_of_a_checkpoint_holds_each_tensor_of_the_model_once() -> None:
     lightning = module(FixedScores([1, 2, 3]), FIRST)
     assert set(lightning.state_dict()) == {"model.item_scores", "model.weight", "model.frozen"}
+
+
+def test_a_checkpoint_says_what_data_it_was_made_on_in_plain_values(tmp_path: Path) -> None:
+    used = trainer()
+    used.validate(module(FixedScores([0.0] * 3), FIRST), loader(sequence_batch([[1]], [2])))
+    used.save_checkpoint(tmp_path / "a.ckpt")
+    assert torch.load(tmp_path / "a.ckpt", weights_only=True)["data"] == IDENTITY
 
 
 def test_random_numbers_go_on_from_those_of_a_gpu_and_of_fewer_processes(

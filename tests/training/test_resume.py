@@ -146,6 +146,7 @@ def lightning_module(*, dropout_prob: float) -> RecommenderModule:
         filter_seen=False,
         users_per_tile=512,
         items_per_tile=16384,
+        identity={},
     )
 
 

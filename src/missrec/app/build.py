@@ -13,6 +13,7 @@ from missrec.app.session import RunSettings
 from missrec.data.datamodule import SequenceDataModule
 from missrec.features.store import TEXT, TEXT_VIEW, read_features
 from missrec.features.table import FeatureTable
+from missrec.runs.identity import Identity, data_identity
 from missrec.training.module import RecommenderModule
 from missrec.types import Catalogue
 
@@ -24,11 +25,13 @@ class Experiment(NamedTuple):
         datamodule: set up.
         module: with the model inside.
         catalogue: what the model was told of the items.
+        identity: what the data is known by.
     """
 
     datamodule: SequenceDataModule
     module: RecommenderModule
     catalogue: Catalogue
+    identity: Identity
 
 
 def build_experiment(run: RunSettings) -> Experiment:
@@ -40,6 +43,7 @@ def build_experiment(run: RunSettings) -> Experiment:
     datamodule: SequenceDataModule = build(run.config, "datamodule")
     datamodule.setup()
     features, second_views = _feature_tables(run, datamodule)
+    identity = data_identity(datamodule, modalities=run.modalities)
     catalogue = Catalogue(
         num_items=datamodule.num_items,
         train_counts=datamodule.train_counts,
@@ -57,9 +61,10 @@ def build_experiment(run: RunSettings) -> Experiment:
         filter_seen=metrics["filter_seen"],
         users_per_tile=metrics["users_per_tile"],
         items_per_tile=metrics["items_per_tile"],
+        identity=identity,
     )
     _check_optimizer(module)
-    return Experiment(datamodule, module, catalogue)
+    return Experiment(datamodule, module, catalogue, identity)
 
 
 def compile_modules(model: nn.Module, names: Sequence[str], *, backend: str) -> None:

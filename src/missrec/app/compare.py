@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from missrec.app.evaluate import EvaluateSettings
+from missrec.app.marks import read_marks
+from missrec.app.same_data import check_sides
 from missrec.files import write_json
 from missrec.metrics.paired import compare_ranks, read_paired
 from missrec.report.formats.terminal import print_comparison
-from missrec.runs.finding import run_folders
+from missrec.runs.finding import find_runs, run_folders
+from missrec.runs.groups import Group, differences, group_runs
+from missrec.runs.identity import ACCEPTED
 from missrec.runs.ranks import recorded_ranks
+from missrec.runs.settings import Marks
+
+_log = logging.getLogger(__name__)
 
 
 def compare(settings: EvaluateSettings) -> dict[str, Any]:
     """Compares the test ranks that two groups of runs recorded, user by user.
 
-    The runs of a group are seeds of one system: each user's metric is their mean. Prints a table
-    a domain and writes `comparison.json` into the folder of this command.
+    The runs of a group are seeds of one system, by their settings and data: each user's metric is
+    their mean, and of a seed that ran twice the newest run counts. Prints a table a domain and
+    writes `comparison.json` into the folder of this command.
 
     Returns:
         What `comparison.json` holds: domain -> metric -> figures.
 
     Raises:
         FileNotFoundError: a run folder, or its ranks, do not exist.
-        ValueError: the runs did not rank the same users and targets.
+        ValueError: the runs of a side are of several systems, or the sides have other data or did
+            not rank the same users and targets.
     """
     assert settings.against is not None
-    ours, theirs = run_folders(settings.run), run_folders(settings.against)
+    marks = read_marks(settings.root_dir / "conf").of_rows()
+    named = {"run": settings.run, "against": settings.against}
+    sides = {side: _one_system(side, folders, marks) for side, folders in named.items()}
+    changed = check_sides(*sides.values(), accept=settings.accepts_changed_data)
+    ours, theirs = ([run.folder for run in group.runs] for group in sides.values())
     report: dict[str, Any] = {"run": [*map(str, ours)], "against": [*map(str, theirs)]}
+    report["left_out"] = [str(run.folder) for group in sides.values() for run in group.repeats]
+    report[ACCEPTED] = changed
     report["domains"] = {
         domain: _compare_domain(settings, domain, ours=ours, theirs=theirs)
         for domain in _domains(ours)
@@ -40,6 +56,29 @@ def compare(settings: EvaluateSettings) -> dict[str, Any]:
     settings.output_dir.mkdir(parents=True, exist_ok=True)
     write_json(settings.output_dir / "comparison.json", report)
     return report
+
+
+def _one_system(side: str, named: str | Sequence[str], marks: Marks) -> Group:
+    """The runs that a side names, as seeds of one system.
+
+    Raises:
+        FileNotFoundError: a named folder is missing, or holds no finished run.
+        ValueError: a run is broken, or they are several systems.
+    """
+    found = find_runs(run_folders(named), marks=marks, shown_from=Path())
+    for name, reason in {**found.broken, **found.unfinished}.items():
+        raise ValueError(f"{side}: {name} cannot be compared: {reason}")
+    if not found.finished:
+        raise FileNotFoundError(f"{side}: {named} names no folder of a run")
+    groups = group_runs(found.finished)
+    if len(groups) > 1:
+        raise ValueError(
+            f"{side}: {named} names {len(groups)} systems, which differ in "
+            f"{'; '.join(differences(groups))}; name the runs of one"
+        )
+    for run in groups[0].repeats:
+        _log.warning("%s: %s is left out: a newer run of seed %s counts", side, run.name, run.seed)
+    return groups[0]
 
 
 def _domains(runs: Sequence[Path]) -> list[str]:

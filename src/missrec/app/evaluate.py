@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,17 +14,24 @@ from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 
 from missrec.app.build import Experiment, build_experiment
-from missrec.app.session import RunSettings, plain, read_run
+from missrec.app.same_data import check_run
+from missrec.app.session import RunSettings, accepts, plain, read_run
 from missrec.files import write_json
 from missrec.metrics.buckets import popularity_buckets
 from missrec.report.figures.buckets import popularity_figure
 from missrec.report.formats.terminal import print_buckets, print_metrics, split_metrics
 from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder
+from missrec.runs.identity import ACCEPTED
 from missrec.runs.ranks import save_ranks
 from missrec.runs.trust import refuse_strangers
 from missrec.training.saving import WholeCheckpoints
 from missrec.training.silence import quiet_lightning
+
+_ROUNDING = 1e-6
+"""Up to this share, figures of the same ranks may differ."""
+
+_log = logging.getLogger(__name__)
 
 
 class EvaluateSettings(NamedTuple):
@@ -38,6 +49,8 @@ class EvaluateSettings(NamedTuple):
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
         output_dir: for `comparison.json`.
+        root_dir: of the project.
+        accepts_changed_data: whether to go on with other data than a run was made on.
     """
 
     run: str | list[str]
@@ -51,6 +64,8 @@ class EvaluateSettings(NamedTuple):
     num_resamples: int
     seed: int
     output_dir: Path
+    root_dir: Path
+    accepts_changed_data: bool
 
 
 def read_settings(cfg: DictConfig) -> EvaluateSettings:
@@ -60,8 +75,10 @@ def read_settings(cfg: DictConfig) -> EvaluateSettings:
     places = {
         "data_dir": Path(config["paths"]["data_dir"]),
         "output_dir": Path(config["output_dir"]),
+        "root_dir": Path(config["paths"]["root_dir"]),
     }
-    return EvaluateSettings(**{**own, **places})
+    accepted = {"accepts_changed_data": accepts(config["changed_data"])}
+    return EvaluateSettings(**{**own, **places, **accepted})
 
 
 def evaluate(cfg: DictConfig) -> dict[str, Any]:
@@ -69,15 +86,15 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
 
     Prints the metrics and the buckets of the paper's Figure 4, and writes
     `evaluation/{metrics.json,popularity_<domain>.png,ranks_<domain>.parquet}` into the run
-    folder. What the run itself recorded is left as it is.
+    folder. What the run itself recorded is left as it is; a warning says where it differs.
 
     Returns:
         What `evaluation/metrics.json` holds.
 
     Raises:
         FileNotFoundError: no such run, or it has no checkpoint.
-        ValueError: several runs are named, or the checkpoint does not fit the run's config and
-            data.
+        ValueError: several runs are named, the data is not what the run was made on, or the
+            checkpoint does not fit the run's config and data.
     """
     settings = read_settings(cfg)
     if not isinstance(settings.run, str):
@@ -86,6 +103,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     folder = RunFolder(Path(settings.run))
     run = read_saved_run(folder, data_dir=settings.data_dir, trust=settings.trust)
     experiment = build_experiment(run)
+    changed = check_run(folder, experiment.identity, accept=settings.accepts_changed_data)
     torch.set_float32_matmul_precision(run.config["matmul_precision"])
     trainer = Trainer(
         accelerator=settings.accelerator,
@@ -100,10 +118,12 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     )
     checkpoint = chosen_checkpoint(folder.path) if experiment.module.learns else None
     _rank(experiment, trainer, checkpoint=checkpoint)
+    _say_differences(folder, experiment.module.metrics)
     print_metrics(
         run.name, {"test": split_metrics(experiment.module.metrics, "test")}, settings.shown
     )
-    return _write(experiment, folder.evaluation, settings, cutoffs=run.cutoffs)
+    report = {"metrics": experiment.module.metrics, "buckets": {}, ACCEPTED: changed}
+    return _write(report, experiment, folder.evaluation, settings, cutoffs=run.cutoffs)
 
 
 def read_saved_run(folder: RunFolder, *, data_dir: Path, trust: bool) -> RunSettings:
@@ -128,10 +148,15 @@ def read_saved_run(folder: RunFolder, *, data_dir: Path, trust: bool) -> RunSett
 
 
 def _write(
-    experiment: Experiment, folder: Path, settings: EvaluateSettings, *, cutoffs: list[int]
+    report: dict[str, Any],
+    experiment: Experiment,
+    folder: Path,
+    settings: EvaluateSettings,
+    *,
+    cutoffs: list[int],
 ) -> dict[str, Any]:
+    """Adds the buckets to what is reported, and writes it."""
     folder.mkdir(exist_ok=True)
-    report: dict[str, Any] = {"metrics": experiment.module.metrics, "buckets": {}}
     for span, users in zip(
         experiment.datamodule.spans, experiment.module.target_ranks, strict=True
     ):
@@ -165,6 +190,33 @@ def _rank(experiment: Experiment, trainer: Trainer, *, checkpoint: Path | None) 
             f"{checkpoint} cannot be loaded: {error}; the file is damaged, or the run's config or "
             "data has changed since"
         ) from error
+
+
+def _say_differences(folder: RunFolder, found: Mapping[str, float]) -> None:
+    """Warns of figures that are not those of the run's own `metrics.json`, where it has one."""
+    try:
+        recorded = json.loads(folder.metrics.read_text(encoding="utf-8"))
+        both = {key: float(recorded[key]) for key in found if key in recorded}
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError) as error:
+        _log.warning("%s cannot be read: %s", folder.metrics, error)
+        return
+    other = [
+        key
+        for key, value in both.items()
+        if not math.isclose(value, found[key], rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+    ]
+    if other:
+        _log.warning(
+            "%s of %s figures are not those of %s, such as %s: %.6g, not %.6g",
+            len(other),
+            len(both),
+            folder.metrics,
+            other[0],
+            found[other[0]],
+            both[other[0]],
+        )
 
 
 def _is_load_error(error: RuntimeError) -> bool:

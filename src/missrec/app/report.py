@@ -19,7 +19,7 @@ from missrec.app.settings import RowCommands, known_splits
 from missrec.files import replace_folder
 from missrec.report.comparisons import Asked, PairedTests, complete_section
 from missrec.report.contents import OtherRow, Report, other_row
-from missrec.report.datasets import data_notes, table_1
+from missrec.report.datasets import DataToday, data_notes, table_1
 from missrec.report.figures.of_runs import (
     PopularityFigure,
     interest_figures,
@@ -182,11 +182,13 @@ def _first_reason(found: FoundRuns) -> str:
 def _sections(settings: ReportSettings, paper: Paper, groups: Sequence[Group]) -> list[Section]:
     commands = RowCommands(settings.root_dir, marks=settings.marks)
     known_domains = _content(settings.root_dir / "conf" / "known_domains.yaml")
+    today = DataToday(data_dir=settings.data_dir, splits=settings.popularity.splits)
     asked = Asked(
         seeds=settings.seeds,
         tests=settings.tests,
         command=commands.command,
         data_notes=data_notes(paper, data_dir=settings.data_dir, known_domains=known_domains),
+        changed_since=today.changes,
     )
     checked = [
         group._replace(differences=commands.differences(group.setup, group.runs[0].settings))
@@ -242,6 +244,10 @@ def _first_stages(runs: Sequence[Run]) -> list[OtherRow]:
 def _say(result: Report, output_dir: Path) -> None:
     for name, reason in result.broken.items():
         _log.warning("%s is broken and left out: %s", name, reason)
+    if unknown := [run.name for run in result.runs if run.data is None]:
+        _log.warning(
+            "%s runs do not know what data they were made on, such as %s", len(unknown), unknown[0]
+        )
     filled = sum(section.has_runs for section in result.sections)
     _log.info(
         "%s finished, %s unfinished and %s broken runs; %s tables have runs: %s",

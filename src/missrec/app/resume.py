@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from missrec.app.marks import read_marks
 from missrec.app.session import Config, RunSettings, read_run
+from missrec.app.stages import starting_point
 from missrec.runs.checkpoints import restore_best, resumable
 from missrec.runs.folder import RunFolder
 from missrec.runs.provenance import provenance
@@ -137,18 +138,18 @@ def checkpoint_to_go_on_from(
 
 
 def begin(
-    run: RunSettings, earlier: Earlier | None, *, started_from: Path | None, source: Path | None
+    run: RunSettings, earlier: Earlier | None, facts: Mapping[str, Any], *, source: Path | None
 ) -> None:
     """Records what runs; the first thing that is written into the folder.
 
     Args:
         run: its settings.
         earlier: the run that goes on.
-        started_from: the checkpoint that its weights came from.
+        facts: of its data, for `provenance.json`.
         source: the checkpoint that it goes on from.
     """
     folder = RunFolder(run.run_dir)
-    made = provenance(run.paths.root_dir, started_from=started_from)
+    made = {**provenance(run.paths.root_dir, started_from=starting_point(run)), **facts}
     if earlier is None:
         if run.overwrite:
             folder.clear()
@@ -164,7 +165,7 @@ def begin(
         }
         before.pop("tested", None)
         resumed = [*before.get("resumed", []), entry]
-        folder.write_provenance({**made, **before, "resumed": resumed})
+        folder.write_provenance({**made, **before, **facts, "resumed": resumed})
         if source is not None:
             restore_best(run.run_dir, source)
     folder.write_config(run.config)

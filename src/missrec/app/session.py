@@ -127,7 +127,11 @@ def read_data(config: Config) -> DataSettings:
 
 
 def read_run(config: Config) -> RunSettings:
-    """The settings of a run."""
+    """The settings of a run.
+
+    Raises:
+        ValueError: one has a value that it cannot have.
+    """
     return RunSettings(
         config=config,
         run_dir=Path(config["run_dir"]),
@@ -136,7 +140,7 @@ def read_run(config: Config) -> RunSettings:
         experiment=config["names"]["experiment"],
         resume=bool(config["resume"]),
         overwrite=config["overwrite"],
-        accepts_changed_data=config["changed_data"] == "accept",
+        accepts_changed_data=accepts(config["changed_data"]),
         seed=config["seed"],
         paths=read_paths(config),
         data=read_data(config),
@@ -149,6 +153,17 @@ def read_run(config: Config) -> RunSettings:
         cutoffs=config["metrics"]["cutoffs"],
         shown=config["metrics"]["shown"],
     )
+
+
+def accepts(changed_data: str) -> bool:
+    """Whether the setting says to go on with other data.
+
+    Raises:
+        ValueError: it is neither of its values.
+    """
+    if changed_data not in {"refuse", "accept"}:
+        raise ValueError(f"changed_data ({changed_data}) must be refuse or accept")
+    return changed_data == "accept"
 
 
 def _stage(described: Config, overrides: list[str]) -> Stage:

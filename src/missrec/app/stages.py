@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from missrec.app.build import build_experiment
 from missrec.app.compose import compose_train, quoted
 from missrec.app.prepare import prepare_missing
+from missrec.app.same_data import check_finished
 from missrec.app.session import RunSettings, Stage, continued, plain, read_run
 from missrec.distributed import is_first_process
 from missrec.report.formats.terminal import print_transfer
@@ -83,9 +84,11 @@ def _trained(
     # Of the jobs that run at the same time, one trains it and the others wait; the processes of one
     # job train it together.
     with writing(settings.run_dir, waits=True):
-        if not (settings.run_dir / record).is_file():
+        if (settings.run_dir / record).is_file():
+            check_finished(settings, accept=run.accepts_changed_data)
+        else:
             check_fits(run, settings, same_data=stage.same_data)
-            train(continued(settings))
+            train(continued(settings)._replace(accepts_changed_data=run.accepts_changed_data))
     # Beside the run, so that both can be moved together.
     beside = run.run_dir / ".." / settings.run_dir.name
     return stage._replace(checkpoint=chosen_checkpoint(beside))

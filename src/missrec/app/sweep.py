@@ -22,6 +22,7 @@ from missrec.app.compose import quoted
 from missrec.app.door import one_line
 from missrec.app.gpus import claim_gpu
 from missrec.app.marks import read_marks
+from missrec.app.same_data import check_finished
 from missrec.app.session import RunSettings, continued
 from missrec.files import write_text
 from missrec.report.formats.terminal import print_failures, print_metrics
@@ -175,10 +176,10 @@ class SweepTable(Callback):
 
 
 def _is_finished(run: RunSettings) -> bool:
-    """Whether this very run, settings and all, has already ended.
+    """Whether this very run, settings and data and all, has already ended.
 
     Raises:
-        ValueError: the folder holds a run with other settings.
+        ValueError: the folder holds a run with other settings, or on other data.
     """
     folder = RunFolder(run.run_dir)
     if not folder.config.is_file():
@@ -194,6 +195,7 @@ def _is_finished(run: RunSettings) -> bool:
         )
     finished = folder.metrics.is_file()
     if finished:
+        check_finished(run, accept=run.accepts_changed_data)
         _log.info("had finished before: %s", folder.path)
     return finished
 

@@ -20,12 +20,14 @@ from missrec.app.arguments import other_process_arguments
 from missrec.app.build import Experiment, build, build_experiment, compile_modules
 from missrec.app.prepare import prepare_missing
 from missrec.app.resume import begin, checkpoint_to_go_on_from, earlier_run, with_its_stages
+from missrec.app.same_data import check_data
 from missrec.app.session import RunSettings, plain, read_run
 from missrec.app.stages import start_from, starting_point, train_stages
 from missrec.distributed import is_first_process
 from missrec.report.formats.terminal import print_metrics, split_metrics
 from missrec.runs.checkpoints import record_tested, tidy
 from missrec.runs.folder import METRICS, RunFolder
+from missrec.runs.identity import provenance_facts
 from missrec.runs.owner import writing
 from missrec.runs.ranks import save_ranks
 from missrec.tracking.loggers import logging_to
@@ -65,10 +67,12 @@ def train_run(run: RunSettings) -> dict[str, float]:
             return finished_before(run)
         run = train_stages(with_its_stages(run, earlier), train_run, record=METRICS)
         experiment = set_up(run)
+        changed_data = check_data(run, experiment.identity)
         resume_from = checkpoint_to_go_on_from(run, earlier, experiment.module)
         trainer = build_trainer(run)
         if is_first_process():
-            begin(run, earlier, started_from=starting_point(run), source=resume_from)
+            facts = provenance_facts(experiment.identity, accepted=changed_data)
+            begin(run, earlier, facts, source=resume_from)
         _log.info("run folder: %s", run.run_dir)
         with logging_to(trainer, run.config), working(trainer):
             best, metrics = fit(experiment, trainer, resume_from=resume_from)

@@ -14,8 +14,9 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 from missrec.app.compose import composed, quoted
 from missrec.app.resume import begin, checkpoint_to_go_on_from, earlier_run, with_its_stages
+from missrec.app.same_data import check_data
 from missrec.app.session import RunSettings, continued, plain, read_run
-from missrec.app.stages import starting_point, train_stages
+from missrec.app.stages import train_stages
 from missrec.app.train import (
     build_trainer,
     fit,
@@ -25,6 +26,7 @@ from missrec.app.train import (
 )
 from missrec.files import write_json
 from missrec.runs.folder import RunFolder
+from missrec.runs.identity import provenance_facts
 from missrec.tracking.loggers import logging_to
 from missrec.training.silence import quiet_lightning
 
@@ -91,6 +93,7 @@ def fit_and_validate(run: RunSettings, *, callbacks: Sequence[Callback] = ()) ->
     earlier = earlier_run(run)
     run = train_stages(with_its_stages(run, earlier), fit_and_validate, record=record.name)
     experiment = set_up(run)
+    changed_data = check_data(run, experiment.identity)
     resume_from = checkpoint_to_go_on_from(run, earlier, experiment.module)
     trainer = build_trainer(run)
     if trainer.world_size > 1:  # the others would start as runs of their own, with a test
@@ -99,7 +102,8 @@ def fit_and_validate(run: RunSettings, *, callbacks: Sequence[Callback] = ()) ->
             "trials at a time"
         )
     trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
-    begin(run, earlier, started_from=starting_point(run), source=resume_from)
+    facts = provenance_facts(experiment.identity, accepted=changed_data)
+    begin(run, earlier, facts, source=resume_from)
     with logging_to(trainer, run.config):
         best, metrics = fit(experiment, trainer, resume_from=resume_from)
         metrics |= rank_users(experiment, trainer.validate, checkpoint=best)

@@ -28,8 +28,9 @@ from missrec.app.compose import composed
 from missrec.app.door import one_line
 from missrec.app.gpus import visible_gpus
 from missrec.app.prepare import prepare_missing
+from missrec.app.same_data import check_study, identity_at_hand
 from missrec.app.search import TrialCommands, TuneSettings, open_study, read_search
-from missrec.app.session import plain, read_data, read_paths
+from missrec.app.session import plain, read_data, read_paths, read_run
 from missrec.files import write_text
 from missrec.runs.folder import RunFolder
 from missrec.search.study import SharedStudy
@@ -83,6 +84,9 @@ def _tune(settings: TuneSettings) -> None:
         with closing(open_study(settings, search, resolved)) as study:
             with study.exclusively():
                 prepare_missing(read_paths(resolved), read_data(resolved))
+            if settings.workers > 0:  # one of several workers has been started by who checked
+                run = read_run(resolved)
+                check_study(study, identity_at_hand(run), accept=run.accepts_changed_data)
             try:
                 if settings.workers > 1:
                     all_well = _run_workers(settings.workers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +15,30 @@ from torch.utils.data import DataLoader, Sampler
 
 from missrec.data.batching import LengthBucketSampler, SortedSampler
 from missrec.data.domain import read_domain
+from missrec.data.identity import domain_identities
 from missrec.data.loader import ResumableLoader
 from missrec.data.mixing import MixedDomains, mix_domains
 from missrec.data.sequences import SequenceDataset
 from missrec.data.splits import Split, SplitError, Splitter, seen_in_training
 from missrec.distributed import num_processes, process_index
 from missrec.types import DomainSpan, SequenceBatch, TrainSequences
+
+
+def read_mixed(folders: Sequence[Path], splitter: Splitter) -> MixedDomains:
+    """The domains of some folders, checked, with the times where the splitter needs them.
+
+    Raises:
+        FileNotFoundError, ValueError: see `read_domain`; or the split needs times that a domain
+            does not have.
+    """
+    domains = [read_domain(folder, with_times=splitter.needs_times) for folder in folders]
+    for folder, domain in zip(folders, domains, strict=True):
+        if splitter.needs_times and domain.times is None:
+            raise SplitError(
+                f"{folder} has the order of the interactions but not their times, which "
+                "this split needs"
+            )
+    return mix_domains(domains)
 
 
 class SequenceDataModule(LightningDataModule):
@@ -96,15 +115,7 @@ class SequenceDataModule(LightningDataModule):
                 domain does not have.
         """
         if self._mixed is None:
-            needed = self._splitter.needs_times
-            domains = [read_domain(folder, with_times=needed) for folder in self._folders]
-            for folder, domain in zip(self._folders, domains, strict=True):
-                if needed and domain.times is None:
-                    raise SplitError(
-                        f"{folder} has the order of the interactions but not their times, which "
-                        "this split needs"
-                    )
-            self._mixed = mix_domains(domains)
+            self._mixed = read_mixed(self._folders, self._splitter)
 
     @property
     def _domains(self) -> MixedDomains:
@@ -128,6 +139,16 @@ class SequenceDataModule(LightningDataModule):
     def spans(self) -> list[DomainSpan]:
         """The item ids of each domain, in the order of the evaluation loaders."""
         return self._domains.spans
+
+    @property
+    def folders(self) -> list[Path]:
+        """Of each domain, in the order of `spans`."""
+        return self._folders
+
+    @property
+    def identities(self) -> dict[str, dict[str, Any]]:
+        """By which each domain and its split are known again, see `domain_identities`."""
+        return domain_identities(self._domains, self._folders, self._splitter)
 
     @property
     def train_counts(self) -> Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +14,13 @@ import numpy as np
 import polars as pl
 
 from missrec.data.domain import ITEMS
-from missrec.data.manifest import FolderError, read_manifest, write_manifest
+from missrec.data.manifest import (
+    MANIFEST,
+    FolderError,
+    MissingFolderError,
+    read_manifest,
+    write_manifest,
+)
 from missrec.files import recover_folder, replace_folder, sha256
 
 FEATURES = "features"
@@ -164,6 +172,33 @@ def read_features(
             f"{folder}: text and {TEXT_VIEW} were made with different settings", folder, TEXT_VIEW
         )
     return features
+
+
+def features_identity(domain_folder: Path, modalities: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Modality -> digest of its values and of which items have them, and what encoded them.
+
+    As the manifest says, which `read_features` checks: no feature is read here.
+
+    Raises:
+        MissingFolderError: there is no manifest.
+        FolderError: it cannot be read, or knows no such features.
+    """
+    if not modalities:
+        return {}
+    folder = domain_folder / FEATURES
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise MissingFolderError(f"{path} is missing", folder)
+    found = {}
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        for name in modalities:
+            files = [manifest["files"][f"{name}{part}.npy"]["sha256"] for part in ("", ".item_ids")]
+            values = hashlib.sha256("".join(files).encode()).hexdigest()
+            found[name] = {"values": values, "encoder": dict(manifest["settings"][name])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise FolderError(f"{path} says nothing of the features ({error!r})", folder) from error
+    return found
 
 
 def _manifest_to_keep(domain_folder: Path) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from missrec.metrics.paired import compare_ranks, read_paired, read_ranks
 from missrec.metrics.significance import PairedDifference, holm
 from missrec.report.sections import Comparison, ResultRow, Section
-from missrec.runs.groups import Group, Run, Setup
+from missrec.runs.groups import Group, Run, Setup, other_data
 
 _COMMIT_DIGITS = 8
 
@@ -57,12 +57,14 @@ class Asked(NamedTuple):
         tests: compare two groups.
         command: the setup, the `data=` that makes its data, and seeds -> the command for them.
         data_notes: name of data -> what a reader must know of it.
+        changed_since: how the data of a run differs from what lies in its place today.
     """
 
     seeds: Sequence[int]
     tests: PairedTests
     command: Callable[[Setup, str, Sequence[int]], str]
     data_notes: Mapping[str, Sequence[str]]
+    changed_since: Callable[[Run], Sequence[str]]
 
 
 def complete_section(section: Section, asked: Asked) -> Section:
@@ -126,11 +128,21 @@ def _flags(group: Group, expected_users: float | None) -> Iterator[str]:
                     f"other data: {num_users:,} test users, the known set has "
                     f"{expected_users:,} ({_seeds([run])})"
                 )
+    yield from _data_flags(group)
     if group.repeats:
         yield f"the newest run of a seed counts, not: {', '.join(r.name for r in group.repeats)}"
     if early := [run for run in group.runs if run.stopped_early]:
         epochs = ", ".join(f"{run.metrics['epochs']:.0f}" for run in early)
         yield f"stopped early: after {epochs} epochs ({_seeds(early)})"
+
+
+def _data_flags(group: Group) -> Iterator[str]:
+    if accepted := [run for run in group.runs if run.accepted]:
+        ways = dict.fromkeys(way for run in accepted for way in run.accepted)
+        yield f"went on with changed data: {'; '.join(ways)} ({_seeds(accepted)})"
+    unknown = [run for run in group.runs if run.data is None]
+    if unknown and group.data is not None:
+        yield f"data unknown ({_seeds(unknown)})"
 
 
 def _seeds(runs: Sequence[Run]) -> str:
@@ -162,6 +174,8 @@ def _difference(
     reference = section.reference.group
     if row.group is None or reference is None or row.group is reference:
         return {}, ()
+    if apart := other_data(row.group, [reference]):
+        return {}, (f"not comparable: other data than the reference: {'; '.join(apart)}",)
     try:
         return asked.tests.differences(row.group, reference, section.table.metrics), ()
     except (ValueError, OSError) as error:
@@ -189,7 +203,11 @@ def _notes(section: Section, asked: Asked) -> Iterator[str]:
     if section.variant.note:
         yield section.variant.note
     yield from asked.data_notes.get(section.data, ())
-    commits = {run.commit for row in section.rows if row.group for run in row.group.runs}
+    runs = [run for row in section.rows if row.group for run in row.group.runs]
+    changed = dict.fromkeys(text for run in runs for text in asked.changed_since(run))
+    if changed:
+        yield f"The data is no longer what runs were made on: {'; '.join(changed)}."
+    commits = {run.commit for run in runs}
     if len(commits) > 1:
         shown = ", ".join(sorted(_short(commit) for commit in commits))
         yield f"The rows come from {len(commits)} commits: {shown}."

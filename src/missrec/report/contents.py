@@ -10,7 +10,7 @@ from missrec.report.comparisons import group_flags
 from missrec.report.figures.interactive import Plot
 from missrec.report.paper import Dataset
 from missrec.report.sections import Section
-from missrec.runs.groups import Group, Run, own_settings
+from missrec.runs.groups import Group, Run, other_data, own_settings
 
 
 class Statistics(NamedTuple):
@@ -92,6 +92,8 @@ def other_row(label: str, group: Group, alike: Sequence[Group], *flags: str) -> 
     """The row of a group that says what sets it apart from groups of the same setup."""
     own = own_settings(group, alike)
     apart = [f"other settings: {'; '.join(own)}"] if own else []
+    if data := other_data(group, alike):
+        apart.append(f"made on other data: {'; '.join(data)}")
     known = group._replace(differences=())  # they are said by `apart`, or have no command
     return OtherRow(label, group, (*flags, *apart, *group_flags(known, expected_users=None)))
 

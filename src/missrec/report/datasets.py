@@ -19,6 +19,7 @@ from missrec.features.store import FEATURES
 from missrec.report.contents import Statistics
 from missrec.report.paper import Dataset, Paper
 from missrec.runs.groups import Run
+from missrec.runs.identity import changes, identity_of_folders
 
 
 def table_1(paper: Paper, *, data_dir: Path) -> list[Statistics]:
@@ -102,6 +103,37 @@ class KnownSplit(NamedTuple):
     splitter: Splitter
 
 
+class DataToday:
+    """The domain folders as they are now; each is read once."""
+
+    def __init__(self, *, data_dir: Path, splits: Sequence[KnownSplit]) -> None:
+        """Keeps where they lie, and the splits there are: nothing that a run names is called."""
+        self._data_dir = data_dir
+        self._splits = splits
+        self._read: dict[tuple[str, ...], Mapping[str, Any]] = {}
+
+    def changes(self, run: Run) -> list[str]:
+        """How what a run was made on differs from the folders that are there."""
+        found = []
+        for domain, recorded in (run.data or {}).items():
+            if (self._data_dir / domain).is_dir():
+                try:
+                    today = self._identity(run, domain, list(recorded["features"]))
+                except (OSError, ValueError) as error:
+                    found.append(f"{domain}: {error}")
+                else:
+                    found += changes({domain: recorded}, today)
+        return found
+
+    def _identity(self, run: Run, domain: str, modalities: Sequence[str]) -> Mapping[str, Any]:
+        key = (domain, json.dumps(_split_settings(run), sort_keys=True), *modalities)
+        if key not in self._read:
+            splitter = _splitter(run, self._splits)
+            folders = [self._data_dir / domain]
+            self._read[key] = identity_of_folders(folders, splitter, modalities=modalities)
+        return self._read[key]
+
+
 def train_counts(
     run: Run, ranks: pl.DataFrame, *, data_dir: Path, splits: Sequence[KnownSplit]
 ) -> Tensor:
@@ -132,13 +164,18 @@ def train_counts(
 
 
 def _splitter(run: Run, splits: Sequence[KnownSplit]) -> Splitter:
-    own = {key: value for key, value in run.settings.items() if key.startswith("datamodule.split.")}
+    own = _split_settings(run)
     if not own:  # from before there was a choice
         return LeaveOneOut()
     for split in splits:
         if split.settings == own:
             return split.splitter
     raise ValueError(f"the split of {run.name} is none of conf/split")
+
+
+def _split_settings(run: Run) -> dict[str, str]:
+    prefix = "datamodule.split."
+    return {key: value for key, value in run.settings.items() if key.startswith(prefix)}
 
 
 def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:

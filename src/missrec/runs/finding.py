@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from missrec.runs.folder import CONFIG, METRICS, PROVENANCE, RunFolder
 from missrec.runs.groups import Run, Setup
+from missrec.runs.identity import accepted_changes, recorded_identity
 from missrec.runs.ranks import recorded_ranks
 from missrec.runs.settings import Marks, comparable_settings, source_of
 
@@ -90,7 +91,7 @@ def _read_run(folder: Path, *, name: str, marks: Marks) -> Run:
         raise ValueError(f"{CONFIG} is missing")
     config = RunFolder(folder).read_config()
     origin = _origin(config, folder)
-    setup = _setup(config, pretrained=_is_pretrained(config, origin))
+    setup = _setup(config, pretrained=_is_pretrained(config, list(origin.values())))
     settings = comparable_settings(config, marks=marks)
     for key, value in settings.items():
         if "${" in value:
@@ -121,6 +122,8 @@ def _read_run(folder: Path, *, name: str, marks: Marks) -> Run:
         dirty=dirty,
         first_stage=bool(config.get("first_stage")),
         finished_at=(folder / METRICS).stat().st_mtime,
+        data=recorded_identity(RunFolder(folder)),
+        accepted=tuple(accepted_changes(RunFolder(folder))),
     )
 
 
@@ -141,8 +144,8 @@ def _setup(config: Mapping[str, Any], *, pretrained: bool) -> Setup:
     )
 
 
-def _origin(config: Mapping[str, Any], folder: Path) -> list[Mapping[str, Any]]:
-    """The configs of the run that a run started from, of what that started from, and so on."""
+def _origin(config: Mapping[str, Any], folder: Path) -> dict[Path, Mapping[str, Any]]:
+    """The run that a run started from, what that started from, and so on: folder -> config."""
     found: dict[Path, Mapping[str, Any]] = {}
     while (named := source_of(config)) is not None:
         if named.suffix == ".ckpt":
@@ -154,7 +157,7 @@ def _origin(config: Mapping[str, Any], folder: Path) -> list[Mapping[str, Any]]:
             break
         folder, config = place, RunFolder(place).read_config()
         found[folder] = config
-    return list(found.values())
+    return found
 
 
 def _is_pretrained(config: Mapping[str, Any], origin: Sequence[Mapping[str, Any]]) -> bool:
@@ -182,11 +185,14 @@ def _read_metrics(path: Path) -> dict[str, float]:
     return values
 
 
-def _origin_key(folder: Path, origin: Sequence[Mapping[str, Any]], marks: Marks) -> str:
-    """What seeds of one system share of the runs they started from: the settings of each."""
+def _origin_key(folder: Path, origin: Mapping[Path, Mapping[str, Any]], marks: Marks) -> str:
+    """What seeds of one system share of the runs they started from: settings and data of each."""
     if origin:
-        settings = [comparable_settings(config, marks=marks) for config in origin]
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        shared = [
+            (comparable_settings(config, marks=marks), recorded_identity(RunFolder(source)))
+            for source, config in origin.items()
+        ]
+        return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
     try:
         provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
         return f"checkpoint {provenance['pretrained']['sha256']}"

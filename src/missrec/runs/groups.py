@@ -7,7 +7,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import NamedTuple
 
+from missrec.runs.identity import Identity, changes
 from missrec.runs.settings import shown
+
+_MOST_TOLD = 5
+"""Settings in which several groups differ, on one line."""
 
 
 class Setup(NamedTuple):
@@ -47,6 +51,8 @@ class Run(NamedTuple):
         dirty: whether the code differed from the commit; None where unknown.
         first_stage: whether it is there for another run to start from.
         finished_at: seconds since the epoch.
+        data: what it was made on; None where that is not known.
+        accepted: in which ways its data had changed when it went on all the same.
     """
 
     name: str
@@ -61,6 +67,8 @@ class Run(NamedTuple):
     dirty: bool | None
     first_stage: bool
     finished_at: float
+    data: Identity | None
+    accepted: tuple[str, ...]
 
     @property
     def split(self) -> str:
@@ -102,6 +110,11 @@ class Group(NamedTuple):
         """The seeds that are known."""
         return [run.seed for run in self.runs if run.seed is not None]
 
+    @property
+    def data(self) -> Identity | None:
+        """What its runs were made on; None where none of them knows."""
+        return next((run.data for run in self.runs if run.data is not None), None)
+
     def values(self, metric: str) -> list[float]:
         """A test metric such as `ndcg@10` of each run that has it."""
         key = f"test/{metric}"
@@ -109,11 +122,31 @@ class Group(NamedTuple):
 
 
 def group_runs(runs: Iterable[Run]) -> list[Group]:
-    """Runs of equal setup and settings together; of a seed that ran twice, the newest counts."""
+    """Runs of equal setup, settings and data; of a seed that ran twice, the newest counts.
+
+    Runs that do not know their data are among those that do, where these have one and the same.
+    """
     alike: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
         alike.setdefault((run.setup, *sorted(run.settings.items())), []).append(run)
-    return [_one_a_seed(found) for found in alike.values()]
+    return [_one_a_seed(same) for found in alike.values() for same in _by_data(found)]
+
+
+def _by_data(runs: Sequence[Run]) -> list[list[Run]]:
+    found: list[tuple[Identity, list[Run]]] = []
+    unknown = [run for run in runs if run.data is None]
+    for run in runs:
+        if run.data is None:
+            continue
+        same = next((own for data, own in found if not changes(data, run.data)), None)
+        if same is None:
+            found.append((run.data, [run]))
+        else:
+            same.append(run)
+    groups = [own for _, own in found]
+    if unknown and len(groups) == 1:
+        return [[*groups[0], *unknown]]
+    return [*groups, *([unknown] if unknown else [])]
 
 
 def _one_a_seed(runs: list[Run]) -> Group:
@@ -147,6 +180,32 @@ def own_settings(group: Group, alike: Sequence[Group]) -> list[str]:
         if num_same < len(every) and num_same <= len(every) / 2:
             found.append(f"{key}={shown(own[key])}" if key in own else f"without {key}")
     return found
+
+
+def differences(groups: Sequence[Group]) -> list[str]:
+    """What several groups differ in: setup and settings with their values, and data."""
+    setups = [group.setup._asdict() for group in groups]
+    found = {key: [str(setup[key]) for setup in setups] for key in setups[0]}
+    named = [key for key, values in found.items() if len(set(values)) > 1]
+    settings = [group.runs[0].settings for group in groups]
+    for key in sorted({key for own in settings for key in own}):
+        if key.partition(".")[0] not in named:  # what a model sets comes with its name
+            found[key] = [shown(own[key]) if key in own else "none" for own in settings]
+    unlike = {key: dict.fromkeys(values) for key, values in found.items() if len(set(values)) > 1}
+    told = [f"{key} ({', '.join(values)})" for key, values in unlike.items()]
+    rest = len(told) - _MOST_TOLD
+    more = [f"{rest} more settings"] if rest > 0 else []
+    return [*told[:_MOST_TOLD], *more, *other_data(groups[0], groups)]
+
+
+def other_data(group: Group, alike: Sequence[Group]) -> list[str]:
+    """How a group's data differs from that of the first it is shown among that has other data."""
+    for other in alike:
+        if group.data is not None and other.data is not None:
+            found = changes(other.data, group.data)
+            if found:
+                return found
+    return []
 
 
 def mean_and_deviation(values: list[float]) -> tuple[float, float | None] | None:

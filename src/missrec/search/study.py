@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import DatabaseError
 
 from missrec.runs.format import current_settings
+from missrec.runs.identity import ACCEPTED, DATA, Identity, check_same, identity_in
 from missrec.runs.settings import Marks, comparable_settings, described, differing
 from missrec.runs.trust import UntrustedError
 from missrec.search.space import suggest
@@ -108,6 +109,29 @@ class SharedStudy:
     def close(self) -> None:
         """Lets go of the database, and of a trial that was not told."""
         self._opened.close()
+
+    def check_data(self, found: Identity, *, accept: bool, remedy: str) -> None:
+        """Refuses data that is not what the trials so far were made on.
+
+        Args:
+            found: the data at hand; that of the first trial is kept.
+            accept: go on with changed data, which is kept beside how it had changed.
+            remedy: see `check_same`.
+
+        Raises:
+            ChangedDataError: the data has changed, and that is not accepted.
+        """
+        with self.exclusively(), _undisturbed():
+            known = self._study.user_attrs
+            if not self._trials:
+                self._study.set_user_attr(DATA, dict(found))
+                return
+            name = str(self.folder)
+            recorded = identity_in(known)
+            changed = check_same(recorded, found, name=name, accept=accept, remedy=remedy)
+            if changed:
+                self._study.set_user_attr(ACCEPTED, [*known.get(ACCEPTED, []), *changed])
+                self._study.set_user_attr(DATA, dict(found))
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:

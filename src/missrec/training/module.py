@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -42,6 +42,7 @@ class RecommenderModule(LightningModule):
         filter_seen: bool,
         users_per_tile: int,
         items_per_tile: int,
+        identity: Mapping[str, Any],
     ) -> None:
         """Takes the ready parts.
 
@@ -54,6 +55,7 @@ class RecommenderModule(LightningModule):
                 The paper's protocol does not.
             users_per_tile: users scored at a time in the ranking.
             items_per_tile: items scored at a time; bounds the memory of the ranking.
+            identity: what the data is known by, plain values; each checkpoint holds it.
         """
         super().__init__()
         self.model = model
@@ -62,6 +64,7 @@ class RecommenderModule(LightningModule):
         self._filter_seen = filter_seen
         self._users_per_tile = users_per_tile
         self._items_per_tile = items_per_tile
+        self._identity = identity
         self.rankings = nn.ModuleList(FullRanking(cutoffs=cutoffs) for _ in self._spans)
         self.target_ranks: list[TargetRanks] = []
         self.metrics: dict[str, float] = {}
@@ -78,7 +81,11 @@ class RecommenderModule(LightningModule):
         return cast("Recommender", self.model)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds each process's state of the random numbers: resumed, it draws what it would have."""
+        """Adds what the data is known by, and each process's state of the random numbers.
+
+        Resumed, it draws what it would have.
+        """
+        checkpoint["data"] = dict(self._identity)
         states = [torch.get_rng_state()]
         if self.device.type == "cuda":
             states.append(torch.cuda.get_rng_state(self.device))
