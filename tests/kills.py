@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from faults import Killed, file_operations
 from missrec.app.session import RunSettings, read_run
@@ -44,7 +44,7 @@ class Resume(NamedTuple):
         """What kinds of file operations a resume has, in order, and the metrics it ends with."""
         self.start()
         with file_operations(self.folder) as operations:
-            train_run(self._settings())
+            train_run(self.settings(self.folder))
         return operations.kinds, RunFolder(self.folder).metrics.read_bytes()
 
     def killed_at(self, operation: int, *, torn: bool) -> bytes:
@@ -52,19 +52,22 @@ class Resume(NamedTuple):
         self.start()
         try:
             with file_operations(self.folder, kill_at=operation, torn=torn):
-                train_run(self._settings())
+                train_run(self.settings(self.folder))
         except Killed:
             pass
-        train_run(self._settings())
+        train_run(self.settings(self.folder))
         return RunFolder(self.folder).metrics.read_bytes()
 
-    def _settings(self) -> RunSettings:
-        config = RunFolder(self.folder).read_config()
+    def settings(self, folder: Path, **changes: dict[str, Any]) -> RunSettings:
+        """The settings of a resume in a folder; of a changed section, what is given."""
+        config = RunFolder(folder).read_config()
         folders = [str(self.data_dir / Path(name).name) for name in config["data"]["folders"]]
         config["data"] = {**config["data"], "folders": folders, "sources": {}}
         config["datamodule"] = {**config["datamodule"], "folders": folders}
         config["paths"] = {**config["paths"], "root_dir": str(KEPT.parents[2])}
-        return read_run({**config, "resume": str(self.folder)})
+        for name, section in changes.items():
+            config[name] = {**config[name], **section}
+        return read_run({**config, "resume": str(folder)})
 
 
 def places(kinds: Sequence[str], number: int) -> list[tuple[int, bool]]:
