@@ -279,16 +279,16 @@ def test_processes_with_different_configs_stop_with_what_differs(
 @pytest.mark.parametrize(
     ("overrides", "environment", "said"),
     [
-        (["trainer.devices=2"], {}, r"2 processes need trainer=ddp, or trainer=ddp_cpu; DDPStr"),
+        (["trainer.devices=2"], {}, r"DDPStrategy is not supported for 2 processes"),
         (
             ["trainer=fsdp", "trainer.precision=32-true", "trainer.gradient_clip_val=1.0"],
             {},
-            r"gradient_clip_val \(1.0\): trainer=fsdp cannot clip",
+            r"gradient_clip_val \(1.0\) must be None where tables are sharded",
         ),
         (
             [],
             {"WORLD_SIZE": "2"},
-            "one of several processes, but the trainer is for one; set trainer=ddp",
+            "one of several processes, but the trainer is for one; unset the variable",
         ),
     ],
 )

@@ -29,8 +29,8 @@ def _root(monkeypatch: pytest.MonkeyPatch) -> None:
         ("scientific", "scientific"),
         ("demo_office", "demo"),
         ("demo_music", "demo_sources"),
-        ("amazon2018_office", "amazon2018/office"),
-        ("amazon2018_Gift_Cards", "amazon2018/category data.category=Gift_Cards"),
+        ("amazon2018_food", "amazon data.year=2018 data.category=food"),
+        ("amazon2023_Gift_Cards", "amazon data.year=2023 data.category=Gift_Cards"),
         ("office", "own data.name=office"),
     ],
 )

@@ -153,7 +153,9 @@ def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config = {
         "names": {"model": "missrec"},
         "data": {"folders": []},
+        "datamodule": {},
         "callbacks": {"ours": {"_target_": "datetime.timedelta"}},
+        "names": {"model": "theirs"},
         "trust": True,  # a run's own word for it does not count
     }
     config["callbacks"]["theirs"] = {"_target_": "stranger.Act"}

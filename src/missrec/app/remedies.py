@@ -55,28 +55,29 @@ def _make_again(folder: Path, *, modality: str | None) -> str:
 def data_choice(domain: str) -> str:
     """What follows `data=` to choose the data with this domain folder.
 
-    It is the choice of `conf/data` whose name fits best; own data may have any name.
+    It is the choice of `conf/data` that makes the fewest others besides and whose name fits best;
+    own data may have any name.
     """
-    found = [
-        (len(_PLACE.sub("", name)), filled)
-        for name, choice in _choices()
-        if (filled := _filled(choice, name, domain))
-    ]
-    return max(found)[1] if found else f"own data.name={domain}"
+    found = []
+    for name, choice, num_domains in _choices():
+        if filled := _filled(choice, name, domain):
+            literal = len(_PLACE.sub("", name))
+            found.append((literal > 0, -num_domains, literal, filled))
+    return max(found)[-1] if found else f"own data.name={domain}"
 
 
 def _filled(choice: str, name: str, domain: str) -> str | None:
     """The choice with its places filled as in the domain's name; None where that does not fit."""
     parts = map(re.escape, _PLACE.sub("\0", name).split("\0"))
-    match = re.fullmatch("(.+)".join(parts), domain)
+    match = re.fullmatch("(.+?)".join(parts), domain)
     if match is None:
         return None
     values = dict(zip(_PLACE.findall(name), match.groups(), strict=True))
     return _PLACE.sub(lambda place: values.get(place[1], place[0]), choice)
 
 
-def _choices() -> Iterator[tuple[str, str]]:
-    """The name of a domain folder, and what chooses its data, of all of `conf/data`."""
+def _choices() -> Iterator[tuple[str, str, int]]:
+    """Of all of `conf/data`: the name of a domain folder, what chooses its data, of how many."""
     conf = Path(os.environ.get("PROJECT_ROOT", ".")) / "conf" / "data"
     for path in sorted(conf.rglob("*.yaml")):
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -84,4 +85,4 @@ def _choices() -> Iterator[tuple[str, str]]:
             sources = (content.get("sources") or {}).values()
             for name in {content.get("name"), *(source.get("name") for source in sources)}:
                 if name:
-                    yield str(name), str(content["choice"])
+                    yield str(name), str(content["choice"]), len(sources)
