@@ -33,6 +33,9 @@ MOVED = {
 _GONE = {"trainer.strategy.run_dir"}
 """Settings of format 0 that nothing takes any more: the app knows them by itself."""
 
+_BEFORE_STAGES = {"pretraining", "pretraining_same_data", "pretraining_overrides"}
+"""What format 0 had for the list of stages; they say how a run started, not what it is."""
+
 
 _AMAZON = re.compile(r"amazon(\d+)/(\w+)(?: data\.category=(\S+))?")
 """What chose a category of a dump, or all sources, while each had a file of its own."""
@@ -90,7 +93,7 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: current_name(value) if key.endswith("_target_") and isinstance(value, str) else value
         for key, value in settings.items()
-        if key not in _GONE
+        if key not in _GONE | _BEFORE_STAGES
     }
 
 
@@ -99,8 +102,7 @@ def _with_stages(config: dict[str, Any]) -> dict[str, Any]:
 
     Its runs had one stage at most; they kept the checkpoint as `pretrained`.
     """
-    gone = {"pretraining", "pretraining_same_data", "pretraining_overrides"}
-    rest = {key: value for key, value in config.items() if key not in gone}
+    rest = {key: value for key, value in config.items() if key not in _BEFORE_STAGES}
     named, stages = config.get("pretrained"), []
     if named and config.get("pretraining_same_data"):
         stages, named = [{"experiment": "", "same_data": True, "checkpoint": named}], None
