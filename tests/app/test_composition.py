@@ -13,8 +13,8 @@ from hydra.errors import ConfigCompositionException, HydraException
 from torch import nn
 
 from missrec.app.build import build
-from missrec.app.compose import compose_train
 from missrec.app.door import one_line
+from missrec.app.session import compose_train
 from missrec.types import PAD_ID
 from synthetic import catalogue, random_sequences, raw_features
 

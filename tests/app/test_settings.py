@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from missrec.app.compose import compose_train
 from missrec.app.marks import read_marks
+from missrec.app.session import compose_train
 from missrec.app.settings import RowCommands
 from missrec.report.paper import read_paper
 from missrec.runs.groups import Setup

@@ -23,8 +23,10 @@ from omegaconf import OmegaConf
 
 from missrec.app import gpus
 from missrec.app.gpus import claim_gpu, visible_gpus
-from missrec.app.sweep import Job, SweepTable, run_job, sweep_arguments
+from missrec.app.session import read_run
+from missrec.app.sweep import SweepTable, run_job, sweep_arguments
 from missrec.app.train import train
+from missrec.runs.format import versioned
 from missrec.runs.locks import RunBusyError, only_writer
 from run_folders import record_run, run_config
 
@@ -297,7 +299,7 @@ def test_slurm_jobs_take_one_gpu_each() -> None:
 
 
 @pytest.fixture
-def repeat(tmp_path: Path) -> Callable[..., str]:
+def repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """`repeat(saved, asked)`: `finished` or why not, of a job whose folder holds a finished run."""
 
     def run(saved: dict[str, Any], asked: dict[str, Any]) -> str:
@@ -305,23 +307,25 @@ def repeat(tmp_path: Path) -> Callable[..., str]:
         shutil.rmtree(folder, ignore_errors=True)
         record_run(folder, saved, [1.0])
         here = json.loads(json.dumps(asked).replace('"/run', f'"{folder}'))
-        job = Job(here, train=pytest.fail, go_on=pytest.fail)
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             cfg = compose("train", overrides=["hydra.mode=MULTIRUN"], return_hydra_config=True)
         HydraConfig.instance().set_config(cfg)
-        run_job(job, writing=only_writer)
+        run_job(lambda: read_run(here), run_dir=folder)
         error = folder / "error.txt"
         return error.read_text().splitlines()[-1] if error.exists() else "finished"
 
+    monkeypatch.setattr("missrec.app.train.train_run", pytest.fail)
+    monkeypatch.setattr("missrec.app.sweep.check_finished", lambda *_, **__: None)  # of the data
     return run
 
 
 def test_a_job_that_is_asked_for_again_elsewhere_has_finished(repeat: Callable[..., str]) -> None:
-    saved = run_config("data=scientific", "trainer=ddp_cpu", "pretraining=demo_pretrain")
+    saved = run_config("data=scientific", "trainer=ddp_cpu", "stages=demo_pretrain")
     asked = copy.deepcopy(saved)
     saved = json.loads(json.dumps(saved).replace(str(ROOT), "/old/place"))
     source = "/old/place/logs/sweeps/x/demo_pretrain_0123abcd/checkpoints/epoch_001.ckpt"
-    saved |= {"pretrained": source, "pretraining": None}
+    saved["stages"][-1]["checkpoint"] = source
+    saved = versioned(saved)
     del asked["trainer"]["strategy"]
     asked["datamodule"] |= {"num_workers": 3, "batch_size": 512.0}
     asked["logger"] = {"csv": {"save_dir": "there"}}
@@ -338,7 +342,10 @@ def test_a_job_that_is_asked_for_again_elsewhere_has_finished(repeat: Callable[.
         ({"data__name": "b"}, r"differ in data\.name \(scientific there, b here\); "),
         ({"trainer__limit_val_batches": 3}, r"trainer\.limit_val_batches \(none there, 3 here\)"),
         ({"pretrained": "/logs/b"}, r"differ in pretrained \(null there, b here\); "),
-        ({"pretraining": "demo"}, r"differ in pretraining \(null there, demo here\)"),
+        (
+            {"stages": [{"experiment": "demo", "same_data": False}]},
+            r"differ in stages \(null there, demo here\)",
+        ),
         ({"callbacks__early_stopping": None}, r"patience \(10 there, none here\); delete"),
     ],
 )

@@ -24,8 +24,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
-from missrec.app.compose import compose_train
 from missrec.app.search import read_search
+from missrec.app.session import compose_train
 from missrec.app.train import train
 from missrec.app.tune import tune, tune_settings, worker_environment
 from missrec.data.datamodule import SequenceDataModule

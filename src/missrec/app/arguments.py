@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from missrec.app.compose import quoted, without_removed
+from missrec.app.session import quoted
 from missrec.runs.folder import RunFolder
 from missrec.runs.trust import refuse_strangers
 
@@ -46,7 +49,7 @@ def resume_arguments(arguments: list[str]) -> list[str]:
         )
     rest = [one for one in arguments if not one.startswith((_PREFIX, _TRUST))]
     if f"{_TRUST}true" not in arguments:
-        refuse_strangers(without_removed(folder.read_config(), rest), where=str(folder.config))
+        refuse_strangers(_without_removed(folder.read_config(), rest), where=str(folder.config))
     return [*_saved_config(folder), f"resume={quoted(folder.path)}", *rest]
 
 
@@ -72,3 +75,16 @@ def _saved_config(folder: RunFolder) -> list[str]:
         "hydra.output_subdir=null",
         "hydra.job.name=train",
     ]
+
+
+def _without_removed(config: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
+    """A plain config without what `~key` among the arguments of a command line removes."""
+    rest: dict[str, Any] = deepcopy(dict(config))
+    for removed in (argument[1:] for argument in arguments if argument.startswith("~")):
+        *sections, name = removed.partition("=")[0].split(".")
+        place: Any = rest
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None
+        if isinstance(place, dict):
+            place.pop(name, None)
+    return rest

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.errors import ConfigCompositionException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from missrec.runs.settings import is_below
 
@@ -43,23 +43,25 @@ class _File(NamedTuple):
     is_global: bool
 
 
-def check_composition(cfg: DictConfig, hydra: DictConfig) -> None:
+def check_composition(
+    config: Mapping[str, Any],
+    conf: Path,
+    chosen: Mapping[str, str | None],
+    overrides: Sequence[str],
+) -> None:
     """Refuses a train config in which a name would not hold.
 
     Args:
-        cfg: composed, not resolved.
-        hydra: Hydra's own part of it. The saved config of a run has made no choices, and is as it
-            was.
+        config: composed, not resolved.
+        conf: holds the files.
+        chosen: group -> its choice.
+        overrides: of the command.
 
     Raises:
         ConfigCompositionException: says what contradicts what.
     """
-    chosen: dict[str, str | None] = dict(hydra.runtime.choices)
-    if not chosen.get("model"):
-        return
-    conf = Path(cfg.paths.root_dir) / "conf"
-    told = {str(override).partition("=")[0] for override in hydra.overrides.task}
-    settings = _flat(OmegaConf.to_container(cfg, resolve=False))
+    told = {override.partition("=")[0] for override in overrides}
+    settings = _flat(config)
     for group in ("experiment", "ablation"):
         _check_has_parts(conf, group, chosen)
         _check_named(conf, group, chosen, settings)

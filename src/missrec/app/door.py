@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.errors import HydraException, InstantiationException
-from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -24,7 +24,7 @@ _USER_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, O
 
 def run_door(
     config_name: str,
-    run: Callable[[DictConfig], object],
+    run: Callable[[Any], object],
     *,
     rewrite: Callable[[list[str]], list[str]] = list,
 ) -> None:
@@ -42,7 +42,7 @@ def run_door(
     # Hydra then raises instead of printing its own report and exiting with 1.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
 
-    def job(cfg: DictConfig) -> None:
+    def job(cfg: Any) -> None:
         with _one_line_errors(debug=bool(cfg.debug)):
             run(cfg)
 

@@ -1,13 +1,18 @@
-"""The session of a command: its config turned once into typed settings."""
+"""The session of a command: configs composed, checked, and turned once into typed settings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 
+from missrec.app.composition import check_composition
 from missrec.runs.folder import RunFolder
 
 Config = dict[str, Any]
@@ -179,3 +184,69 @@ def _stage(described: Config, overrides: list[str]) -> Stage:
 def continued(run: RunSettings) -> RunSettings:
     """The run that its folder holds goes on, if it holds one."""
     return run._replace(resume=run.resume or RunFolder(run.run_dir).holds_run)
+
+
+def read_train(cfg: DictConfig) -> RunSettings:
+    """The settings of `train.py`, whose choices are found to go together.
+
+    Raises:
+        ConfigCompositionException: a name would not hold.
+    """
+    check_names(cfg, HydraConfig.get())
+    return read_run(plain(cfg))
+
+
+def check_names(cfg: DictConfig, hydra: Any) -> None:
+    """Refuses a train config in which a name would not hold; see `check_composition`.
+
+    The saved config of a run has made no choices, and is as it was.
+    """
+    chosen: dict[str, str | None] = dict(hydra.runtime.choices)
+    if chosen.get("model"):
+        settings: Any = OmegaConf.to_container(cfg, resolve=False)
+        check_composition(settings, Path(cfg.paths.root_dir) / "conf", chosen, hydra.overrides.task)
+
+
+def compose_train(
+    root_dir: Path, overrides: Sequence[str], *, with_hydra: bool = False
+) -> DictConfig:
+    """The train config with these overrides.
+
+    Args:
+        root_dir: of the project.
+        overrides: as on a command line.
+        with_hydra: keep Hydra's own part.
+
+    Raises:
+        HydraException: it cannot be composed, or a name would not hold.
+    """
+    if not GlobalHydra.instance().is_initialized():
+        with initialize_config_dir(str(root_dir / "conf"), version_base="1.3"):
+            return compose_train(root_dir, overrides, with_hydra=with_hydra)
+    cfg = compose("train", list(overrides), return_hydra_config=True)
+    hydra = cfg.hydra
+    if not with_hydra:
+        with open_dict(cfg):
+            del cfg["hydra"]
+    check_names(cfg, hydra)
+    return cfg
+
+
+@contextmanager
+def composed(root_dir: Path, overrides: Sequence[str]) -> Iterator[DictConfig]:
+    """The config that `train.py` would run these overrides with; `${hydra:...}` knows of them."""
+    outer = HydraConfig.instance().cfg
+    cfg = compose_train(root_dir, overrides, with_hydra=True)
+    HydraConfig.instance().set_config(cfg)
+    try:
+        job = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        OmegaConf.set_struct(job, True)
+        yield job
+    finally:
+        HydraConfig.instance().cfg = outer
+
+
+def quoted(value: str | Path) -> str:
+    """A value as Hydra's grammar takes it, whatever characters it has."""
+    escaped = str(value).replace("'", "\\'")
+    return f"'{escaped}'"

@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from missrec.app.compose import compose_train
+from missrec.app.session import compose_train
 from missrec.report.datasets import KnownSplit
 from missrec.runs.groups import Setup
 from missrec.runs.settings import UNMARKED, Marks, comparable_settings, differing, shown

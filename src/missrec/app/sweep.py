@@ -18,12 +18,11 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from missrec.app.compose import quoted
 from missrec.app.door import one_line
 from missrec.app.gpus import claim_gpu
 from missrec.app.marks import read_marks
 from missrec.app.same_data import check_finished
-from missrec.app.session import RunSettings, continued
+from missrec.app.session import RunSettings, continued, quoted
 from missrec.files import write_text
 from missrec.report.formats.terminal import print_failures, print_metrics
 from missrec.runs.folder import METRICS, RunFolder

@@ -12,10 +12,9 @@ from optuna.exceptions import TrialPruned
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
-from missrec.app.compose import composed, quoted
 from missrec.app.resume import begin, checkpoint_to_go_on_from, earlier_run, with_its_stages
 from missrec.app.same_data import check_data
-from missrec.app.session import RunSettings, continued, plain, read_run
+from missrec.app.session import RunSettings, composed, continued, plain, quoted, read_run
 from missrec.app.stages import train_stages
 from missrec.app.train import (
     build_trainer,

@@ -24,13 +24,12 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.exceptions import TrialPruned
 from optuna.trial import Trial
 
-from missrec.app.compose import composed
 from missrec.app.door import one_line
 from missrec.app.gpus import visible_gpus
 from missrec.app.prepare import prepare_missing
 from missrec.app.same_data import check_study, identity_at_hand
 from missrec.app.search import TrialCommands, TuneSettings, open_study, read_search
-from missrec.app.session import plain, read_data, read_paths, read_run
+from missrec.app.session import composed, plain, read_data, read_paths, read_run
 from missrec.files import write_text
 from missrec.runs.folder import RunFolder
 from missrec.search.study import SharedStudy
