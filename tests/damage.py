@@ -16,7 +16,7 @@ from missrec.data.domain import read_domain, read_items
 from missrec.data.manifest import MANIFEST, write_manifest
 from missrec.features.store import FEATURES, read_features
 from missrec.metrics.paired import read_paired, write_ranks
-from missrec.runs.checkpoints import tested as tested_checkpoint
+from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.finding import find_runs
 from missrec.runs.folder import RunFolder
 from missrec.runs.ranks import recorded_ranks
@@ -110,7 +110,7 @@ def tally(case: Case, *, number: int, draw: random.Random, others: list[bytes]) 
 def _cases(made: str, run: Path, domain: Path) -> list[Case]:
     today = made == "today"
     features = domain / FEATURES
-    checkpoint = tested_checkpoint(run)
+    checkpoint = chosen_checkpoint(run)
     (ranks,) = recorded_ranks(run).values()
 
     def found_run() -> object:
@@ -149,7 +149,7 @@ def _cases(made: str, run: Path, domain: Path) -> list[Case]:
         (run / "metrics.json", found_run, today),
         (
             run / "provenance.json",
-            lambda: (RunFolder(run).read_provenance(), tested_checkpoint(run)),
+            lambda: (RunFolder(run).read_provenance(), chosen_checkpoint(run)),
             False,
         ),
         (run / "provenance.json", found_run, False),

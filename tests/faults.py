@@ -27,17 +27,22 @@ class FileOperations:
     """
 
     def __init__(self, below: Path, *, kill_at: int | None, torn: bool) -> None:
-        self.count = 0
+        self.kinds: list[str] = []
         self.killed = False
         self._below = str(below.resolve())
         self._kill_at = kill_at
         self._torn = torn
 
-    def act(self, whole: Callable[[], Any], half: Callable[[], Any]) -> Any:
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return len(self.kinds)
+
+    def act(self, kind: str, whole: Callable[[], Any], half: Callable[[], Any]) -> Any:
         """Does the operation, or dies before it, or after the half of it."""
         if self.killed:
             raise Killed
-        self.count += 1
+        self.kinds.append(kind)
         if self.count - 1 == self._kill_at:
             try:
                 if self._torn:
@@ -76,7 +81,7 @@ class _Written:
             self._file.write(data[: len(data) // 2])
             self._file.flush()
 
-        return self._operations.act(lambda: self._file.write(data), half)
+        return self._operations.act("write", lambda: self._file.write(data), half)
 
 
 @contextmanager
@@ -93,13 +98,13 @@ def file_operations(
     operations = FileOperations(below, kill_at=kill_at, torn=torn)
     plain_open, plain_sync = io.open, os.fsync
 
-    def counted(plain: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
         def call(path: Any, *arguments: Any, **named: Any) -> Any:
             def whole() -> Any:
                 return plain(path, *arguments, **named)
 
             if operations.concerns(path, named.get("dir_fd") or named.get("src_dir_fd")):
-                return operations.act(whole, whole)
+                return operations.act(name, whole, whole)
             return whole()
 
         return call
@@ -109,15 +114,15 @@ def file_operations(
             return plain_open(path, mode, *arguments, **named)
 
         if set(mode) & set("wax+") and operations.concerns(path, None):
-            return _Written(operations.act(whole, lambda: whole().close()), operations)
+            return _Written(operations.act("open", whole, lambda: whole().close()), operations)
         return whole()
 
     def synced(descriptor: int) -> None:
-        operations.act(lambda: plain_sync(descriptor), lambda: plain_sync(descriptor))
+        operations.act("fsync", lambda: plain_sync(descriptor), lambda: plain_sync(descriptor))
 
     with ExitStack() as patches:
         for name in _NAMED:
-            patches.enter_context(patch.object(os, name, counted(getattr(os, name))))
+            patches.enter_context(patch.object(os, name, counted(name, getattr(os, name))))
         patches.enter_context(patch.object(os, "fsync", synced))
         patches.enter_context(patch.object(io, "open", opened))
         patches.enter_context(patch.object(builtins, "open", opened))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import closing, nullcontext
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,33 @@ def test_evaluate_refuses_changed_data_or_says_what_came_of_it(
     assert "not 0.123" in caplog.text
 
 
+def test_a_resume_on_changed_data_touches_nothing_or_is_recorded(
+    compose_tiny: Compose, folder: Path
+) -> None:
+    cfg = compose_tiny(base=FLOOR)
+    train(cfg)
+    run_dir = Path(cfg.run_dir)
+
+    def content() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in run_dir.iterdir() if path.is_file()}
+
+    before = content()
+    prepare_again(folder, "interaction")
+    resume = f"resume={run_dir}"
+    train(compose_tiny(resume, base=FLOOR))  # it has finished: there is nothing to do
+    assert content() == before
+    (run_dir / "metrics.json").unlink()
+    del before["metrics.json"]
+    with pytest.raises(ChangedDataError) as refused:
+        train(compose_tiny(resume, base=FLOOR))
+    assert one_line(refused, "interaction", "or go on with changed_data=accept")
+    assert content() == before
+    train(compose_tiny(resume, "changed_data=accept", base=FLOOR))
+    recorded = json.loads((run_dir / "provenance.json").read_text())
+    assert recorded["accepted_changes"] == [f"{DOMAIN}: interactions"]
+    assert recorded["data"] == at_hand(folder)
+
+
 def test_what_a_run_has_open_is_what_is_at_hand(compose_tiny: Compose, folder: Path) -> None:
     run = as_run(compose_tiny(base=FLOOR))
     assert build_experiment(run).identity == identity_at_hand(run) == at_hand(folder)
@@ -158,22 +186,26 @@ def test_sides_that_were_made_before_and_after_a_change_are_not_compared(
     assert not (tmp_path / "comparison.json").exists()
 
 
-def finished_job(run: RunSettings) -> None:
+def trained_again(run: RunSettings) -> None:
     pytest.fail("it had finished before")
 
 
 def test_a_repeated_sweep_does_not_take_a_job_on_other_data_for_its_own(
-    compose_tiny: Compose, folder: Path, caplog: pytest.LogCaptureFixture
+    compose_tiny: Compose,
+    folder: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cfg = compose_tiny("hydra.mode=MULTIRUN", base=FLOOR)
     train(cfg)
     run_dir = made_on(Path(cfg.run_dir), at_hand(folder))
     caplog.set_level(logging.INFO)
+    monkeypatch.setattr("missrec.app.train.train_run", trained_again)
 
     def repeat(job: DictConfig = cfg, **changes: str) -> str:
         caplog.clear()
         again = OmegaConf.merge(job, changes)
-        run_job(as_run(again), finished_job, writing=lambda folder: nullcontext())
+        run_job(partial(as_run, again), run_dir=run_dir)
         return caplog.text
 
     for change in CHANGES:

@@ -26,7 +26,7 @@ from optuna.samplers import TPESampler
 
 from missrec.runs.trust import UntrustedError
 from missrec.search.space import Grid, num_combinations, read_space
-from missrec.search.study import SharedStudy
+from missrec.search.study import OtherStudyError, SharedStudy
 from missrec.search.trials import TrialRow
 from search.study_worker import CHOICES, open_study
 
@@ -259,10 +259,8 @@ def test_other_settings_are_refused_once_there_is_a_trial(tmp_path: Path) -> Non
         pass
     with opened(tmp_path, seed=2) as study:
         study.take()
-    with pytest.raises(
-        ValueError,
-        match=f"{tmp_path} was started with another seed \\(2 there, 1 here\\); the command",
-    ):
+    said = f"{tmp_path} was started with another seed \\(2 there, 1 here\\)"
+    with pytest.raises(OtherStudyError, match=said):
         open_study(tmp_path, seed=1)
     with opened(tmp_path, seed=2, max_trials=99) as study:
         assert study.take() is not None
