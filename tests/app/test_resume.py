@@ -28,7 +28,7 @@ from synthetic import demo_source_sizes
 def test_resume_takes_the_saved_config_and_the_same_folder(tmp_path: Path, name: str) -> None:
     run_dir = tmp_path / name
     run_dir.mkdir()
-    (run_dir / "config.yaml").write_text("seed: 4\nrun_dir: /elsewhere\n")
+    (run_dir / "config.yaml").write_text("seed: 4\nrun_dir: /elsewhere\nnames: {model: a}\n")
     arguments = resume_arguments([f"resume={run_dir}", "trainer.max_epochs=5"])
     assert arguments[0] == "--config-name=saved_config"
     stored = ConfigStore.instance().load("saved_config.yaml").node

@@ -14,7 +14,7 @@ from missrec.app.arguments import resume_arguments
 from missrec.app.evaluate import read_saved_run
 from missrec.runs.folder import RunFolder
 from missrec.runs.trust import UntrustedError, refuse_strangers
-from run_folders import ROOT
+from run_folders import ROOT, run_config
 
 NOT_IN_A_RUN = {"dashboard", "encoder", "hydra", "images", "search", "text_view"}
 """Groups of conf/ that only other commands have."""
@@ -150,14 +150,8 @@ def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
     folder = tmp_path / "run"
     folder.mkdir()
-    config = {
-        "names": {"model": "missrec"},
-        "data": {"folders": []},
-        "datamodule": {},
-        "callbacks": {"ours": {"_target_": "datetime.timedelta"}},
-        "names": {"model": "theirs"},
-        "trust": True,  # a run's own word for it does not count
-    }
+    config = run_config("data=scientific")
+    config["trust"] = True  # a run's own word for it does not count
     config["callbacks"]["theirs"] = {"_target_": "stranger.Act"}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     return folder
@@ -175,7 +169,7 @@ def test_an_evaluation_refuses_a_stranger_s_code_without_importing_it(run_dir: P
 
 def test_a_resume_refuses_a_stranger_s_code_unless_it_is_trusted_or_removed(run_dir: Path) -> None:
     resume = f"resume={run_dir}"
-    for arguments in ([resume], [resume, "trust=false"], [resume, "~callbacks.ours"]):
+    for arguments in ([resume], [resume, "trust=false"], [resume, "~callbacks.latest"]):
         with pytest.raises(UntrustedError, match=r"callbacks\.theirs\._target_ \(stranger\.Act\)"):
             resume_arguments(arguments)
     for arguments in (

@@ -24,7 +24,6 @@ from omegaconf import OmegaConf
 
 from missrec.runs.format import current_data_choice
 
-_CONF_DIR = Path(os.environ["PROJECT_ROOT"]) / "conf"
 _PIECE = "_"
 _OTHER_CONFIG = ("--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
 
@@ -48,7 +47,7 @@ def choices(command: str) -> dict[str, list[str]]:
                 continue
             seen.add(config)
             for named in _named_by(config):
-                if not (_CONF_DIR / named).is_dir():
+                if not (_conf() / named).is_dir():
                     waiting.append(named)
                 elif named not in found and named.split("/")[0] != "hydra":
                     found[named] = _options(named, ".")
@@ -112,9 +111,13 @@ def _chosen(override: Override) -> Iterator[str]:
             yield str(entry)
 
 
+def _conf() -> Path:
+    return Path(os.environ["PROJECT_ROOT"]) / "conf"
+
+
 def _named_by(config: str) -> Iterator[str]:
     """Groups and configs that the defaults list of a config names, from `conf/`."""
-    path = _CONF_DIR / f"{config}.yaml"
+    path = _conf() / f"{config}.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
     for entry in (content or {}).get("defaults", []):
         for name in entry if isinstance(entry, dict) else [entry]:
@@ -127,12 +130,12 @@ def _named_by(config: str) -> Iterator[str]:
 
 def _options(group: str, folder: str) -> list[str]:
     """Those of a group that lie in a folder of it."""
-    files = sorted((_CONF_DIR / group / folder).glob(f"[!{_PIECE}]*.yaml"))
+    files = sorted((_conf() / group / folder).glob(f"[!{_PIECE}]*.yaml"))
     return [posixpath.normpath(f"{folder}/{path.stem}") for path in files]
 
 
 def _folders(group: str) -> list[str]:
-    return sorted(path.name for path in (_CONF_DIR / group).glob(f"[!{_PIECE}]*/"))
+    return sorted(path.name for path in (_conf() / group).glob(f"[!{_PIECE}]*/"))
 
 
 class ChoicesSource(FileConfigSource):

@@ -131,11 +131,14 @@ def build_trainer(run: RunSettings) -> Trainer:
         loggers = [build(config["logger"], key) for key in config["logger"]]
     parts: dict[str, Any] = {"callbacks": callbacks, "logger": loggers}
     parts["plugins"] = [WholeCheckpoints()]
-    if isinstance(config["trainer"].get("strategy"), dict):
+    settings = dict(config["trainer"])
+    if isinstance(settings.get("strategy"), dict):
         command = [sys.executable, sys.argv[0], *other_process_arguments(run.run_dir)]
-        parts["strategy"] = build(config["trainer"], "strategy", command=command)
+        parts["strategy"] = build(settings, "strategy", command=command)
+        del settings["strategy"]  # or Hydra would build it once more, without the command
+    parts["default_root_dir"] = str(run.run_dir)
     try:
-        trainer: Trainer = build(config, "trainer", **parts, default_root_dir=str(run.run_dir))
+        trainer: Trainer = build({"trainer": settings}, "trainer", **parts)
     except MisconfigurationException as error:  # such as a GPU that is not there
         raise ValueError(f"trainer: {error}") from error
     refuse_unsupported(trainer)
