@@ -38,6 +38,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def digest(content: Any) -> str:
+    """Hex digest of plain values, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Yields a path to write to, in the same folder; it takes the name of `path` at the end.

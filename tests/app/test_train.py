@@ -29,7 +29,9 @@ def test_a_run_folder_records_what_ran_and_what_came_out(
     assert config["model"]["embed_dim"] == 8
     assert str(run_dir) not in (run_dir / "config.yaml").read_text()
     provenance = json.loads((run_dir / "provenance.json").read_text())
-    assert set(provenance) == {"python", "platform", "packages", "git", "pretrained"}
+    made_by = {"python", "platform", "packages", "git", "pretrained"}
+    sums = {"sha256", "metrics_sha256"}
+    assert set(provenance) == {*made_by, *sums, "data", "accepted_changes", "tested"}
     assert provenance["pretrained"] is None
 
     ranks = pl.read_parquet(run_dir / "test_ranks_demo_office.parquet")

@@ -16,7 +16,7 @@ from missrec.data.manifest import MANIFEST
 from missrec.data.splits import Splitter
 from missrec.data.statistics import DomainStatistics, domain_statistics
 from missrec.features.store import FEATURES, write_features
-from missrec.files import replace_folder, sha256
+from missrec.files import recover_folder, replace_folder, sha256
 from missrec.report.formats.preparation import print_splits, print_statistics, print_steps
 from missrec.runs.locks import only_writer
 
@@ -79,7 +79,9 @@ def prepare_missing(paths: Paths, data: DataSettings) -> None:
 
 
 def _missing(paths: Paths, data: DataSettings) -> list[Path]:
-    folders = (paths.data_dir / source["name"] for source in data.sources.values())
+    folders = [paths.data_dir / source["name"] for source in data.sources.values()]
+    for folder in folders:
+        recover_folder(folder)
     return [folder for folder in folders if not folder.exists()]
 
 

@@ -135,8 +135,18 @@ def read_run(config: Config) -> RunSettings:
     """The settings of a run.
 
     Raises:
-        ValueError: one has a value that it cannot have.
+        ValueError: one is missing, or has a value that it cannot have.
     """
+    try:
+        return _read_run(config)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"the config of the run lacks {error}, or has it in another place: it is of another "
+            "version"
+        ) from error
+
+
+def _read_run(config: Config) -> RunSettings:
     return RunSettings(
         config=config,
         run_dir=Path(config["run_dir"]),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from missrec.files import sha256
+from missrec.files import digest, sha256
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -46,7 +45,7 @@ def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
     }
     manifest = {"format_version": FORMAT_VERSION, **facts, "files": files}
     manifest.pop(_OWN, None)  # of facts that were read from a manifest
-    manifest[_OWN] = _digest(manifest)
+    manifest[_OWN] = digest(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
@@ -80,19 +79,15 @@ def read_manifest(folder: Path, *, facts: Sequence[str], files: Sequence[str]) -
         raise FolderError(f"{path} is not a readable manifest", folder) from error
     if version != FORMAT_VERSION:
         raise FolderError(f"{path}: format_version is {version}, expected {FORMAT_VERSION}", folder)
-    if own is not None and own != _digest(manifest):
+    if own is not None and own != digest(manifest):
         raise FolderError(f"{path} was changed since it was written", folder)
     absent = [fact for fact in facts if fact not in manifest]
     absent += [name for name in files if name not in listed]
     if absent:
         raise FolderError(f"{path} says nothing of {', '.join(absent)}", folder)
-    for name, (size, digest) in listed.items():
-        _check_file(folder / name, size, digest)
+    for name, (size, expected) in listed.items():
+        _check_file(folder / name, size, expected)
     return dict(manifest)
-
-
-def _digest(manifest: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _check_file(path: Path, num_bytes: int, digest: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from missrec.files import sha256, write_json, write_text
+from missrec.files import digest, sha256, write_json, write_text
 from missrec.runs.format import current, versioned
 
 CONFIG, METRICS, PROVENANCE = "config.yaml", "metrics.json", "provenance.json"
@@ -20,6 +20,7 @@ _HERE = "${run_dir}"
 """What a saved config calls the folder it lies in, so that a copy means itself."""
 _SIGN = "# sha256 "
 _METRICS_SUM = "metrics_sha256"
+_OWN_SUM = "sha256"
 
 
 class RunFolder:
@@ -157,11 +158,14 @@ class RunFolder:
             raise ValueError(f"{self.provenance} cannot be read: {error}") from error
         if not isinstance(content, dict):
             raise ValueError(f"{self.provenance} is no mapping")
+        own = content.pop(_OWN_SUM, None)
+        if own is not None and own != digest(content):
+            raise ValueError(f"{self.provenance} was changed since the run wrote it")
         return content
 
     def write_provenance(self, content: Mapping[str, Any]) -> None:
-        """Writes `provenance.json`."""
-        write_json(self.provenance, dict(content))
+        """Writes `provenance.json`, with a checksum of all else in it."""
+        write_json(self.provenance, {**content, _OWN_SUM: digest(dict(content))})
 
 
 def _signed(text: str) -> str:
