@@ -150,7 +150,7 @@ def _cases(made: str, run: Path, domain: Path) -> list[Case]:
         (
             run / "provenance.json",
             lambda: (RunFolder(run).read_provenance(), chosen_checkpoint(run)),
-            False,
+            today,
         ),
         (run / "provenance.json", found_run, False),
         (ranks, of_ranks, today),
