@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from missrec.app.marks import read_marks
 from missrec.app.session import compose_train
 from missrec.app.settings import RowCommands
 from missrec.report.paper import read_paper
 from missrec.runs.groups import Setup
+from missrec.runs.marks import read_marks
 from missrec.runs.settings import UNMARKED, comparable_settings
 from run_folders import ROOT, SETUP, run_config
 

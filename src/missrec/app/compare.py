@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from missrec.app.evaluate import EvaluateSettings
-from missrec.app.marks import read_marks
 from missrec.app.same_data import check_sides
 from missrec.files import write_json
 from missrec.metrics.paired import compare_ranks, read_paired
@@ -16,6 +15,7 @@ from missrec.report.formats.terminal import print_comparison
 from missrec.runs.finding import find_runs, run_folders
 from missrec.runs.groups import Group, differences, group_runs
 from missrec.runs.identity import ACCEPTED
+from missrec.runs.marks import read_marks
 from missrec.runs.ranks import recorded_ranks
 from missrec.runs.settings import Marks
 

@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 
-from missrec.app.marks import read_marks
 from missrec.app.settings import RowCommands, known_splits
 from missrec.files import replace_folder
 from missrec.report.comparisons import Asked, PairedTests, complete_section
@@ -34,6 +33,7 @@ from missrec.report.paper import Paper, read_paper
 from missrec.report.sections import Section, plan_sections
 from missrec.runs.finding import FoundRuns, find_runs, run_folders
 from missrec.runs.groups import Group, Run, group_runs
+from missrec.runs.marks import read_marks
 from missrec.runs.settings import Marks
 
 _log = logging.getLogger(__name__)

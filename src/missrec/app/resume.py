@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from missrec.app.marks import read_marks
 from missrec.app.session import Config, RunSettings, read_run
 from missrec.app.stages import starting_point
 from missrec.runs.checkpoints import restore_best, resumable
 from missrec.runs.folder import RunFolder
+from missrec.runs.marks import read_marks
 from missrec.runs.provenance import provenance
 from missrec.runs.settings import (
     Difference,

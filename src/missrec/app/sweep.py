@@ -20,13 +20,13 @@ from omegaconf import OmegaConf
 
 from missrec.app.door import one_line
 from missrec.app.gpus import claim_gpu
-from missrec.app.marks import read_marks
 from missrec.app.same_data import check_finished
 from missrec.app.session import RunSettings, continued, quoted
 from missrec.files import write_text
 from missrec.report.formats.terminal import print_failures, print_metrics
 from missrec.runs.folder import METRICS, RunFolder
 from missrec.runs.locks import RunBusyError
+from missrec.runs.marks import read_marks
 from missrec.runs.settings import comparable_settings, described, differing, other_start
 
 _ERROR = "error.txt"

@@ -30,7 +30,7 @@ _MARK = re.compile(r"#\s*@(\w+)\s*([^;]*)")
 _PACKAGE = re.compile(r"^#\s*@package\s+(\S+)", re.MULTILINE)
 _COPY = re.compile(r"\$\{([\w.]*\w)\}")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_FIRST_FORMAT = Path(__file__).parents[1] / "runs" / "settings_of_format_0.txt"
+_FIRST_FORMAT = Path(__file__).with_name("settings_of_format_0.txt")
 
 
 class Setting(NamedTuple):

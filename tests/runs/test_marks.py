@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from missrec.app.marks import first_format, read_marks, read_settings
 from missrec.app.session import compose_train
+from missrec.runs.marks import first_format, read_marks, read_settings
 from missrec.runs.settings import is_below, leaves
 
 MARKS = read_marks(ROOT / "conf")
