@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from missrec.app.session import Config, RunSettings, read_run
+from missrec.app.session import Config, RunSettings, occupied, read_run
 from missrec.app.stages import starting_point
 from missrec.runs.checkpoints import restore_best, resumable
 from missrec.runs.folder import RunFolder
@@ -93,10 +93,7 @@ def earlier_run(run: RunSettings) -> Earlier | None:
     if not folder.holds_run or (run.overwrite and not run.resume):
         return None
     if not run.resume:
-        raise RunExistsError(
-            f"{folder.path} holds a run; resume={folder.path} goes on with it, overwrite=true "
-            "replaces it"
-        )
+        raise RunExistsError(occupied(folder))
     if not folder.config.is_file():
         return None  # ended before it had begun
     saved = folder.read_config()

@@ -191,6 +191,14 @@ def _stage(described: Config, overrides: list[str]) -> Stage:
     )
 
 
+def occupied(folder: RunFolder) -> str:
+    """What to say of a folder that a new run finds with a run in it."""
+    return (
+        f"{folder.path} holds a run; resume={folder.path} goes on with it, overwrite=true replaces "
+        "it"
+    )
+
+
 def continued(run: RunSettings) -> RunSettings:
     """The run that its folder holds goes on, if it holds one."""
     return run._replace(resume=run.resume or RunFolder(run.run_dir).holds_run)

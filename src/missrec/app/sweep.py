@@ -18,10 +18,10 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from missrec.app.door import one_line
+from missrec.app.door import USER_ERROR, one_line
 from missrec.app.gpus import claim_gpu
 from missrec.app.same_data import check_finished
-from missrec.app.session import RunSettings, continued, quoted
+from missrec.app.session import RunSettings, continued, occupied, quoted
 from missrec.files import write_text
 from missrec.report.formats.terminal import print_failures, print_metrics
 from missrec.runs.folder import METRICS, RunFolder
@@ -119,6 +119,20 @@ def _run_job(settings: Callable[[], RunSettings], record: Path) -> None:
         write_text(record, traceback.format_exc())
         _log.error("this job failed, the others go on: %s", one_line(error) or repr(error))
         _end_loggers()
+
+
+class NewFolder(Callback):
+    """Refuses a run whose folder holds one, before Hydra writes its own files there.
+
+    `earlier_run` looks again once the folder is locked, and at folders that `run_dir` names.
+    """
+
+    def on_run_start(self, config: Any, **_: Any) -> None:
+        """Not of a multirun, whose jobs go on."""
+        folder = RunFolder(Path(config.hydra.run.dir))
+        if folder.holds_run and not (config.resume or config.overwrite):
+            sys.stderr.write(f"error: {occupied(folder)}\n")
+            sys.exit(USER_ERROR)
 
 
 class SweepTable(Callback):
