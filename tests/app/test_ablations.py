@@ -124,7 +124,7 @@ def test_the_rows_of_table_3_read_what_they_name_and_nothing_else(compose_tiny: 
         cfg = compose_tiny(f"inputs={inputs}", f"transfer={transfer}")
         configs[inputs, transfer] = cfg
         torch.manual_seed(0)
-        datamodule, module, _ = build_experiment(as_run(cfg))
+        datamodule, module, _, _ = build_experiment(as_run(cfg))
         parameters = dict(module.model.named_parameters())
         adapters = {name.split(".")[1] for name in parameters if name.startswith("adapters.")}
         assert adapters == set(inputs.split("_"))

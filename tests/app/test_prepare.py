@@ -23,7 +23,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from file_server import Fault, FileServer, file_server
 from missrec.app.folders import export, verify
-from missrec.app.prepare import prepare, prepare_missing
+from missrec.app.prepare import prepare, prepare_data, prepare_missing
+from missrec.app.session import DataSettings, Paths, plain, read_data, read_paths
 from missrec.data.domain import INTERACTIONS, ITEMS, USERS
 from missrec.data.sources.amazon import AmazonDomain
 from missrec.features.store import FEATURES, write_features
@@ -295,19 +296,20 @@ def test_real_shop_loads_with_its_own_column_names(composed: Composed, tmp_path:
 def test_jobs_that_start_together_make_the_demo_once(
     composed: Composed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cfg = composed("data=demo")
+    config = plain(composed("data=demo"))
+    wanted = read_paths(config), read_data(config)
     made, both = [], Barrier(2)
 
-    def prepare_slowly(cfg: DictConfig) -> None:
+    def prepare_slowly(paths: Paths, data: DataSettings) -> None:
         with suppress(BrokenBarrierError):
             both.wait(timeout=1)  # both come here if both may
-        made.extend(prepare(cfg))
+        made.extend(prepare_data(paths, data))
 
-    monkeypatch.setattr("missrec.app.prepare.prepare", prepare_slowly)
+    monkeypatch.setattr("missrec.app.prepare.prepare_data", prepare_slowly)
     with ThreadPoolExecutor(2) as jobs:
-        for job in [jobs.submit(prepare_missing, cfg) for _ in range(2)]:
+        for job in [jobs.submit(prepare_missing, *wanted) for _ in range(2)]:
             job.result()
-    assert len(made) == len(cfg.data.sources)
+    assert len(made) == len(config["data"]["sources"])
 
 
 @pytest.mark.parametrize("name", ["scientific", "scientific_mm_subset"])

@@ -87,7 +87,7 @@ def earlier_run(run: RunSettings) -> Earlier | None:
 
     Raises:
         RunExistsError: the folder holds a run, and it is not said what is to become of it.
-        ValueError: the saved config cannot be read.
+        ValueError: the saved config cannot be read, or a setting is changed that cannot be.
     """
     folder = RunFolder(run.run_dir)
     if not folder.holds_run or (run.overwrite and not run.resume):
@@ -100,6 +100,8 @@ def earlier_run(run: RunSettings) -> Earlier | None:
     marks = read_marks(run.paths.root_dir / "conf")
     there, here = (comparable_settings(one, marks=marks) for one in (saved, run.config))
     changes = [*differing(there, here, marks=marks), *other_start(saved, run.config)]
+    if folder.checkpoints.is_dir():
+        _check_changes(changes, FIXED, run.run_dir)
     return Earlier(saved, changes, folder.metrics.is_file())
 
 
@@ -128,8 +130,8 @@ def checkpoint_to_go_on_from(
     content = read_checkpoint(source, needed=("state_dict", "loops"), mmap=True)
     progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
     inside = progress["processed"] != progress["ready"]
-    fixed = {**FIXED, **(FIXED_INSIDE_AN_EPOCH if inside else {})}
-    _check_changes(earlier.changes if earlier else [], fixed, run.run_dir)
+    if inside and earlier is not None:
+        _check_changes(earlier.changes, FIXED_INSIDE_AN_EPOCH, run.run_dir)
     _check_fits(content["state_dict"], module, source)
     return source
 

@@ -124,7 +124,7 @@ def read_data(config: Config) -> DataSettings:
     data = config["data"]
     return DataSettings(
         name=data["name"],
-        choice=data["choice"],
+        choice=data.get("choice", data["name"]),  # runs from before it have none
         folders=[Path(folder) for folder in data["folders"]],
         sources=data["sources"],
         made_on_first_use=data["made_on_first_use"],

@@ -129,6 +129,9 @@ class NewFolder(Callback):
 
     def on_run_start(self, config: Any, **_: Any) -> None:
         """Not of a multirun, whose jobs go on."""
+        HydraConfig.instance().set_config(
+            config
+        )  # as a moment later; the folder's name refers to it
         folder = RunFolder(Path(config.hydra.run.dir))
         if folder.holds_run and not (config.resume or config.overwrite):
             sys.stderr.write(f"error: {occupied(folder)}\n")
