@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from missrec.app.session import quoted
-from missrec.runs.folder import RunFolder
+from missrec.runs.folder import RunFolder, moved
 from missrec.runs.trust import refuse_strangers
 
 _PREFIX = "resume="
 _TRUST = "trust="
 _OTHER_PROCESS = "other_process_of="
 _SAVED = "saved_config"
+_OF_ONE_COMMAND = {"overwrite": False, "changed_data": "refuse"}
+"""What was said to the command that began the run is not said to the one that goes on with it."""
 
 
 def resume_arguments(arguments: list[str]) -> list[str]:
@@ -36,7 +39,8 @@ def resume_arguments(arguments: list[str]) -> list[str]:
         ValueError: the saved config cannot be read, or names code of a stranger.
     """
     if arguments and arguments[0].startswith(_OTHER_PROCESS):
-        return _saved_config(RunFolder(Path(arguments[0].removeprefix(_OTHER_PROCESS))))
+        folder = RunFolder(Path(arguments[0].removeprefix(_OTHER_PROCESS)))
+        return _composing(folder, folder.read_config())
     arguments = [_of_today(argument) for argument in arguments]
     named = [argument for argument in arguments if argument.startswith(_PREFIX)]
     if not named or named[-1] == f"{_PREFIX}null":
@@ -48,9 +52,10 @@ def resume_arguments(arguments: list[str]) -> list[str]:
             "folder, such as resume=logs/scratch/<run>"
         )
     rest = [one for one in arguments if not one.startswith((_PREFIX, _TRUST))]
+    config = {**_in_this_project(folder.read_config()), **_OF_ONE_COMMAND}
     if f"{_TRUST}true" not in arguments:
-        refuse_strangers(_without_removed(folder.read_config(), rest), where=str(folder.config))
-    return [*_saved_config(folder), f"resume={quoted(folder.path)}", *rest]
+        refuse_strangers(_without_removed(config, rest), where=str(folder.config))
+    return [*_composing(folder, config), f"resume={quoted(folder.path)}", *rest]
 
 
 def other_process_arguments(run_dir: Path) -> list[str]:
@@ -66,9 +71,33 @@ def _of_today(argument: str) -> str:
     return f"stage_overrides={value}" if key == "pretraining_overrides" else argument
 
 
-def _saved_config(folder: RunFolder) -> list[str]:
-    """Arguments with which Hydra composes the saved config, read as today's code would save it."""
-    ConfigStore.instance().store(_SAVED, OmegaConf.create(folder.read_config()))
+def _in_this_project(config: dict[str, Any]) -> dict[str, Any]:
+    """A saved config in the project that goes on with it: a run may come from another place.
+
+    What still is where the run had it stays there.
+    """
+    paths = config.get("paths")
+    root_dir, before = os.environ["PROJECT_ROOT"], paths.get("root_dir") if paths else None
+    if not isinstance(before, str) or before == root_dir:
+        return config
+
+    def place(value: Any) -> Any:
+        is_there = isinstance(value, str) and value != before and Path(value).exists()
+        return value if is_there else moved(value, [before], root_dir)
+
+    found: dict[str, Any] = _each(config, place)
+    return found
+
+
+def _each(value: Any, change: Callable[[Any], Any]) -> Any:
+    if isinstance(value, dict):
+        return {key: _each(part, change) for key, part in value.items()}
+    return [_each(part, change) for part in value] if isinstance(value, list) else change(value)
+
+
+def _composing(folder: RunFolder, config: dict[str, Any]) -> list[str]:
+    """Arguments with which Hydra composes a saved config."""
+    ConfigStore.instance().store(_SAVED, OmegaConf.create(config))
     return [
         f"--config-name={_SAVED}",
         f"hydra.run.dir={quoted(folder.path)}",

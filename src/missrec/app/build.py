@@ -95,6 +95,8 @@ def build(config: Mapping[str, Any], key: str, **parts: Any) -> Any:
     Raises:
         ValueError: the constructor does not know one of the config's keys, or lacks one.
     """
+    if not config.get(key):
+        raise ValueError(f"{key} is missing; see conf/{key}/")
     try:
         return _constructor(config, key)(**parts)
     except TypeError as error:

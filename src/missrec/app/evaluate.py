@@ -141,7 +141,7 @@ def read_saved_run(folder: RunFolder, *, data_dir: Path, trust: bool) -> RunSett
     config = folder.read_config()
     if not trust:
         refuse_strangers(config, where=str(folder.config))
-    folders = [str(data_dir / Path(name).name) for name in config["data"]["folders"]]
+    folders = [str(data_dir / folder.name) for folder in read_run(config).data.folders]
     config["data"] = {**config["data"], "folders": folders}
     config["datamodule"] = {**config["datamodule"], "folders": folders}
     return read_run(config)

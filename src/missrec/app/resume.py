@@ -17,6 +17,7 @@ from missrec.runs.provenance import provenance
 from missrec.runs.settings import (
     Difference,
     comparable_settings,
+    described,
     differing,
     is_below,
     other_start,
@@ -75,11 +76,13 @@ class Earlier(NamedTuple):
         config: as it was saved.
         changes: what the command sets otherwise, of the settings that can change a result.
         finished: whether it has ended.
+        provenance: where it came from, as it was recorded.
     """
 
     config: Config
     changes: list[Difference]
     finished: bool
+    provenance: dict[str, Any]
 
 
 def earlier_run(run: RunSettings) -> Earlier | None:
@@ -90,7 +93,9 @@ def earlier_run(run: RunSettings) -> Earlier | None:
         ValueError: the saved config cannot be read, or a setting is changed that cannot be.
     """
     folder = RunFolder(run.run_dir)
-    if not folder.holds_run or (run.overwrite and not run.resume):
+    if run.resume and run.overwrite:
+        raise ValueError("overwrite: a resume goes on with the run; leave one of the two out")
+    if not folder.holds_run or run.overwrite:
         return None
     if not run.resume:
         raise RunExistsError(occupied(folder))
@@ -102,7 +107,7 @@ def earlier_run(run: RunSettings) -> Earlier | None:
     changes = [*differing(there, here, marks=marks), *other_start(saved, run.config)]
     if folder.checkpoints.is_dir():
         _check_changes(changes, FIXED, run.run_dir)
-    return Earlier(saved, changes, folder.metrics.is_file())
+    return Earlier(saved, changes, folder.metrics.is_file(), folder.read_provenance())
 
 
 def with_its_stages(run: RunSettings, earlier: Earlier | None) -> RunSettings:
@@ -126,12 +131,21 @@ def checkpoint_to_go_on_from(
     """
     source = resumable(run.run_dir) if run.resume else None
     if source is None:
+        if earlier is not None and earlier.finished and "tested" in earlier.provenance:
+            raise ValueError(f"{run.run_dir} has ended, and no checkpoint of it is left")
         return None
     content = read_checkpoint(source, needed=("state_dict", "loops"), mmap=True)
     progress = content["loops"]["fit_loop"]["epoch_progress"]["current"]
     inside = progress["processed"] != progress["ready"]
-    if inside and earlier is not None:
-        _check_changes(earlier.changes, FIXED_INSIDE_AN_EPOCH, run.run_dir)
+    changes = earlier.changes if earlier else []
+    if inside:
+        _check_changes(changes, FIXED_INSIDE_AN_EPOCH, run.run_dir)
+    elif changes and progress["processed"] >= run.config["trainer"]["max_epochs"]:
+        raise ValueError(
+            f"the run has {progress['processed']} epochs behind it, and trainer.max_epochs is "
+            f"{run.config['trainer']['max_epochs']}: nothing would train with "
+            f"{described(changes)}; raise it, or leave them out"
+        )
     _check_fits(content["state_dict"], module, source)
     return source
 
@@ -150,12 +164,12 @@ def begin(
     folder = RunFolder(run.run_dir)
     made = {**provenance(run.paths.root_dir, started_from=starting_point(run)), **facts}
     if earlier is None:
-        if run.overwrite:
+        if run.overwrite and folder.holds_run:
             folder.clear()
         folder.write_provenance(made)
     else:
         folder.metrics.unlink(missing_ok=True)  # those of the shorter run
-        before = folder.read_provenance()
+        before = dict(earlier.provenance)
         entry = {
             "at": datetime.now().astimezone().isoformat(timespec="seconds"),
             "git": made["git"],

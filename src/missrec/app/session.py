@@ -138,12 +138,42 @@ def read_run(config: Config) -> RunSettings:
         ValueError: one is missing, or has a value that it cannot have.
     """
     try:
+        _check_types(config)
         return _read_run(config)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"the config of the run lacks {error}, or has it in another place: it is of another "
             "version"
         ) from error
+
+
+def _check_types(config: Config) -> None:
+    """Refuses values that a hand-edited config or a command line may have, before they are used."""
+    for key in ("overwrite", "debug", "keep_freed_memory"):
+        if not isinstance(config.get(key, False), bool):
+            raise ValueError(f"{key} ({config[key]}) must be true or false")
+    seed = config["seed"]
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+        raise ValueError(f"seed ({seed}) must be a whole number or null")
+    lists = {
+        "data.folders": config["data"]["folders"],
+        "inputs.modalities": config["inputs"]["modalities"],
+        "metrics.cutoffs": config["metrics"]["cutoffs"],
+        "stages": config["stages"],
+    }
+    for key, value in lists.items():
+        if not isinstance(value, list):
+            raise ValueError(f"{key} ({value}) must be a list")
+    for key in ("model", "optimizer", "trainer", "datamodule", "callbacks", "logger"):
+        if not isinstance(config.get(key), dict):
+            raise ValueError(f"{key} ({config.get(key)}) must be a group of settings")
+    if not isinstance(config["data"]["sources"], dict):
+        raise ValueError(f"data.sources ({config['data']['sources']}) must be a group of settings")
+    if config["pretrained"] and any(not stage.get("same_data") for stage in config["stages"]):
+        raise ValueError(
+            f"pretrained ({config['pretrained']}) and stages: the run starts from its last stage; "
+            "leave one out, such as stages=none"
+        )
 
 
 def _read_run(config: Config) -> RunSettings:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import json
 import logging
 import sys
 import traceback
@@ -166,14 +165,14 @@ class SweepTable(Callback):
     def _show(self, folder: Path) -> bool:
         """Whether all jobs that have begun have finished."""
         labels = _labels(folder)
-        rows = {
-            labels[path.parent.name]: json.loads(path.read_text(encoding="utf-8"))
-            for path in sorted(folder.glob(f"*/{METRICS}"), key=_job)
-        }
-        failures = {
-            labels[path.parent.name]: _last_line(path)
-            for path in sorted(folder.glob(f"*/{_ERROR}"), key=_job)
-        }
+        rows, failures = {}, {}
+        for path in sorted(folder.glob(f"*/{METRICS}"), key=_job):
+            try:
+                rows[labels[path.parent.name]] = RunFolder(path.parent).read_metrics()
+            except ValueError as error:
+                failures[labels[path.parent.name]] = one_line(error)
+        for path in sorted(folder.glob(f"*/{_ERROR}"), key=_job):
+            failures[labels[path.parent.name]] = _last_line(path)
         unfinished = {
             label: _UNFINISHED
             for path in sorted(folder.glob("*/.hydra"), key=_job)
@@ -211,6 +210,7 @@ def _is_finished(run: RunSettings) -> bool:
         )
     finished = folder.metrics.is_file()
     if finished:
+        folder.read_metrics()
         check_finished(run, accept=run.accepts_changed_data)
         _log.info("had finished before: %s", folder.path)
     return finished

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from missrec.app.arguments import other_process_arguments
 from missrec.app.build import Experiment, build, build_experiment, compile_modules
 from missrec.app.prepare import prepare_missing
 from missrec.app.resume import begin, checkpoint_to_go_on_from, earlier_run, with_its_stages
-from missrec.app.same_data import check_data
+from missrec.app.same_data import check_data, check_finished
 from missrec.app.session import RunSettings, plain, read_run
 from missrec.app.stages import start_from, starting_point, train_stages
 from missrec.distributed import is_first_process
@@ -210,7 +209,8 @@ def record(
 def finished_before(run: RunSettings) -> dict[str, float]:
     """The metrics of a run that has ended; what a kill left to tidy is tidied."""
     folder = RunFolder(run.run_dir)
-    metrics: dict[str, float] = json.loads(folder.metrics.read_text(encoding="utf-8"))
+    metrics = folder.read_metrics()
+    check_finished(run, accept=run.accepts_changed_data)
     if is_first_process():
         tidy(run.run_dir, keep_resumable=not metrics.get("stopped_early"))
         _log.info("had finished before: %s", run.run_dir)

@@ -101,8 +101,7 @@ def _read_run(folder: Path, *, name: str, marks: Marks) -> Run:
     if not (folder / METRICS).is_file():
         resume = shlex.join(["python", "src/train.py", f"resume={folder}"])
         raise _UnfinishedError(f"no {METRICS}; {resume}")
-    RunFolder(folder).check_metrics()
-    metrics = _read_metrics(folder / METRICS)
+    metrics = _read_metrics(RunFolder(folder))
     if source_of(config) is not None:
         settings["pretraining_run"] = json.dumps(_origin_key(folder, origin, marks))
     commit, dirty = _git_state(folder / PROVENANCE)
@@ -171,17 +170,13 @@ def _is_pretrained(config: Mapping[str, Any], origin: Sequence[Mapping[str, Any]
     raise ValueError("its first stage is gone: was that pre-trained? See stages in config.yaml")
 
 
-def _read_metrics(path: Path) -> dict[str, float]:
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-        values = {str(key): float(value) for key, value in metrics.items()}
-    except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise ValueError(f"{path.name} cannot be read ({error}); delete it and resume") from error
+def _read_metrics(folder: RunFolder) -> dict[str, float]:
+    values = folder.read_metrics()
     wrong = [key for key, value in values.items() if not math.isfinite(value)]
     if wrong:
-        raise ValueError(f"{path.name}: {wrong[0]} is {values[wrong[0]]}; the run has diverged")
+        raise ValueError(f"{METRICS}: {wrong[0]} is {values[wrong[0]]}; the run has diverged")
     if not any(key.startswith("test/") for key in values):
-        raise _UnfinishedError(f"{path.name} holds no test metrics")
+        raise _UnfinishedError(f"{METRICS} holds no test metrics")
     return values
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,13 @@ _HERE = "${run_dir}"
 _SIGN = "# sha256 "
 _METRICS_SUM = "metrics_sha256"
 _OWN_SUM = "sha256"
+_FORGET = "delete it, and the run no longer knows where it came from"
+_OWN = (
+    *(CONFIG, METRICS, PROVENANCE, "validation.json", "error.txt", "wandb_id.txt"),
+    *("test_ranks_*.parquet", "checkpoints", "evaluation", "interests"),
+    *("csv", "wandb", "version_*"),  # of the loggers
+)
+"""What a run, and its evaluation, write into its folder."""
 
 
 class RunFolder:
@@ -80,14 +87,24 @@ class RunFolder:
         return self.config.exists() or self.metrics.exists() or self.checkpoints.exists()
 
     def clear(self) -> None:
-        """Removes the run; what other programs wrote beside it too, but not what Hydra does.
+        """Removes the run, but not what Hydra wrote of the command that replaces it.
 
-        Killed meanwhile, it still holds a run, which can be cleared again.
+        Killed meanwhile, the folder still holds a run, which can be cleared again.
+
+        Raises:
+            ValueError: something in the folder is of no run; nothing is removed.
         """
-        for path in sorted(self.path.iterdir(), key=lambda path: path == self.checkpoints):
-            if path.is_dir() and path.name != ".hydra":
+        entries = [path for path in self.path.iterdir() if not _is_of_hydra(path)]
+        for path in entries:
+            if not any(path.match(name) for name in _OWN):
+                raise ValueError(
+                    f"{path} is no part of a run, and its folder would be replaced; move it away, "
+                    "or name another folder"
+                )
+        for path in sorted(entries, key=lambda path: path == self.checkpoints):
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
-            elif path.is_file() and not path.name.startswith(".") and path.suffix != ".log":
+            else:
                 path.unlink()
 
     def read_config(self) -> dict[str, Any]:
@@ -111,17 +128,17 @@ class RunFolder:
         config = current({str(key): value for key, value in saved.items()})
         before = config.get("run_dir")
         names = [_HERE, before] if isinstance(before, str) and before != "." else [_HERE]
-        found: dict[str, Any] = _moved(config, names, str(self.path))
+        found: dict[str, Any] = moved(config, names, str(self.path))
         return {**found, "run_dir": str(self.path)}
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Saves the resolved config; what lies in this folder is named relative to it."""
         here = {**config, "run_dir": "."}
-        plain = versioned(_moved(here, [str(self.path)], _HERE))
+        plain = versioned(moved(here, [str(self.path)], _HERE))
         write_text(self.config, _signed(OmegaConf.to_yaml(OmegaConf.create(plain))))
 
     def write_metrics(self, metrics: Mapping[str, float]) -> None:
-        """Writes `metrics.json`, and notes its checksum for `check_metrics`.
+        """Writes `metrics.json`, and notes its checksum for `read_metrics`.
 
         Killed in between, the metrics are there and nothing says that they are others.
         """
@@ -131,18 +148,26 @@ class RunFolder:
         write_json(self.metrics, dict(metrics))
         self.write_provenance({**provenance, _METRICS_SUM: sha256(self.metrics)})
 
-    def check_metrics(self) -> None:
-        """Compares `metrics.json` with its checksum; runs of before have none.
+    def read_metrics(self) -> dict[str, float]:
+        """What `metrics.json` holds, compared with its checksum; runs of before have none.
 
         Raises:
-            ValueError: the file is not as the run wrote it.
+            FileNotFoundError: there is none.
+            ValueError: it cannot be read, or is not as the run wrote it.
         """
+        remedy = "delete it and resume the run"
+        try:
+            content = json.loads(self.metrics.read_text(encoding="utf-8"))
+            metrics = {str(key): float(value) for key, value in content.items()}
+        except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+            raise ValueError(f"{self.metrics} cannot be read ({error}); {remedy}") from error
         try:
             own = self.read_provenance().get(_METRICS_SUM)
         except ValueError:
-            return  # as of a run of before
+            return metrics  # as of a run of before
         if own is not None and own != sha256(self.metrics):
-            raise ValueError(f"{self.metrics} was changed since the run wrote it")
+            raise ValueError(f"{self.metrics} was changed since the run wrote it; {remedy}")
+        return metrics
 
     def read_provenance(self) -> dict[str, Any]:
         """What `provenance.json` holds; nothing where there is none.
@@ -155,17 +180,22 @@ class RunFolder:
         except FileNotFoundError:
             return {}
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{self.provenance} cannot be read: {error}") from error
+            raise ValueError(f"{self.provenance} cannot be read ({error}); {_FORGET}") from error
         if not isinstance(content, dict):
-            raise ValueError(f"{self.provenance} is no mapping")
+            raise ValueError(f"{self.provenance} is no mapping; {_FORGET}")
         own = content.pop(_OWN_SUM, None)
         if own is not None and own != digest(content):
-            raise ValueError(f"{self.provenance} was changed since the run wrote it")
+            raise ValueError(f"{self.provenance} was changed since the run wrote it; {_FORGET}")
         return content
 
     def write_provenance(self, content: Mapping[str, Any]) -> None:
         """Writes `provenance.json`, with a checksum of all else in it."""
         write_json(self.provenance, {**content, _OWN_SUM: digest(dict(content))})
+
+
+def _is_of_hydra(path: Path) -> bool:
+    """Whether it is Hydra's, or the lock of who writes."""
+    return path.name.startswith(".") or path.suffix == ".log"
 
 
 def _signed(text: str) -> str:
@@ -189,15 +219,15 @@ def _checked(content: bytes) -> str:
     return rest.decode()
 
 
-def _moved(value: Any, names: list[str], to: str) -> Any:
+def moved(value: Any, names: Sequence[str], to: str) -> Any:
     """A config with another name for a folder, in each string that is the folder or lies in it.
 
     A file beside the folder, as a stage before the run, keeps its place relative to it.
     """
     if isinstance(value, Mapping):
-        return {key: _moved(part, names, to) for key, part in value.items()}
+        return {key: moved(part, names, to) for key, part in value.items()}
     if isinstance(value, list):
-        return [_moved(part, names, to) for part in value]
+        return [moved(part, names, to) for part in value]
     if isinstance(value, str):
         for name in names:
             if value == name or value.startswith(f"{name}/"):

@@ -53,7 +53,9 @@ def current(config: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: it is of a later format than this code knows.
     """
     version = config.get(_VERSION, 0)
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if isinstance(version, bool) or not isinstance(version, int) or version < 0:
+        raise ValueError(f"format_version ({version!r}) must be a number from 0")
+    if version > FORMAT_VERSION:
         raise ValueError(
             f"format_version is {version!r}, and this version of missrec reads up to "
             f"{FORMAT_VERSION}: it was made by a later one"

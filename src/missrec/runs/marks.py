@@ -85,8 +85,11 @@ def read_marks(conf_dir: Path) -> Marks:
     """What the files of a conf folder say of their settings.
 
     Raises:
+        FileNotFoundError: there is no such folder.
         ValueError: a mark is unknown, or stands beside no setting.
     """
+    if not conf_dir.is_dir():
+        raise FileNotFoundError(f"{conf_dir} is missing, which says what settings can change")
     settings = read_settings(conf_dir)
     marked: dict[str, list[Setting]] = {"neutral": [], "seed": [], "before": []}
     for setting in settings:

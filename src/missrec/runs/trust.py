@@ -146,7 +146,7 @@ def _check_first_use(config: Mapping[str, Any], where: str) -> None:
     data = config.get("data", {})
     if not isinstance(data, Mapping):
         raise UntrustedError(f"{where}: data ({data}) is no group of settings")
-    if data.get("made_on_first_use") in {False, None}:
+    if data.get("made_on_first_use") in (False, None):
         return
     for key, value in _leaves(data.get("sources"), "data.sources"):
         is_other = key.endswith("._target_") and not _is_below(str(value), _MADE_ON_FIRST_USE)
