@@ -16,7 +16,9 @@ from missrec.app.sweep import run_job, sweep_arguments
 
 def run(cfg: DictConfig) -> None:
     """Trains, chooses on validation, tests once; in a multirun what has not finished."""
-    run_job(partial(read_train, cfg), run_dir=Path(cfg.run_dir))
+    # hydra/launcher=gpus sets it; a default in train.yaml would override that.
+    claims_gpu = bool(cfg.get("claim_gpu", False))
+    run_job(partial(read_train, cfg), run_dir=Path(cfg.run_dir), claims_gpu=claims_gpu)
 
 
 def rewrite(arguments: list[str]) -> list[str]:

@@ -166,6 +166,7 @@ def test_the_first_stage_reads_the_data_and_split_that_an_experiment_chose(
     base = (
         "experiment=demo_pretrain",
         "model=s3rec",
+        "transfer=transductive",
         "~model/pretraining@model",  # it has none
         "split=global_time",
     )

@@ -75,7 +75,7 @@ def _sweep_name(arguments: list[str], title: str | None) -> str:
     return f"{title if is_name else 'sweep'}-{digest}"
 
 
-def run_job(settings: Callable[[], RunSettings], *, run_dir: Path) -> None:
+def run_job(settings: Callable[[], RunSettings], *, run_dir: Path, claims_gpu: bool) -> None:
     """Trains; as a job of a multirun not again what had finished, and without stopping the others.
 
     A job that had begun is resumed, and one that another process works on passed over. One that
@@ -84,6 +84,7 @@ def run_job(settings: Callable[[], RunSettings], *, run_dir: Path) -> None:
     Args:
         settings: reads those of the run, after its choices are found to go together.
         run_dir: folder of the run.
+        claims_gpu: whether a job takes a GPU for itself, before anything looks for one.
 
     Raises:
         Exception: outside a multirun, whatever training raises.
@@ -98,19 +99,18 @@ def run_job(settings: Callable[[], RunSettings], *, run_dir: Path) -> None:
 
     try:
         with writing(run_dir):
-            _run_job(settings, RunFolder(run_dir).error)
+            _run_job(settings, RunFolder(run_dir).error, claims_gpu=claims_gpu)
     except RunBusyError as error:
         _log.warning("passed over: %s", one_line(error))
 
 
-def _run_job(settings: Callable[[], RunSettings], record: Path) -> None:
+def _run_job(settings: Callable[[], RunSettings], record: Path, *, claims_gpu: bool) -> None:
     from missrec.app.train import train_run
 
     try:
-        run = settings()
-        # hydra/launcher=gpus sets it; a default in train.yaml would override that.
-        if run.config.get("claim_gpu", False):
+        if claims_gpu:
             claim_gpu()
+        run = settings()
         if not _is_finished(run):
             train_run(continued(run))
         record.unlink(missing_ok=True)
