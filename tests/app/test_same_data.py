@@ -119,7 +119,9 @@ def test_a_resume_on_changed_data_touches_nothing_or_is_recorded(
     before = content()
     prepare_again(folder, "interaction")
     resume = f"resume={run_dir}"
-    train(compose_tiny(resume, base=FLOOR))  # it has finished: there is nothing to do
+    with pytest.raises(ChangedDataError) as refused:  # though it has finished
+        train(compose_tiny(resume, base=FLOOR))
+    assert one_line(refused, "interaction", "or go on with changed_data=accept")
     assert content() == before
     (run_dir / "metrics.json").unlink()
     del before["metrics.json"]
