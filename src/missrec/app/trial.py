@@ -26,6 +26,7 @@ from missrec.app.train import (
 from missrec.files import write_json
 from missrec.runs.folder import RunFolder
 from missrec.runs.identity import provenance_facts
+from missrec.runs.owner import writing
 from missrec.tracking.loggers import logging_to
 from missrec.training.silence import quiet_lightning
 
@@ -88,26 +89,27 @@ def fit_and_validate(run: RunSettings, *, callbacks: Sequence[Callback] = ()) ->
         TrialPruned: a callback stopped the training.
     """
     quiet_lightning()
-    record = RunFolder(run.run_dir).validation
-    earlier = earlier_run(run)
-    run = train_stages(with_its_stages(run, earlier), fit_and_validate, record=record.name)
-    experiment = set_up(run)
-    changed_data = check_data(run, experiment.identity)
-    resume_from = checkpoint_to_go_on_from(run, earlier, experiment.module)
-    trainer = build_trainer(run)
-    if trainer.world_size > 1:  # the others would start as runs of their own, with a test
-        raise ValueError(
-            f"trainer: a trial is one process, not {trainer.world_size}; workers=<n> has several "
-            "trials at a time"
-        )
-    trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
-    facts = provenance_facts(experiment.identity, accepted=changed_data)
-    begin(run, earlier, facts, source=resume_from)
-    with logging_to(trainer, run.config):
-        best, metrics = fit(experiment, trainer, resume_from=resume_from)
-        metrics |= rank_users(experiment, trainer.validate, checkpoint=best)
-        keep_untrained(experiment, trainer)
-    write_json(record, metrics)
+    with writing(run.run_dir):
+        record = RunFolder(run.run_dir).validation
+        earlier = earlier_run(run)
+        run = train_stages(with_its_stages(run, earlier), fit_and_validate, record=record.name)
+        experiment = set_up(run)
+        changed_data = check_data(run, experiment.identity)
+        resume_from = checkpoint_to_go_on_from(run, earlier, experiment.module)
+        trainer = build_trainer(run)
+        if trainer.world_size > 1:  # the others would start as runs of their own, with a test
+            raise ValueError(
+                f"trainer: a trial is one process, not {trainer.world_size}; workers=<n> has "
+                "several trials at a time"
+            )
+        trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
+        facts = provenance_facts(experiment.identity, accepted=changed_data)
+        begin(run, earlier, facts, source=resume_from)
+        with logging_to(trainer, run.config):
+            best, metrics = fit(experiment, trainer, resume_from=resume_from)
+            metrics |= rank_users(experiment, trainer.validate, checkpoint=best)
+            keep_untrained(experiment, trainer)
+        write_json(record, metrics)
 
 
 def free_memory() -> None:
