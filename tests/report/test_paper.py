@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from missrec.report.paper import read_paper
@@ -78,8 +79,9 @@ def test_the_sources_add_up_to_the_pre_training_set() -> None:
 def test_the_data_of_a_set_is_what_its_choice_is_called() -> None:
     for dataset in PAPER.datasets.values():
         for data, choice in dataset.choices.items():
-            content = OmegaConf.load(ROOT / "conf" / "data" / f"{choice}.yaml")
-            assert content.name == data
+            with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+                cfg = compose("prepare", f"data={choice}".split())
+            assert cfg.data.name == data
             assert PAPER.dataset_of(data) == dataset
     assert PAPER.dataset_of("toys") is None
 

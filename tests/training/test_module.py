@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -243,6 +244,8 @@ def test_random_numbers_go_on_from_those_of_a_gpu_and_of_fewer_processes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lightning = module(FixedScores([1, 2, 3]), FIRST)
+    trainer = SimpleNamespace(optimizers=[])
+    lightning.trainer = trainer
     saved = torch.get_rng_state()
     drawn = torch.rand(3)
     of_a_gpu = torch.zeros(16, dtype=torch.uint8)
