@@ -46,7 +46,7 @@ def main() -> None:
             rows.append([case.name, "yes" if case.has_checksum else "no", *map(str, shown)])
     print_table("damaged files", ["file", "checksum", *total], rows)
     write_report("faults", {"number": chosen.number, **total})
-    sys.exit("\n".join(wrong))
+    sys.exit("\n".join(wrong) or 0)
 
 
 if __name__ == "__main__":

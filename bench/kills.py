@@ -41,7 +41,7 @@ def main() -> None:
     columns = ["file operations", "kills", "same: killed before one", "same: torn writes", "other"]
     print_table("metrics.json of a resume that was killed and repeated", columns, rows)
     write_report("kills", {"operations": len(kinds), "kills": len(killed), "other": len(wrong)})
-    sys.exit("\n".join(wrong))
+    sys.exit("\n".join(wrong) or 0)
 
 
 if __name__ == "__main__":
