@@ -315,7 +315,9 @@ def repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str
         return error.read_text().splitlines()[-1] if error.exists() else "finished"
 
     monkeypatch.setattr("missrec.app.train.train_run", pytest.fail)
-    monkeypatch.setattr("missrec.app.sweep.check_finished", lambda *_, **__: None)  # of the data
+    monkeypatch.setattr(
+        "missrec.app.same_data.check_finished", lambda *_, **__: None
+    )  # of the data
     return run
 
 

@@ -16,11 +16,9 @@ from missrec.runs.marks import read_marks
 from missrec.runs.provenance import provenance
 from missrec.runs.settings import (
     Difference,
-    comparable_settings,
+    changed_settings,
     described,
-    differing,
     is_below,
-    other_start,
     source_of,
 )
 from missrec.training.checkpoints import read_checkpoint
@@ -103,8 +101,7 @@ def earlier_run(run: RunSettings) -> Earlier | None:
         return None  # ended before it had begun
     saved = folder.read_config()
     marks = read_marks(run.paths.root_dir / "conf")
-    there, here = (comparable_settings(one, marks=marks) for one in (saved, run.config))
-    changes = [*differing(there, here, marks=marks), *other_start(saved, run.config)]
+    changes = changed_settings(saved, run.config, marks=marks)
     if folder.checkpoints.is_dir():
         _check_changes(changes, FIXED, run.run_dir)
     return Earlier(saved, changes, folder.metrics.is_file(), folder.read_provenance())

@@ -19,14 +19,13 @@ from omegaconf import OmegaConf
 
 from missrec.app.door import USER_ERROR, one_line
 from missrec.app.gpus import claim_gpu
-from missrec.app.same_data import check_finished
 from missrec.app.session import RunSettings, continued, occupied, quoted
 from missrec.files import write_text
 from missrec.report.formats.terminal import print_failures, print_metrics
 from missrec.runs.folder import METRICS, RunFolder
 from missrec.runs.locks import RunBusyError
 from missrec.runs.marks import read_marks
-from missrec.runs.settings import comparable_settings, described, differing, other_start
+from missrec.runs.settings import changed_settings, described
 
 _ERROR = "error.txt"
 _UNFINISHED = "not finished: its process was ended, or another command works on it"
@@ -200,16 +199,15 @@ def _is_finished(run: RunSettings) -> bool:
     if not folder.config.is_file():
         return False
     marks = read_marks(run.paths.root_dir / "conf")
-    before = folder.read_config()
-    there, here = (comparable_settings(config, marks=marks) for config in (before, run.config))
-    differences = [*differing(there, here, marks=marks), *other_start(before, run.config)]
-    if differences:
+    if differences := changed_settings(folder.read_config(), run.config, marks=marks):
         raise ValueError(
             f"{folder.path} holds a run whose settings differ in {described(differences)}; delete "
             "it, or choose another folder for the sweep: hydra.sweep.dir=<folder>"
         )
     finished = folder.metrics.is_file()
     if finished:
+        from missrec.app.same_data import check_finished  # takes a moment, and few jobs have
+
         folder.read_metrics()
         check_finished(run, accept=run.accepts_changed_data)
         _log.info("had finished before: %s", folder.path)

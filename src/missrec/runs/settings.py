@@ -106,6 +106,20 @@ def differing(
     ]
 
 
+def changed_settings(
+    there: Mapping[str, Any], here: Mapping[str, Any], *, marks: Marks
+) -> list[Difference]:
+    """In which settings that can change a result a command differs from a saved run.
+
+    Args:
+        there: the saved config.
+        here: the config of today.
+        marks: what counts.
+    """
+    saved, now = (comparable_settings(config, marks=marks) for config in (there, here))
+    return [*differing(saved, now, marks=marks), *other_start(there, here)]
+
+
 def other_start(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[Difference]:
     """In what a saved run started from something else than it is asked to, wherever that lies.
 
