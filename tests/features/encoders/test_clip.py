@@ -16,7 +16,9 @@ from image_server import huge_png, image_bytes
 from missrec.app.door import one_line
 from missrec.features.encoders import clip
 from missrec.features.encoders.clip import ClipEncoder, MissingWeightsError
+from missrec.features.images.folder import ImagesFromFolder
 from tiny_clip import CONFIG, CONTEXT, WEIGHTS, WIDTH, write_tiny_clip
+from toy_encoder import extractor, write_items
 
 NAME = "ViT-B-32-quickgelu"
 
@@ -142,6 +144,25 @@ def test_pixels_are_made_rgb_before_they_are_scaled(encoder: ClipEncoder, tmp_pa
     for others in pixels[1:]:
         torch.testing.assert_close(others, pixels[0])
     assert pixels.std() < 0.2
+
+
+def test_a_folder_with_any_kind_of_file_is_extracted_to_its_end(
+    encoder: ClipEncoder, tmp_path: Path
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number, kind in enumerate(("JPEG", "MPO", "AVIF")):  # whatever their names say
+        (folder / f"k{number + 1}.jpg").write_bytes(image_bytes(kind, color=(90 * number, 0, 0)))
+    (folder / "k4.jpg").write_bytes(b"<html>")
+    (folder / "k5.jpg").write_bytes(image_bytes(size=(500, 1)))
+    source = ImagesFromFolder(
+        folder=str(folder), placeholder_min_share=0.05, placeholder_min_items=10
+    )
+    items = write_items(tmp_path / "tiny", [""] * 6)
+    inputs = source.find("tiny", items)
+    (folder / "k3.jpg").unlink()  # gone before it is its turn
+    done = extractor(encoder).extract(tmp_path / "tiny", "image", inputs)
+    assert done.outcomes == {"no_image": 1, "ok": 2, "unreadable": 3}
 
 
 def test_images_of_before_they_were_converted_are_encoded_again(encoder: ClipEncoder) -> None:
