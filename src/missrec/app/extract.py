@@ -83,7 +83,7 @@ def warn_of_unread_images(
         encoder: what would encode them.
     """
     from_urls = isinstance(source, ImagesFromUrls)
-    named = items.select(url=pl.col("image_urls").list.first()).drop_nulls()
+    named = items.select(url=pl.col("image_urls").list.first()).filter(pl.col("url") != "")
     if "image" not in encoder.modalities:
         if named.height or not from_urls:
             _log.warning(

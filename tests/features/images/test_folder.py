@@ -180,14 +180,22 @@ def test_file_that_cannot_be_read_is_an_outcome_of_its_item(
     assert found["outcome"].to_list() == ["unreadable", "ok"]
 
 
-@pytest.mark.parametrize("key", ["108775015", "x"])
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (items("108775015"), "108775015.*"),
+        (items_with_paths(["images/010/0108775015.jpg"]), "images/010/0108775015.jpg or k1.*"),
+    ],
+    ids=["key", "path"],
+)
 def test_folder_of_other_names_is_told_with_an_example_of_each_side(
-    tmp_path: Path, key: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, wanted: pl.DataFrame, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(tmp_path, "010/0108775015.jpg")
-    folder_source(tmp_path).find("tiny", items(key))
-    assert f"no item has an image in {tmp_path}: the first key is '{key}'" in caplog.text
-    assert "the name of a file '0108775015'" in caplog.text
+    folder_source(tmp_path).find("tiny", wanted)
+    assert f"tiny: no item has an image in {tmp_path}: the first would be {said}" in caplog.text
+    assert "a file there is 010/0108775015.jpg" in caplog.text
     caplog.clear()
-    folder_source(tmp_path).find("tiny", items(key, "0108775015"))
+    folder_source(tmp_path).find("tiny", items("x", "0108775015"))
+    folder_source(tmp_path).find("tiny", items())
     assert not caplog.text

@@ -60,13 +60,14 @@ class ImagesFromFolder:
             path = self._first_named(named or []) or files.get(key)
             rows.append((item_id, *_described(path)))
         found = pl.DataFrame(rows, schema=INPUT_SCHEMA, orient="row")
-        if files and (found["outcome"] == NO_IMAGE).all():
+        if files and len(items) and (found["outcome"] == NO_IMAGE).all():
+            first = items.row(0, named=True)
             _log.warning(
-                "%s: no item has an image in %s: the first key is %r, the name of a file %r",
+                "%s: no item has an image in %s: the first would be %s, a file there is %s",
                 domain,
                 self._folder,
-                items["item_key"].first(),
-                next(iter(files)),
+                " or ".join([*(first["image_urls"] or []), f"{first['item_key']}.*"]),
+                next(iter(files.values())).relative_to(self._folder),
             )
         return mark_placeholders(
             found,
