@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from conftest import ROOT
 
-
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    code: object
-    stdout: str
-    stderr: str
-
+from doors import Ended, call
 
 Door = Callable[..., Ended]
 
 
 @pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Door]:
-    """`door("train", "model=sasrec")`, in this process, which has what is heavy at hand."""
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # the doors set it if nobody has
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-
-    def call(name: str, *arguments: str) -> Ended:
-        script = str(ROOT / "src" / f"{name}.py")
-        monkeypatch.setattr(sys, "argv", [script, *arguments])
-        code: object = 0
-        try:
-            runpy.run_path(script, run_name="__main__")
-        except SystemExit as ended:
-            code = ended.code
-        return Ended(code, *capsys.readouterr())
-
-    yield call
-    for handler in set(root.handlers) - set(handlers):  # Hydra's
-        handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
+def door(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Door:
+    """`door("train", "model=sasrec")`, in this process."""
+    return partial(call, monkeypatch, capsys)
 
 
 def process(name: str, *arguments: str) -> Ended:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from doors import call
+
+Command = Callable[..., str]
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -60,18 +61,21 @@ def project(tmp_path: Path) -> Path:
     return root
 
 
-def command(project: Path, door: str, *arguments: str) -> str:
-    """What a command says; it runs in the project, and must end well."""
-    result = subprocess.run(
-        [sys.executable, str(ROOT / "src" / f"{door}.py"), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=project,
-        env={**os.environ, "PROJECT_ROOT": str(project), "WANDB_MODE": "offline"},
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout + result.stderr
+@pytest.fixture
+def command(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """`command("train", "seed=1")`: what it says; it runs in the project, and must end well."""
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("PROJECT_ROOT", str(project))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+
+    def end(door: str, *arguments: str) -> str:
+        ended = call(monkeypatch, capsys, door, *arguments)
+        assert ended.code == 0, ended
+        return ended.stdout + ended.stderr
+
+    return end
 
 
 def same(found: Mapping[str, float], expected: Mapping[str, float]) -> bool:
@@ -89,27 +93,26 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("run", ["demo/missrec_s1", "finetune/vqrec", "pretrain/missrec"])
-def test_a_kept_run_is_evaluated_as_before(project: Path, run: str) -> None:
-    command(project, "evaluate", f"run=logs/{run}")
+def test_a_kept_run_is_evaluated_as_before(project: Path, command: Command, run: str) -> None:
+    command("evaluate", f"run=logs/{run}")
     found = read(project / "logs" / run / "evaluation" / "metrics.json")["metrics"]
     assert same(found, EXPECTED["evaluate"][run])
 
 
-def test_a_kept_run_that_was_killed_is_resumed_as_before(project: Path) -> None:
-    command(project, "train", "resume=logs/demo/killed")
+def test_a_kept_run_that_was_killed_is_resumed_as_before(project: Path, command: Command) -> None:
+    command("train", "resume=logs/demo/killed")
     found = read(project / "logs/demo/killed/metrics.json")
     assert same(found, EXPECTED["resume"]["demo/killed"])
 
 
-def test_a_kept_run_that_had_finished_trains_on_as_before(project: Path) -> None:
-    command(project, "train", "resume=logs/demo/missrec_s1", "trainer.max_epochs=4")
+def test_a_kept_run_that_had_finished_trains_on_as_before(project: Path, command: Command) -> None:
+    command("train", "resume=logs/demo/missrec_s1", "trainer.max_epochs=4")
     found = read(project / "logs/demo/missrec_s1/metrics.json")
     assert same(found, EXPECTED["resume"]["demo/missrec_s1"])
 
 
-def test_a_kept_pre_training_is_transferred_as_before(project: Path) -> None:
+def test_a_kept_pre_training_is_transferred_as_before(project: Path, command: Command) -> None:
     command(
-        project,
         "train",
         "experiment=finetune",
         *TINY,
@@ -121,9 +124,9 @@ def test_a_kept_pre_training_is_transferred_as_before(project: Path) -> None:
     assert same(read(now), read(before))
 
 
-def test_kept_runs_are_compared_as_before(project: Path) -> None:
+def test_kept_runs_are_compared_as_before(project: Path, command: Command) -> None:
     sides = ("run=logs/demo/missrec_s*", "against=logs/demo/sasrec_s1")
-    command(project, "evaluate", *sides, "hydra.run.dir=logs/compared")
+    command("evaluate", *sides, "hydra.run.dir=logs/compared")
     found = read(project / "logs/compared/comparison.json")["domains"]
     assert found.keys() == EXPECTED["compare"].keys()
     for domain, metrics in EXPECTED["compare"].items():
@@ -132,8 +135,8 @@ def test_kept_runs_are_compared_as_before(project: Path) -> None:
                 assert found[domain][metric][name] == pytest.approx(value, rel=1e-6, abs=1e-9)
 
 
-def test_kept_runs_are_reported_as_before(project: Path) -> None:
-    command(project, "report")
+def test_kept_runs_are_reported_as_before(project: Path, command: Command) -> None:
+    command("report")
     report = project / "logs/report"
     found = {row["run"]: row for row in rows(report / "runs.csv")}
     assert found.keys() == EXPECTED["report"].keys()
@@ -150,11 +153,13 @@ def test_kept_runs_are_reported_as_before(project: Path) -> None:
     assert flags == EXPECTED["flags"]
 
 
-def test_a_kept_sweep_that_was_killed_is_finished_by_its_command_as_before(project: Path) -> None:
+def test_a_kept_sweep_that_was_killed_is_finished_by_its_command_as_before(
+    project: Path, command: Command
+) -> None:
     (sweep,) = (project / "logs/sweeps").iterdir()
     done = next(sweep.glob("0_*/metrics.json"))
     untouched = done.stat().st_mtime_ns
-    said = command(project, "train", "-m", "experiment=demo", *TINY, *BY_STEPS, "seed=1,2",
+    said = command("train", "-m", "experiment=demo", *TINY, *BY_STEPS, "seed=1,2",
         f"hydra.sweep.dir={sweep}")  # fmt: skip
     assert "had finished before" in said
     assert done.stat().st_mtime_ns == untouched
@@ -163,9 +168,11 @@ def test_a_kept_sweep_that_was_killed_is_finished_by_its_command_as_before(proje
     assert all(same(found[job], metrics) for job, metrics in EXPECTED["sweep"].items())
 
 
-def test_a_kept_study_that_was_killed_is_finished_by_its_command_as_before(project: Path) -> None:
+def test_a_kept_study_that_was_killed_is_finished_by_its_command_as_before(
+    project: Path, command: Command
+) -> None:
     space = "search.space={optimizer.lr:{choices:[0.001,0.01]}}"
-    command(project, "tune", "experiment=demo", *TINY, *BY_STEPS, "search.study=kept", space)
+    command("tune", "experiment=demo", *TINY, *BY_STEPS, "search.study=kept", space)
     found = rows(project / "logs/tune/kept/trials.csv")
     assert len(found) == len(EXPECTED["trials"])
     for row, expected in zip(found, EXPECTED["trials"], strict=True):
