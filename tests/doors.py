@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import runpy
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,26 +23,25 @@ class Ended(NamedTuple):
     stderr: str
 
 
-def call(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    name: str,
-    *arguments: str,
-) -> Ended:
-    """`call(monkeypatch, capsys, "train", "model=sasrec")`; what it leaves in logging is undone."""
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # the doors set it if nobody has
+def call(name: str, *arguments: str, **environment: str) -> Ended:
+    """`call("train", "seed=1", WANDB_MODE="offline")`; logging is as before when it ends."""
     script = str(ROOT / "src" / f"{name}.py")
-    monkeypatch.setattr(sys, "argv", [script, *arguments])
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     code: object = 0
-    try:
-        runpy.run_path(script, run_name="__main__")
-    except SystemExit as ended:
-        code = ended.code
-    finally:
-        for handler in set(root.handlers) - set(handlers):  # Hydra's
-            handler.close()
-        root.handlers[:] = handlers
-        root.setLevel(level)
-    return Ended(code, *capsys.readouterr())
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(stdout), redirect_stderr(stderr):
+        patch.setattr(sys, "argv", [script, *arguments])
+        patch.setenv("HYDRA_FULL_ERROR", "1")  # the doors set it if nobody has
+        for key, value in environment.items():
+            patch.setenv(key, value)
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as ended:
+            code = ended.code
+        finally:
+            for handler in set(root.handlers) - set(handlers):  # Hydra's
+                handler.close()
+            root.handlers[:] = handlers
+            root.setLevel(level)
+    return Ended(code, stdout.getvalue(), stderr.getvalue())

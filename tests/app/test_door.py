@@ -5,22 +5,12 @@ from __future__ import annotations
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
 from doors import Ended, call
-
-Door = Callable[..., Ended]
-
-
-@pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Door:
-    """`door("train", "model=sasrec")`, in this process."""
-    return partial(call, monkeypatch, capsys)
 
 
 def process(name: str, *arguments: str) -> Ended:
@@ -77,12 +67,12 @@ def process(name: str, *arguments: str) -> Ended:
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
-    tmp_path: Path, door: Door, name: str, arguments: list[str], said: str
+    tmp_path: Path, name: str, arguments: list[str], said: str
 ) -> None:
     places = [f"paths.log_dir={tmp_path}/logs"]
     if not any("data_dir" in argument for argument in arguments):
         places.append(f"paths.data_dir={tmp_path}/data")
-    result = door(name, *[a.format(tmp=tmp_path) for a in arguments], *places)
+    result = call(name, *[a.format(tmp=tmp_path) for a in arguments], *places)
     assert result.code == 2, result.stderr
     last_line = result.stderr.strip().splitlines()[-1]
     assert last_line.startswith("error: ")
@@ -105,8 +95,8 @@ def test_a_mistake_ends_the_process_with_code_2_and_debug_shows_its_traceback(
 
 
 @pytest.mark.parametrize("name", ["train", "prepare", "extract", "evaluate", "report"])
-def test_help_shows_an_example(door: Door, name: str) -> None:
-    result = door(name, "--help")
+def test_help_shows_an_example(name: str) -> None:
+    result = call(name, "--help")
     assert result.code == 0
     assert f"python src/{name}.py" in result.stdout
 

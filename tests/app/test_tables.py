@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 
 import pytest
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
 
+from doors import call
 from missrec.app.report import report
 from missrec.report.contents import Report
 from synthetic import demo_source_sizes
@@ -41,19 +39,9 @@ SWEEPS: Mapping[str, Sequence[str]] = {
 def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
     folder = tmp_path_factory.mktemp("tables")
     places = [f"paths.data_dir={folder / 'data'}", f"paths.log_dir={folder / 'logs'}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    sweeps = [
-        subprocess.Popen(
-            [sys.executable, ROOT / "src" / "train.py", f"sweep={name}", *TINY, *places, *further],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
-        )
-        for name, further in SWEEPS.items()
-    ]
-    said = [sweep.communicate()[0] for sweep in sweeps]
-    assert [sweep.returncode for sweep in sweeps] == [0] * len(sweeps), "\n".join(said)
+    for name, further in SWEEPS.items():
+        ended = call("train", f"sweep={name}", *TINY, *places, *further)
+        assert ended.code == 0, ended
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("report", overrides=["num_resamples=99", "seeds=[1]", *places])
     return report(cfg)

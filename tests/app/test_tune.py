@@ -24,6 +24,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
+from doors import call
 from missrec.app.search import read_search
 from missrec.app.session import compose_train
 from missrec.app.train import train
@@ -373,16 +374,16 @@ def test_a_wrong_setting_is_refused_before_anything_is_written(
 
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     space = "+search.space={model.depth:{choices:[1]}}"
-    result = run_tune(f"paths.log_dir={tmp_path}", space)
-    assert result.returncode == 2, result.stderr
+    result = call("tune", f"paths.log_dir={tmp_path}", space)
+    assert result.code == 2, result.stderr
     (line,) = result.stderr.strip().splitlines()
     assert line.startswith("error: ")
     assert "model.depth" in line
 
 
 def test_help_shows_an_example() -> None:
-    result = run_tune("--help")
-    assert result.returncode == 0
+    result = call("tune", "--help")
+    assert result.code == 0
     assert "python src/tune.py search=" in result.stdout
 
 

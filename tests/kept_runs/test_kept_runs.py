@@ -62,16 +62,12 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def command(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
+def command(project: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """`command("train", "seed=1")`: what it says; it runs in the project, and must end well."""
     monkeypatch.chdir(project)
-    monkeypatch.setenv("PROJECT_ROOT", str(project))
-    monkeypatch.setenv("WANDB_MODE", "offline")
 
     def end(door: str, *arguments: str) -> str:
-        ended = call(monkeypatch, capsys, door, *arguments)
+        ended = call(door, *arguments, PROJECT_ROOT=str(project), WANDB_MODE="offline")
         assert ended.code == 0, ended
         return ended.stdout + ended.stderr
 
