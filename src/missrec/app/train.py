@@ -17,6 +17,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 
 from missrec.app.arguments import other_process_arguments
 from missrec.app.build import Experiment, build, build_experiment, compile_modules
+from missrec.app.doubts import warn_of_parts
 from missrec.app.prepare import prepare_missing
 from missrec.app.resume import begin, checkpoint_to_go_on_from, earlier_run, with_its_stages
 from missrec.app.same_data import check_data, check_finished
@@ -66,6 +67,7 @@ def train_run(run: RunSettings) -> dict[str, float]:
             return finished_before(run)
         run = train_stages(with_its_stages(run, earlier), train_run, record=METRICS)
         experiment = set_up(run)
+        warn_of_parts(experiment, run)
         changed_data = check_data(run, experiment.identity)
         resume_from = checkpoint_to_go_on_from(run, earlier, experiment.module)
         trainer = build_trainer(run)
