@@ -12,10 +12,11 @@ from typing import Any
 
 import hydra
 from hydra.errors import HydraException, InstantiationException
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 from yaml import YAMLError
 
 from missrec.app.choices import check_choices
+from missrec.app.names import unwrapped
 from missrec.app.remedies import remedy_of
 
 USER_ERROR = 2
@@ -73,5 +74,7 @@ def one_line(error: BaseException) -> str:
         # Hydra wraps what a constructor raised; the last line names the key of the config.
         key = str(error).rpartition("full_key: ")[2].strip()
         return f"{key}: {one_line(error.__cause__)}"
+    if isinstance(error, InterpolationResolutionError):
+        return " ".join(unwrapped(error).split())
     remedy = remedy_of(error)
     return " ".join(f"{error}; {remedy}".split() if remedy else str(error).split())

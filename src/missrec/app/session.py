@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from missrec.app.composition import check_composition
+from missrec.app.names import domain_name
 from missrec.runs.folder import RunFolder
 
 Config = dict[str, Any]
@@ -120,13 +121,20 @@ def read_paths(config: Config) -> Paths:
 
 
 def read_data(config: Config) -> DataSettings:
-    """The data of a command."""
+    """The data of a command.
+
+    Raises:
+        ValueError: a name cannot be that of a folder.
+    """
     data = config["data"]
     return DataSettings(
-        name=data["name"],
+        name=domain_name(data["name"]),
         choice=data.get("choice", data["name"]),  # runs from before it have none
         folders=[Path(folder) for folder in data["folders"]],
-        sources=data["sources"],
+        sources={
+            key: {**source, "name": domain_name(source["name"], f"data.sources.{key}.name")}
+            for key, source in data["sources"].items()
+        },
         made_on_first_use=data["made_on_first_use"],
     )
 

@@ -18,6 +18,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from missrec.app.arguments import other_process_arguments
 from missrec.app.build import Experiment, build, build_experiment, compile_modules
 from missrec.app.doubts import warn_of_parts
+from missrec.app.preflight import check_batches, check_training
 from missrec.app.prepare import prepare_missing
 from missrec.app.resume import begin, checkpoint_to_go_on_from, earlier_run, with_its_stages
 from missrec.app.same_data import check_data, check_finished
@@ -31,6 +32,7 @@ from missrec.runs.identity import provenance_facts
 from missrec.runs.owner import writing
 from missrec.runs.ranks import save_ranks
 from missrec.tracking.loggers import logging_to
+from missrec.training.callbacks import MidEpochCheckpoint
 from missrec.training.memory import keep_freed_memory
 from missrec.training.saving import WholeCheckpoints
 from missrec.training.silence import quiet_lightning
@@ -61,6 +63,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
 def train_run(run: RunSettings) -> dict[str, float]:
     """`train`, of settings that have been read."""
     quiet_lightning()
+    check_training(run)
     with writing(run.run_dir):
         earlier = earlier_run(run) if run.resume or is_first_process() else None
         if earlier is not None and earlier.finished and not earlier.changes:
@@ -68,6 +71,7 @@ def train_run(run: RunSettings) -> dict[str, float]:
         run = train_stages(with_its_stages(run, earlier), train_run, record=METRICS)
         experiment = set_up(run)
         warn_of_parts(experiment, run)
+        check_batches(run, experiment)
         changed_data = check_data(run, experiment.identity)
         resume_from = checkpoint_to_go_on_from(run, earlier, experiment.module)
         trainer = build_trainer(run)
@@ -158,12 +162,19 @@ def fit(
     module = experiment.module
     if module.learns:
         data = experiment.datamodule
-        trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
+        checkpoint = trainer.checkpoint_callback
+        if not isinstance(checkpoint, ModelCheckpoint) or isinstance(
+            checkpoint, MidEpochCheckpoint
+        ):
+            raise ValueError("callbacks: a ModelCheckpoint is needed to choose the epoch to test")
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
+        except MisconfigurationException as error:
+            raise ValueError(f"trainer: {error}") from error
         if trainer.interrupted:  # Lightning swallows Ctrl-C; an unfinished run has no test
             raise KeyboardInterrupt
-        checkpoint = trainer.checkpoint_callback
-        if not isinstance(checkpoint, ModelCheckpoint):
-            raise ValueError("callbacks: a ModelCheckpoint is needed to choose the epoch to test")
+        if not checkpoint.best_model_path:
+            raise ValueError("trainer: training ended before any epoch was validated and kept")
         return checkpoint.best_model_path, _ending(trainer)
     if isinstance(module.model, DiscoversInterests):
         module.model.refresh_interests()  # no epoch will start

@@ -12,6 +12,7 @@ from optuna.exceptions import TrialPruned
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
+from missrec.app.preflight import check_batches, check_training
 from missrec.app.resume import begin, checkpoint_to_go_on_from, earlier_run, with_its_stages
 from missrec.app.same_data import check_data
 from missrec.app.session import RunSettings, composed, continued, plain, quoted, read_run
@@ -89,11 +90,13 @@ def fit_and_validate(run: RunSettings, *, callbacks: Sequence[Callback] = ()) ->
         TrialPruned: a callback stopped the training.
     """
     quiet_lightning()
+    check_training(run)
     with writing(run.run_dir):
         record = RunFolder(run.run_dir).validation
         earlier = earlier_run(run)
         run = train_stages(with_its_stages(run, earlier), fit_and_validate, record=record.name)
         experiment = set_up(run)
+        check_batches(run, experiment)
         changed_data = check_data(run, experiment.identity)
         resume_from = checkpoint_to_go_on_from(run, earlier, experiment.module)
         trainer = build_trainer(run)
