@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -190,6 +191,31 @@ def test_a_mistake_in_a_later_stage_is_known_before_the_first_trains(tmp_path: P
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("settings", "fits"),
+    [
+        ({"max_steps": 4}, True),
+        ({"max_steps": 3}, False),
+        ({"max_steps": 7, "check_val_every_n_epoch": 2}, False),
+        ({"max_steps": 2, "limit_train_batches": 2}, True),
+        ({"max_steps": 1, "limit_train_batches": 0.5}, False),
+        ({"max_steps": 1, "val_check_interval": 1}, True),
+        ({"max_steps": 2, "accumulate_grad_batches": 2}, True),
+        ({"max_steps": -1}, True),
+    ],
+)
+def test_steps_must_reach_a_validation(settings: dict[str, Any], fits: bool) -> None:
+    data = SimpleNamespace(
+        train_dataloader=lambda: range(4), val_dataloader=None, test_dataloader=None
+    )
+    experiment: Any = SimpleNamespace(datamodule=data, module=SimpleNamespace(learns=True))
+    config = {"trainer": {"limit_train_batches": 1.0, **settings}}
+    asked: Any = SimpleNamespace(config=config)
+    ends = pytest.raises(ValueError, match=r"max_steps \(\d\) ends training before an epoch")
+    with nullcontext() if fits else ends:
+        check_batches(asked, experiment)
+
+
 @pytest.mark.parametrize("part", ["train", "val", "test"])
 @pytest.mark.parametrize(("limit", "fits"), [(0.2, False), (0.25, True), (1, True), (1.0, True)])
 def test_a_share_of_the_batches_is_at_least_one(part: str, limit: float, fits: bool) -> None:
@@ -200,8 +226,6 @@ def test_a_share_of_the_batches_is_at_least_one(part: str, limit: float, fits: b
     )
     experiment: Any = SimpleNamespace(datamodule=data, module=SimpleNamespace(learns=True))
     asked = run({f"trainer.limit_{part}_batches": limit})
-    if fits:
+    leaves = pytest.raises(ValueError, match=rf"limit_{part}_batches \(0.2\) leaves none of 4")
+    with nullcontext() if fits else leaves:
         check_batches(asked, experiment)
-    else:
-        with pytest.raises(ValueError, match=rf"limit_{part}_batches \(0.2\) leaves none of 4"):
-            check_batches(asked, experiment)

@@ -47,7 +47,7 @@ def check_training(run: RunSettings) -> None:
 
 
 def check_batches(run: RunSettings, experiment: Experiment) -> None:
-    """Refuses limits that leave no batch, of the data that there is.
+    """Refuses limits that leave no batch, or no epoch, of the data that there is.
 
     Raises:
         ValueError: names the setting, its value and how many batches there are.
@@ -65,6 +65,18 @@ def check_batches(run: RunSettings, experiment: Experiment) -> None:
                     f"trainer.{key} ({limit}) leaves none of {fewest} batches; give a number of "
                     f"batches, such as trainer.{key}=1"
                 )
+    steps = trainer.get("max_steps") or -1
+    if experiment.module.learns and steps > 0 and trainer.get("val_check_interval") is None:
+        limit = trainer.get("limit_train_batches", 1.0)
+        num_batches = len(data.train_dataloader())
+        num_batches = int(limit * num_batches) if isinstance(limit, float) else limit or num_batches
+        needed = num_batches // (trainer.get("accumulate_grad_batches") or 1)
+        needed *= trainer.get("check_val_every_n_epoch") or 1
+        if steps < needed:
+            raise ValueError(
+                f"trainer.max_steps ({steps}) ends training before an epoch is validated, after "
+                f"{needed} steps"
+            )
 
 
 def _check_trainer(trainer: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
 from missrec.app.door import USER_ERROR, one_line
 from missrec.app.gpus import claim_gpu
@@ -130,7 +131,10 @@ class NewFolder(Callback):
         HydraConfig.instance().set_config(
             config
         )  # as a moment later; the folder's name refers to it
-        folder = RunFolder(Path(config.hydra.run.dir))
+        try:
+            folder = RunFolder(Path(config.hydra.run.dir))
+        except InterpolationResolutionError:
+            return  # Hydra will say it; of what a callback raises it would warn besides
         if folder.holds_run and not (config.resume or config.overwrite):
             sys.stderr.write(f"error: {occupied(folder)}\n")
             sys.exit(USER_ERROR)

@@ -169,7 +169,10 @@ def fit(
             raise ValueError("callbacks: a ModelCheckpoint is needed to choose the epoch to test")
         try:
             trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
-        except MisconfigurationException as error:
+        except (MisconfigurationException, RuntimeError) as error:
+            # A monitor that nothing logs, such as a term of a loss that this model has not.
+            if isinstance(error, RuntimeError) and "Early stopping conditioned" not in str(error):
+                raise
             raise ValueError(f"trainer: {error}") from error
         if trainer.interrupted:  # Lightning swallows Ctrl-C; an unfinished run has no test
             raise KeyboardInterrupt
