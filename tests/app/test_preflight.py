@@ -56,7 +56,7 @@ def both(monitor: str) -> dict[str, Any]:
         {"trainer.check_val_every_n_epoch": None, "trainer.val_check_interval": 7},
         {"trainer.val_check_interval": 0.5},
         {"metrics.cutoffs": [5], **both("val/ndcg@5")},
-        {"metrics.cutoffs": [10]},  # what is shown of others is just not there
+        {"metrics.cutoffs": [10]},  # what is shown of others has a dash
         {"metrics.shown": []},
         both("val/mrr@50"),
         both("val/tie_rate"),

@@ -126,7 +126,7 @@ def _measured(metrics: Mapping[str, Any]) -> list[str]:
         raise ValueError(f"metrics.shown ({metrics['shown']}) must be a list, such as [ndcg@10]")
     measured = [*(f"{name}@{k}" for name in _METRICS for k in cutoffs), "tie_rate"]
     for name in metrics["shown"]:
-        # Those of other cut-offs are just not shown.
+        # Those of other cut-offs have a dash.
         if name != "tie_rate" and not re.fullmatch(rf"({'|'.join(_METRICS)})@\d+", str(name)):
             raise ValueError(f"metrics.shown: {_unknown(str(name), measured)}")
     for key in ("min_users", "max_target_share"):
