@@ -261,9 +261,12 @@ def test_each_domain_holds_out_its_share_of_users() -> None:
     assert np.sum(found.test >= offsets[5]) == 2
 
 
-def test_too_few_users_to_hold_any_out_are_refused() -> None:
-    with pytest.raises(SplitError, match=r"2 users are too few to test on 1, validate on 1"):
-        split(ByUsers(val=0.1, test=0.1, seed=0), np.array([0, 3, 6]))
+@pytest.mark.parametrize(("num_users", "sizes"), [(1, (0, 0, 1)), (2, (0, 1, 1)), (3, (2, 1, 1))])
+def test_of_a_handful_of_users_one_is_tested_and_one_validated(
+    num_users: int, sizes: tuple[int, int, int]
+) -> None:
+    found = split(ByUsers(val=0.1, test=0.1, seed=0), offsets_of([3] * num_users))
+    assert tuple(map(len, found[:3])) == sizes  # what lacks is refused when it is to be used
 
 
 @pytest.mark.parametrize(
