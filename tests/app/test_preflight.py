@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 
 from missrec.app.preflight import check_batches, check_training
-from missrec.app.session import RunSettings, compose_train, plain, read_run
+from missrec.app.session import RunSettings, compose_train, composed, plain, read_run
 from missrec.app.stages import stage_settings, train_stages
 
 NO_RUN = ("names.experiment=x", "names.model=m", "run_dir=.")
@@ -21,13 +21,13 @@ MONITORS = ("callbacks.early_stopping.monitor", "callbacks.checkpoint.monitor")
 
 
 @cache
-def composed(*overrides: str) -> dict[str, Any]:
+def config_of(*overrides: str) -> dict[str, Any]:
     return plain(compose_train(ROOT, [*NO_RUN, *overrides]))
 
 
 def run(settings: dict[str, Any], *overrides: str) -> RunSettings:
     """The settings of a run with some changed, by their dotted keys."""
-    config = copy.deepcopy(composed(*overrides))
+    config = copy.deepcopy(config_of(*overrides))
     for key, value in settings.items():
         *above, last = key.split(".")
         part = config
@@ -229,3 +229,14 @@ def test_a_share_of_the_batches_is_at_least_one(part: str, limit: float, fits: b
     leaves = pytest.raises(ValueError, match=rf"limit_{part}_batches \(0.2\) leaves none of 4")
     with nullcontext() if fits else leaves:
         check_batches(asked, experiment)
+
+
+def test_a_stage_may_split_its_data_in_another_way(tmp_path: Path) -> None:
+    split = ["split=files", "split.val=v.csv", "split.test=t.csv"]
+    stages = ["stages=demo_pretrain", f"run_dir={tmp_path}/run", *NO_RUN[:2]]
+    own = 'stage_overrides=["split=ratio"]'
+    with composed(ROOT, [*split, *stages, own]) as cfg:
+        asked = read_run(plain(cfg))
+        settings = stage_settings(asked, asked.stages[0], source=None)
+    assert settings.config["split"]["_target_"] == "missrec.data.splits.Ratio"
+    assert asked.config["split"]["val"] == "v.csv"

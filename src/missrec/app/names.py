@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -57,6 +57,18 @@ def domain_name(value: Any, setting: str = "data.name") -> str:
                 f"choose another, such as {setting}=office"
             )
     return value
+
+
+def named_sources(sources: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The descriptions of sources, each with its name as a text.
+
+    Raises:
+        ValueError: see `domain_name`.
+    """
+    return {
+        key: {**source, "name": domain_name(source["name"], f"data.sources.{key}.name")}
+        for key, source in sources.items()
+    }
 
 
 def unwrapped(error: InterpolationResolutionError) -> str:

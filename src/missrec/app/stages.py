@@ -218,6 +218,9 @@ def _taken_over(root_dir: Path, stage: Stage) -> list[str]:
     names = [*_SYSTEM, *_MACHINE, *(_SAME_DATA if stage.same_data else ())]
     own = {*_SYSTEM, "data", "stages", *_chosen_by(root_dir, stage.experiment)}
     names += [name for name in _referred_to(root_dir, given) if name.partition(".")[0] not in own]
+    if any(override.startswith("split=") for override in stage.overrides):
+        # Settings of the run's split, such as its files, would be none of the stage's own.
+        given = [override for override in given if not _is_named(override, ["split"])]
     taken = [override for override in given if _is_named(override, names)]
     named = {override.partition("=")[0] for override in taken}
     # What an experiment chose is as good as what the command says.
