@@ -55,6 +55,18 @@ def process(name: str, *arguments: str) -> Ended:
             ["data=own", "data.interactions.path={tmp}/a.csv", "data.items.path={tmp}/b.csv"],
             "a.csv is missing",
         ),
+        ("prepare", ["data=own", "data.name=nan"], "data.name (nan) is read as a number"),
+        ("prepare", ["data=own", "data.name=a/b"], "data.name ('a/b') has a slash"),
+        ("prepare", ["data=amazon", "data.category=../x"], "('amazon2018_../x') has a slash"),
+        ("extract", ["data=own", "data.name=../x"], "data.name ('../x') has a slash"),
+        ("train", ["data=own", "data.name=.."], "data.name ('..') begins with a dot"),
+        ("train", ["+trainer.fast_dev_run=true"], "for one quick batch of everything: trainer."),
+        ("train", ["+trainer.limit_val_batches=0"], "trainer.limit_val_batches (0) must be"),
+        ("train", ["metrics.cutoffs=[5]"], "val/ndcg@10 is not measured; did you mean val/ndcg@5"),
+        ("train", ["split=files"], "name it: split=files split.val=<file> split.test=<file>"),
+        ("train", ["split=users", "split.val=0.5", "split.test=0.5"], "whose sum is below 1"),
+        ("train", ["split=global_time", "split.val_from=2018-13-01"], "or two dates such as"),
+        ("tune", ["trainer.max_epochs=0"], "trainer.max_epochs (0) must be a whole number"),
         ("prepare", ["verify={tmp}/none"], "manifest.json is missing"),
         ("prepare", ["export={tmp}/none", "to={tmp}"], "must name a new folder"),
         ("evaluate", ["run={tmp}"], "must name the folder of a training run"),
@@ -78,6 +90,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert last_line.startswith("error: ")
     assert said in last_line
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["nan", "..", "../x", "a/b", "'a '", "raw", "x" * 121])
+def test_a_name_that_cannot_be_is_refused_before_anything_is_written(
+    tmp_path: Path, door: Door, name: str
+) -> None:
+    places = [f"paths.{place}_dir={tmp_path}/{place}" for place in ("log", "data")]
+    assert door("prepare", "data=own", f"data.name={name}", *places).code == 2
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -6,13 +6,14 @@ import numpy as np
 
 from missrec.data.domain import PreparedDomain
 from missrec.data.fingerprint import Fingerprint, fingerprint
-from missrec.data.splits import GlobalTime, LeaveOneOut
+from missrec.data.splits import ByUsers, GlobalTime, LeaveOneOut
 from synthetic import SEQUENCES, prepared_domain
 
 TIMES = [1, 2, 3, 4, 5, 1, 2, 3, 3, 4, 6, 7, 1, 2, 5, 7, 8, 9]
 SPLITTERS = {
     "leave_one_out": LeaveOneOut(),
     "global_time": GlobalTime(val_from=0.5, test_from=0.8),
+    "users": ByUsers(val=0.25, test=0.25, seed=0),
 }
 
 
@@ -70,4 +71,4 @@ def test_boundaries_move_only_the_split_by_time() -> None:
 
 
 def test_split_by_time_is_left_out_without_times() -> None:
-    assert list(hashes(prepared(times=None)).splits) == ["leave_one_out"]
+    assert list(hashes(prepared(times=None)).splits) == ["leave_one_out", "users"]

@@ -13,10 +13,11 @@ from typing import Any
 
 import hydra
 from hydra.errors import HydraException, InstantiationException
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 from yaml import YAMLError
 
 from missrec.app.choices import check_choices
+from missrec.app.names import unwrapped
 from missrec.app.remedies import remedy_of
 
 USER_ERROR = 2
@@ -77,5 +78,7 @@ def one_line(error: BaseException) -> str:
         return f"{key}: {one_line(error.__cause__)}"
     if unnamed := _UNNAMED.search(str(error)):
         return f"{unnamed[1]} has no value; add {unnamed[1]}=<value>"
+    if isinstance(error, InterpolationResolutionError):
+        return " ".join(unwrapped(error).split())
     remedy = remedy_of(error)
     return " ".join(f"{error}; {remedy}".split() if remedy else str(error).split())

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 
 from missrec.app.build import Experiment, build_experiment
+from missrec.app.doubts import warn_of_parts
 from missrec.app.same_data import check_run
 from missrec.app.session import RunSettings, accepts, plain, read_run
 from missrec.files import write_json
@@ -103,6 +104,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     folder = RunFolder(Path(settings.run))
     run = read_saved_run(folder, data_dir=settings.data_dir, trust=settings.trust)
     experiment = build_experiment(run)
+    warn_of_parts(experiment, run, names=["test"])
     changed = check_run(folder, experiment.identity, accept=settings.accepts_changed_data)
     torch.set_float32_matmul_precision(run.config["matmul_precision"])
     trainer = Trainer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -13,7 +14,7 @@ from missrec.app.session import DataSettings, Paths, plain, read_data, read_path
 from missrec.data.domain import ITEMS, DomainSource, PreparedDomain, write_domain
 from missrec.data.fingerprint import Fingerprint, fingerprint
 from missrec.data.manifest import MANIFEST
-from missrec.data.splits import Splitter
+from missrec.data.splits import AnySplitter
 from missrec.data.statistics import DomainStatistics, domain_statistics
 from missrec.features.store import FEATURES, write_features
 from missrec.files import recover_folder, replace_folder, sha256
@@ -51,10 +52,18 @@ def prepare_data(paths: Paths, data: DataSettings) -> list[DomainStatistics]:
     return statistics
 
 
-def known_splitters(root_dir: Path) -> dict[str, Splitter]:
-    """The splits of `conf/split/`, as they stand there, by name."""
+def known_splitters(root_dir: Path) -> dict[str, AnySplitter]:
+    """The splits of `conf/split/` that need nothing but the data, as they stand there, by name."""
+    return {name: instantiate(described) for name, described in described_splits(root_dir).items()}
+
+
+def described_splits(root_dir: Path) -> dict[str, dict[str, Any]]:
+    """The splits of `conf/split/` by name, but for those that wait for somebody to name a file."""
     files = sorted((root_dir / "conf" / "split").glob("*.yaml"))
-    return {path.stem: instantiate(OmegaConf.load(path)) for path in files}
+    found: dict[str, Any] = {
+        path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in files
+    }
+    return {name: content for name, content in found.items() if None not in content.values()}
 
 
 def prepare_missing(paths: Paths, data: DataSettings) -> None:

@@ -16,6 +16,7 @@ _OTHER_INPUTS = "choose others, such as inputs=text, inputs=image or inputs=text
 _REMEDIES = {
     "UntrustedError": "if you trust whoever made it, add trust=true",
     "InputsError": _OTHER_INPUTS,
+    "UnnamedPartError": "name it: split=files split.val=<file> split.test=<file>",
     "SplitError": "choose split=leave_one_out, which does with any",
     "MissingReleaseError": "name the folder that holds data/ with paths.shared_dir=<folder>",
     "MissingWeightsError": "download them elsewhere, put the file anywhere here and add "

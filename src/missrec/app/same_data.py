@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 
 from missrec.app.session import RunSettings
 from missrec.data.manifest import MANIFEST
-from missrec.data.splits import Splitter
+from missrec.data.splits import AnySplitter
 from missrec.features.store import FEATURES
 from missrec.runs.folder import RunFolder
 from missrec.runs.groups import Group
@@ -149,5 +149,5 @@ def identity_at_hand(run: RunSettings) -> Identity:
 def _identity_at_hand(described: str, manifests: tuple[bytes, ...]) -> Identity:
     """Of what lies there now: with other manifests it is something else."""
     folders, split, modalities = json.loads(described)
-    splitter: Splitter = instantiate(split, _convert_="all")
+    splitter: AnySplitter = instantiate(split, _convert_="all")
     return identity_of_folders([Path(f) for f in folders], splitter, modalities=modalities)

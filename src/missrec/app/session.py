@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from missrec.app.composition import check_composition
+from missrec.app.names import domain_name, named_sources
 from missrec.runs.folder import RunFolder
 
 Config = dict[str, Any]
@@ -120,13 +121,13 @@ def read_paths(config: Config) -> Paths:
 
 
 def read_data(config: Config) -> DataSettings:
-    """The data of a command."""
+    """The data of a command, with names that folders can have; see `domain_name`."""
     data = config["data"]
     return DataSettings(
-        name=data["name"],
+        name=domain_name(data["name"]),
         choice=data.get("choice", data["name"]),  # runs from before it have none
         folders=[Path(folder) for folder in data["folders"]],
-        sources=data["sources"],
+        sources=named_sources(data["sources"]),
         made_on_first_use=data["made_on_first_use"],
     )
 
@@ -297,5 +298,4 @@ def composed(root_dir: Path, overrides: Sequence[str]) -> Iterator[DictConfig]:
 
 def quoted(value: str | Path) -> str:
     """A value as Hydra's grammar takes it, whatever characters it has."""
-    escaped = str(value).replace("'", "\\'")
-    return f"'{escaped}'"
+    return "'" + str(value).replace("'", "\\'") + "'"

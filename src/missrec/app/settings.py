@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from missrec.app.prepare import described_splits
 from missrec.app.session import compose_train
 from missrec.report.datasets import KnownSplit
 from missrec.runs.groups import Setup
@@ -98,10 +99,9 @@ class RowCommands:
 
 
 def known_splits(root_dir: Path) -> list[KnownSplit]:
-    """The choices of `conf/split`, built."""
+    """The choices of `conf/split` that need nothing but the data, built."""
     found = []
-    for path in sorted((root_dir / "conf" / "split").glob("*.yaml")):
-        content: Any = OmegaConf.to_container(OmegaConf.load(path))
+    for content in described_splits(root_dir).values():
         settings = comparable_settings({"datamodule": {"split": content}}, marks=UNMARKED)
         found.append(KnownSplit(settings, instantiate(content)))
     return found

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from missrec.app.build import build_experiment
+from missrec.app.preflight import check_training
 from missrec.app.prepare import prepare_missing
 from missrec.app.same_data import check_finished
 from missrec.app.session import (
@@ -69,6 +70,9 @@ def train_stages(
         FileNotFoundError: there is no checkpoint where the run names one.
         ValueError: a stage would not fit, or would read other data.
     """
+    for stage in run.stages[1:]:  # a mistake in a later one is known before the first trains
+        if stage.checkpoint is None:
+            stage_settings(run, stage, source=None)
     done: list[Stage] = []
     for stage in run.stages:
         source = done[-1].checkpoint if done else None
@@ -138,6 +142,10 @@ def stage_settings(run: RunSettings, stage: Stage, *, source: Path | None) -> Ru
         return read_run(plain(compose_train(root_dir, [*overrides, f"run_dir={quoted(run_dir)}"])))
 
     settings = composed(".")
+    try:
+        check_training(settings)
+    except ValueError as error:
+        raise ValueError(f"the stage {stage.experiment}: {error}") from error
     if stage.same_data:
         _check_same_data(run, settings, stage)
     key = json.dumps(settings.config, sort_keys=True, default=str)
@@ -210,6 +218,9 @@ def _taken_over(root_dir: Path, stage: Stage) -> list[str]:
     names = [*_SYSTEM, *_MACHINE, *(_SAME_DATA if stage.same_data else ())]
     own = {*_SYSTEM, "data", "stages", *_chosen_by(root_dir, stage.experiment)}
     names += [name for name in _referred_to(root_dir, given) if name.partition(".")[0] not in own]
+    if any(override.startswith("split=") for override in stage.overrides):
+        # Settings of the run's split, such as its files, would be none of the stage's own.
+        given = [override for override in given if not _is_named(override, ["split"])]
     taken = [override for override in given if _is_named(override, names)]
     named = {override.partition("=")[0] for override in taken}
     # What an experiment chose is as good as what the command says.

@@ -17,6 +17,8 @@ from pytorch_lightning.loggers.logger import DummyLogger
 
 from missrec.app.arguments import other_process_arguments
 from missrec.app.build import Experiment, build, build_experiment, compile_modules
+from missrec.app.doubts import warn_of_parts
+from missrec.app.preflight import check_batches, check_training
 from missrec.app.prepare import prepare_missing
 from missrec.app.resume import (
     Earlier,
@@ -36,6 +38,7 @@ from missrec.runs.identity import provenance_facts
 from missrec.runs.owner import writing
 from missrec.runs.ranks import save_ranks
 from missrec.tracking.loggers import logging_to
+from missrec.training.callbacks import MidEpochCheckpoint
 from missrec.training.memory import keep_freed_memory
 from missrec.training.saving import WholeCheckpoints
 from missrec.training.silence import quiet_lightning
@@ -72,6 +75,7 @@ def train_run(run: RunSettings) -> dict[str, float]:
             return finished_before(run)
         ready = make_ready(run, earlier, train_run, record=METRICS)
         run, experiment, trainer = ready.run, ready.experiment, ready.trainer
+        warn_of_parts(experiment, run)
         if is_first_process():
             begin(run, earlier, ready.facts, source=ready.resume_from)
         _log.info("run folder: %s", run.run_dir)
@@ -121,8 +125,10 @@ def make_ready(
     Raises:
         FileNotFoundError, ValueError: a mistake in the config or the data.
     """
+    check_training(run)
     run = train_stages(with_its_stages(run, earlier), train_stage, record=record)
     experiment = set_up(run)
+    check_batches(run, experiment)
     changed_data = check_data(run, experiment.identity)
     facts = provenance_facts(experiment.identity, accepted=changed_data)
     resume_from = checkpoint_to_go_on_from(run, earlier, experiment.module)
@@ -202,12 +208,22 @@ def fit(
     module = experiment.module
     if module.learns:
         data = experiment.datamodule
-        trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
+        checkpoint = trainer.checkpoint_callback
+        if not isinstance(checkpoint, ModelCheckpoint) or isinstance(
+            checkpoint, MidEpochCheckpoint
+        ):
+            raise ValueError("callbacks: a ModelCheckpoint is needed to choose the epoch to test")
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
+        except (MisconfigurationException, RuntimeError) as error:
+            # A monitor that nothing logs, such as a term of a loss that this model has not.
+            if isinstance(error, RuntimeError) and "Early stopping conditioned" not in str(error):
+                raise
+            raise ValueError(f"trainer: {error}") from error
         if trainer.interrupted:  # Lightning swallows Ctrl-C; an unfinished run has no test
             raise KeyboardInterrupt
-        checkpoint = trainer.checkpoint_callback
-        if not isinstance(checkpoint, ModelCheckpoint):
-            raise ValueError("callbacks: a ModelCheckpoint is needed to choose the epoch to test")
+        if not checkpoint.best_model_path:
+            raise ValueError("trainer: training ended before any epoch was validated and kept")
         return checkpoint.best_model_path, _ending(trainer)
     if isinstance(module.model, DiscoversInterests):
         module.model.refresh_interests()  # no epoch will start

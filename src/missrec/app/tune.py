@@ -26,6 +26,7 @@ from optuna.trial import Trial
 
 from missrec.app.door import one_line
 from missrec.app.gpus import visible_gpus
+from missrec.app.preflight import check_training
 from missrec.app.prepare import prepare_missing
 from missrec.app.same_data import check_study, identity_at_hand
 from missrec.app.search import TrialCommands, TuneSettings, open_study, read_search
@@ -80,6 +81,7 @@ def _tune(settings: TuneSettings) -> None:
     example = commands.of_trial(search.example(), seed=search.seeds[0], name="trial")
     with composed(root_dir, [*example, "run_dir=."]) as probe:
         resolved = plain(probe)
+        check_training(read_run(resolved))
         with closing(open_study(settings, search, resolved)) as study:
             with study.exclusively():
                 prepare_missing(read_paths(resolved), read_data(resolved))

@@ -15,16 +15,17 @@ from torch.utils.data import DataLoader, Sampler
 
 from missrec.data.batching import LengthBucketSampler, SortedSampler
 from missrec.data.domain import read_domain
-from missrec.data.identity import domain_identities
+from missrec.data.identity import domain_identities, split_mixed
 from missrec.data.loader import ResumableLoader
 from missrec.data.mixing import MixedDomains, mix_domains
+from missrec.data.parts import PURPOSES, Part, parts_of
 from missrec.data.sequences import SequenceDataset
-from missrec.data.splits import Split, SplitError, Splitter, seen_in_training
+from missrec.data.splits import AnySplitter, Split, SplitError, seen_in_training
 from missrec.distributed import num_processes, process_index
 from missrec.types import DomainSpan, SequenceBatch, TrainSequences
 
 
-def read_mixed(folders: Sequence[Path], splitter: Splitter) -> MixedDomains:
+def read_mixed(folders: Sequence[Path], splitter: AnySplitter) -> MixedDomains:
     """The domains of some folders, checked, with the times where the splitter needs them.
 
     Raises:
@@ -54,7 +55,7 @@ class SequenceDataModule(LightningDataModule):
         self,
         *,
         folders: Sequence[str],
-        split: Splitter,
+        split: AnySplitter,
         prefixes: bool,
         repeats: int,
         max_seq_len: int,
@@ -106,6 +107,7 @@ class SequenceDataModule(LightningDataModule):
         self._pin_memory = pin_memory
         self._seed = seed
         self._mixed: MixedDomains | None = None
+        self._split_once: Split | None = None
 
     def setup(self, stage: str | None = None) -> None:
         """Reads and checks the domain folders, once.
@@ -125,10 +127,9 @@ class SequenceDataModule(LightningDataModule):
 
     @property
     def _split(self) -> Split:
-        mixed = self._domains
-        return self._splitter(
-            offsets=mixed.offsets, times=mixed.times, first_users=mixed.first_users
-        )
+        if self._split_once is None:
+            self._split_once = split_mixed(self._domains, self._folders, self._splitter)
+        return self._split_once
 
     @property
     def num_items(self) -> int:
@@ -149,6 +150,14 @@ class SequenceDataModule(LightningDataModule):
     def identities(self) -> dict[str, dict[str, Any]]:
         """By which each domain and its split are known again, see `domain_identities`."""
         return domain_identities(self._domains, self._folders, self._splitter)
+
+    def parts(self, names: Sequence[str]) -> list[Part]:
+        """The users of each domain to validate (`val`) and to test on (`test`).
+
+        Raises:
+            SplitError: the split leaves none.
+        """
+        return list(parts_of(self._domains, self._folders, self._split, names=names))
 
     @property
     def train_counts(self) -> Tensor:
@@ -188,11 +197,11 @@ class SequenceDataModule(LightningDataModule):
 
     def val_dataloader(self) -> list[DataLoader[SequenceBatch]]:
         """One loader per domain; of the batches of all users those of this process."""
-        return self._evaluation_loaders(self._split.val, "validate")
+        return self._evaluation_loaders("val")
 
     def test_dataloader(self) -> list[DataLoader[SequenceBatch]]:
         """One loader per domain; of the batches of all users those of this process."""
-        return self._evaluation_loaders(self._split.test, "test")
+        return self._evaluation_loaders("test")
 
     def _ends(self, train_ends: np.ndarray) -> np.ndarray:
         """Positions of the last training targets of the users who have any."""
@@ -204,15 +213,12 @@ class SequenceDataModule(LightningDataModule):
         first_positions = self._domains.offsets[self._domains.first_users]
         return np.asarray(np.searchsorted(targets, first_positions))
 
-    def _evaluation_loaders(
-        self, targets: np.ndarray, purpose: str
-    ) -> list[DataLoader[SequenceBatch]]:
+    def _evaluation_loaders(self, part: str) -> list[DataLoader[SequenceBatch]]:
+        targets: np.ndarray = getattr(self._split, part)
         bounds = self._bounds(targets)
         for folder, size in zip(self._folders, np.diff(bounds), strict=True):
             if not size:
-                raise SplitError(
-                    f"{folder}: the split leaves no user to {purpose}; its boundaries are too late"
-                )
+                raise SplitError(f"{folder}: the split leaves no user to {PURPOSES[part]}")
         datasets = [
             self._dataset(targets[first:last], trim_padding=True)
             for first, last in pairwise(bounds.tolist())

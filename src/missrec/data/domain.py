@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from missrec.data.manifest import MANIFEST, FolderError, read_manifest, write_manifest
+from missrec.data.splits import Keys
 from missrec.files import recover_folder
 
 INTERACTIONS, ITEMS, USERS = "interactions.parquet", "items.parquet", "users.parquet"
@@ -218,6 +219,18 @@ def read_titles(folders: Sequence[Path]) -> pl.DataFrame:
         )
         for folder in folders
     )
+
+
+def read_keys(folders: Sequence[Path], item_ids: np.ndarray) -> Keys:
+    """The keys of users and items of several domains, side by side.
+
+    Args:
+        folders: of the domains, in their order.
+        item_ids: (number of interactions,) of all of them, in 1..N over all.
+    """
+    users = [pl.read_parquet(folder / USERS).sort("user_id")["user_key"] for folder in folders]
+    items = [read_items(folder)["item_key"] for folder in folders]
+    return Keys(pl.concat(users), pl.concat(items), item_ids)
 
 
 def read_prepared(folder: Path) -> PreparedDomain:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from missrec.data.domain import PreparedDomain
-from missrec.data.splits import Splitter
+from missrec.data.splits import AnySplitter, Keys, with_keys
 
 
 class Fingerprint(NamedTuple):
@@ -26,7 +26,7 @@ class Fingerprint(NamedTuple):
     splits: dict[str, str]
 
 
-def fingerprint(prepared: PreparedDomain, splitters: Mapping[str, Splitter]) -> Fingerprint:
+def fingerprint(prepared: PreparedDomain, splitters: Mapping[str, AnySplitter]) -> Fingerprint:
     """The hashes of a domain."""
     users = pl.Series(prepared.user_keys, dtype=pl.String).arg_sort().to_numpy()
     keys = pl.Series(prepared.item_keys, dtype=pl.String)
@@ -46,19 +46,31 @@ def fingerprint(prepared: PreparedDomain, splitters: Mapping[str, Splitter]) -> 
         names.update("\n".join([*sorted(column), ""]).encode())
     pairs = np.repeat(np.arange(len(users)) * len(keys), lengths) + items
     pairs.sort()
+    interactions = _digest(names, [pairs])
+    del pairs
+    sequences = _added(names, [offsets, items])
     first_users = np.array([0, len(users)])
+
+    def sorted_keys() -> Keys:
+        named = pl.Series(prepared.user_keys, dtype=pl.String)
+        return Keys(named.gather(users), keys.sort(), items + 1)
+
     splits = {}
     for name, splitter in splitters.items():
         if times is not None or not splitter.needs_times:
-            split = splitter(offsets=offsets, times=times, first_users=first_users)
-            parts = (split.train, split.val, split.test)
-            splits[name] = _digest(names, [offsets, items, *parts])
-    return Fingerprint(_digest(names, [pairs]), splits)
+            able = with_keys(splitter, sorted_keys)
+            split = able(offsets=offsets, times=times, first_users=first_users)
+            splits[name] = _digest(sequences, [split.train, split.val, split.test])
+    return Fingerprint(interactions, splits)
 
 
-def _digest(names: hashlib._Hash, arrays: Iterable[np.ndarray]) -> str:
-    digest = names.copy()
+def _digest(before: hashlib._Hash, arrays: Iterable[np.ndarray]) -> str:
+    return _added(before, arrays).hexdigest()
+
+
+def _added(before: hashlib._Hash, arrays: Iterable[np.ndarray]) -> hashlib._Hash:
+    digest = before.copy()
     for array in arrays:
         digest.update(len(array).to_bytes(8, "little"))
         digest.update(np.ascontiguousarray(array, dtype="<i8").data)
-    return digest.hexdigest()
+    return digest

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from missrec.data.domain import ITEMS, USERS
-from missrec.data.splits import Splitter
+from missrec.data.domain import ITEMS, USERS, read_keys
+from missrec.data.splits import AnySplitter, Split, with_keys
 
 if TYPE_CHECKING:
     from missrec.data.mixing import MixedDomains  # torch takes seconds
@@ -20,8 +20,18 @@ if TYPE_CHECKING:
 _AT_ONCE = 1 << 20
 
 
+def split_mixed(mixed: MixedDomains, folders: Sequence[Path], splitter: AnySplitter) -> Split:
+    """The split of domains that were read from these folders.
+
+    Raises:
+        ValueError: they cannot be split in this way.
+    """
+    able = with_keys(splitter, lambda: read_keys(folders, mixed.items))
+    return able(offsets=mixed.offsets, times=mixed.times, first_users=mixed.first_users)
+
+
 def domain_identities(
-    mixed: MixedDomains, folders: Sequence[Path], splitter: Splitter
+    mixed: MixedDomains, folders: Sequence[Path], splitter: AnySplitter
 ) -> dict[str, dict[str, Any]]:
     """Name of each domain -> hex digests of its content, the same on every machine.
 
@@ -35,7 +45,7 @@ def domain_identities(
         folders: of each domain, in the same order.
         splitter: what splits them.
     """
-    split = splitter(offsets=mixed.offsets, times=mixed.times, first_users=mixed.first_users)
+    split = split_mixed(mixed, folders, splitter)
     found = {}
     bounds = zip(mixed.spans, folders, pairwise(mixed.first_users.tolist()), strict=True)
     for span, folder, (first_user, last_user) in bounds:

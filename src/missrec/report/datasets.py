@@ -12,9 +12,9 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from missrec.data.domain import read_domain
+from missrec.data.domain import read_domain, read_keys
 from missrec.data.manifest import MANIFEST
-from missrec.data.splits import LeaveOneOut, Splitter, seen_in_training
+from missrec.data.splits import AnySplitter, LeaveOneOut, seen_in_training, with_keys
 from missrec.features.store import FEATURES
 from missrec.report.contents import Statistics
 from missrec.report.paper import Dataset, Paper
@@ -100,7 +100,7 @@ class KnownSplit(NamedTuple):
     """A split that a run may have been made with, and the settings by which the run names it."""
 
     settings: Mapping[str, str]
-    splitter: Splitter
+    splitter: AnySplitter
 
 
 class DataToday:
@@ -151,9 +151,11 @@ def train_counts(
             none of `splits`.
     """
     splitter = _splitter(run, splits)
-    domain = read_domain(data_dir / next(iter(run.ranks)), with_times=splitter.needs_times)
+    folder = data_dir / next(iter(run.ranks))
+    domain = read_domain(folder, with_times=splitter.needs_times)
     first_users = np.array([0, domain.num_users])
-    split = splitter(offsets=domain.offsets, times=domain.times, first_users=first_users)
+    able = with_keys(splitter, lambda: read_keys([folder], domain.items))
+    split = able(offsets=domain.offsets, times=domain.times, first_users=first_users)
     users = np.searchsorted(domain.offsets, split.test, side="right") - 1
     targets = pl.DataFrame({"user_id": users, "target_id": domain.items[split.test]})
     recorded = ranks.select(pl.col("user_id", "target_id").cast(pl.Int64))
@@ -163,7 +165,7 @@ def train_counts(
     return torch.from_numpy(np.bincount(items, minlength=domain.num_items + 1))
 
 
-def _splitter(run: Run, splits: Sequence[KnownSplit]) -> Splitter:
+def _splitter(run: Run, splits: Sequence[KnownSplit]) -> AnySplitter:
     own = _split_settings(run)
     if not own:  # from before there was a choice
         return LeaveOneOut()

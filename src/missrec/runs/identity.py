@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from missrec.data.identity import domain_identities
-from missrec.data.splits import Splitter
+from missrec.data.splits import AnySplitter
 from missrec.features.store import features_identity
 from missrec.runs.folder import RunFolder
 
@@ -46,7 +46,7 @@ def data_identity(datamodule: SequenceDataModule, *, modalities: Sequence[str]) 
 
 
 def identity_of_folders(
-    folders: Sequence[Path], splitter: Splitter, *, modalities: Sequence[str]
+    folders: Sequence[Path], splitter: AnySplitter, *, modalities: Sequence[str]
 ) -> dict[str, Any]:
     """The identity of data that lies in domain folders, which are read for it.
 

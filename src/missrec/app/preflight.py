@@ -1,0 +1,186 @@
+"""Settings with which a run would train for nothing, known before it reads any data."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from missrec.app.session import RunSettings
+
+if TYPE_CHECKING:
+    from missrec.app.build import Experiment  # torch takes seconds
+
+_METRICS = ("recall", "ndcg", "mrr")
+_LOGGED = re.compile(
+    r"loss|train/loss(_\w+)?|train/sequences_per_sec|seq/s|ndcg@10|"
+    r"interests/(live|drift|refresh_sec)"
+)
+"""What training logs, besides the metrics of validation."""
+
+_LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches")
+_OWN = ("missrec.", "pytorch_lightning.")
+
+
+def check_training(run: RunSettings) -> None:
+    """Refuses a run that would end without an epoch that validation chose, or without its test.
+
+    Raises:
+        ValueError: names the setting, its value and what it can be.
+    """
+    _check_trainer(run.config["trainer"])
+    measured = _measured(run.config["metrics"])
+    num_epochs = run.config["trainer"].get("max_epochs")
+    callbacks = {key: chosen for key, chosen in run.config["callbacks"].items() if chosen}
+    for key, callback in callbacks.items():
+        _check_numbers(f"callbacks.{key}", callback, num_epochs)
+    names = [f"val/{metric}" for metric in measured]
+    if len(run.data.folders) > 1:
+        folders = [folder.name for folder in run.data.folders]
+        names += [f"val/{folder}/{metric}" for folder in folders for metric in measured]
+    targets = [str(callback.get("_target_", "")) for callback in callbacks.values()]
+    is_open = not all(target.startswith(_OWN) for target in targets)  # who knows what they log
+    for key, callback in callbacks.items():
+        if "monitor" in callback:
+            _check_monitor(f"callbacks.{key}.monitor", callback, names, is_open=is_open)
+
+
+def check_batches(run: RunSettings, experiment: Experiment) -> None:
+    """Refuses limits that leave no batch, or no epoch, of the data that there is.
+
+    Raises:
+        ValueError: names the setting, its value and how many batches there are.
+    """
+    trainer, data = run.config["trainer"], experiment.datamodule
+    loaders = {"limit_val_batches": data.val_dataloader, "limit_test_batches": data.test_dataloader}
+    if experiment.module.learns:
+        loaders["limit_train_batches"] = lambda: [data.train_dataloader()]
+    for key, of_domains in loaders.items():
+        limit = trainer.get(key)
+        if isinstance(limit, float) and limit < 1:
+            fewest = min(map(len, of_domains()))
+            if limit * fewest < 1:
+                raise ValueError(
+                    f"trainer.{key} ({limit}) leaves none of {fewest} batches; give a number of "
+                    f"batches, such as trainer.{key}=1"
+                )
+    steps = trainer.get("max_steps") or -1
+    if experiment.module.learns and steps > 0 and trainer.get("val_check_interval") is None:
+        limit = trainer.get("limit_train_batches", 1.0)
+        num_batches = len(data.train_dataloader())
+        num_batches = int(limit * num_batches) if isinstance(limit, float) else limit or num_batches
+        needed = num_batches // (trainer.get("accumulate_grad_batches") or 1)
+        needed *= trainer.get("check_val_every_n_epoch") or 1
+        if steps < needed:
+            raise ValueError(
+                f"trainer.max_steps ({steps}) ends training before an epoch is validated, after "
+                f"{needed} steps"
+            )
+
+
+def _check_trainer(trainer: Mapping[str, Any]) -> None:
+    if trainer.get("fast_dev_run"):
+        raise ValueError(
+            f"trainer.fast_dev_run ({trainer['fast_dev_run']}) keeps no checkpoint to test;"
+            " for one quick batch of everything: trainer.max_epochs=1 trainer.limit_train_batches=1"
+            " +trainer.limit_val_batches=1 +trainer.limit_test_batches=1"
+        )
+    for key, besides in (("max_epochs", -1), ("max_steps", -1), ("check_val_every_n_epoch", None)):
+        count = trainer.get(key)
+        if not (count is None or count == besides or (_is_whole(count) and count >= 1)):
+            more = "" if besides is None else f", or {besides} for no limit"
+            raise ValueError(f"trainer.{key} ({count}) must be a whole number, at least 1{more}")
+    for key in _LIMITS:
+        limit = trainer.get(key)
+        if limit is not None and not _is_part(limit):
+            raise ValueError(
+                f"trainer.{key} ({limit}) must be a number of batches, at least 1, or a "
+                "share above 0.0 up to 1.0: each run trains, validates and tests"
+            )
+    every, num_epochs = trainer.get("check_val_every_n_epoch"), trainer.get("max_epochs")
+    if every and num_epochs and every > num_epochs > 0:
+        raise ValueError(
+            f"trainer.check_val_every_n_epoch ({every}) is more than trainer.max_epochs "
+            f"({num_epochs}): no epoch would be validated"
+        )
+    interval = trainer.get("val_check_interval")
+    if isinstance(interval, int | float) and not _is_part(interval):
+        raise ValueError(
+            f"trainer.val_check_interval ({interval}) must be a number of batches, at "
+            "least 1, or a share of an epoch above 0.0 up to 1.0"
+        )
+
+
+def _measured(metrics: Mapping[str, Any]) -> list[str]:
+    """The metrics of a ranking, such as `ndcg@10`."""
+    cutoffs = metrics["cutoffs"]
+    if not cutoffs or not all(_is_whole(k) and k >= 1 for k in cutoffs):
+        raise ValueError(
+            f"metrics.cutoffs ({cutoffs}) must be a list of whole numbers, each at least 1,"
+            " such as [10,50]"
+        )
+    if len(set(cutoffs)) < len(cutoffs):
+        raise ValueError(f"metrics.cutoffs ({cutoffs}) names a number twice")
+    if not isinstance(metrics["shown"], list):
+        raise ValueError(f"metrics.shown ({metrics['shown']}) must be a list, such as [ndcg@10]")
+    measured = [*(f"{name}@{k}" for name in _METRICS for k in cutoffs), "tie_rate"]
+    for name in metrics["shown"]:
+        # Those of other cut-offs have a dash.
+        if name != "tie_rate" and not re.fullmatch(rf"({'|'.join(_METRICS)})@\d+", str(name)):
+            raise ValueError(f"metrics.shown: {_unknown(str(name), measured)}")
+    for key in ("min_users", "max_target_share"):
+        limit = metrics.get(key, 0)
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 0:
+            raise ValueError(f"metrics.{key} ({limit}) must be a number, 0 or more")
+    return measured
+
+
+def _check_numbers(key: str, callback: Mapping[str, Any], num_epochs: int | None) -> None:
+    """Refuses what a callback would choke on, or never do, only in a later epoch."""
+    patience, every = callback.get("patience", 0), callback.get("every_n_epochs")
+    if not (_is_whole(patience) and patience >= 0):
+        raise ValueError(
+            f"{key}.patience ({patience}) must be a whole number of validations, 0 or more"
+        )
+    if callback.get("mode", "max") not in ("min", "max"):
+        raise ValueError(f"{key}.mode ({callback['mode']}) must be min or max")
+    if "monitor" in callback and callback.get("save_top_k") == 0:
+        raise ValueError(f"{key}.save_top_k (0) keeps no checkpoint to test; give at least 1")
+    is_late = isinstance(every, int) and num_epochs is not None and every > num_epochs > 0
+    if "monitor" in callback and is_late:
+        raise ValueError(
+            f"{key}.every_n_epochs ({every}) is more than trainer.max_epochs ({num_epochs}): no "
+            "epoch would be kept"
+        )
+
+
+def _check_monitor(
+    key: str, callback: Mapping[str, Any], names: list[str], *, is_open: bool
+) -> None:
+    monitor = callback["monitor"]
+    if monitor is None and "patience" not in callback:
+        return  # a checkpoint of the last epoch
+    if monitor in names or _LOGGED.fullmatch(str(monitor)):
+        return
+    if is_open and not str(monitor).startswith(("val/", "test/")):
+        return
+    raise ValueError(f"{key}: {_unknown(str(monitor), names)}")
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    """That a metric is none of those, and which one may be meant."""
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)
+    return (
+        f"{name} is not measured; did you mean {close[0]}? There are {', '.join(_METRICS)} at each "
+        "of metrics.cutoffs, and tie_rate"
+    )
+
+
+def _is_part(value: Any) -> bool:
+    """Whether a value is a number of batches or a share of them."""
+    return (_is_whole(value) and value >= 1) or (isinstance(value, float) and 0 < value <= 1)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

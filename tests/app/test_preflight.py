@@ -1,0 +1,242 @@
+"""What a run could not end well with is known before it reads any data."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import nullcontext
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import ROOT
+
+from missrec.app.preflight import check_batches, check_training
+from missrec.app.session import RunSettings, compose_train, composed, plain, read_run
+from missrec.app.stages import stage_settings, train_stages
+
+NO_RUN = ("names.experiment=x", "names.model=m", "run_dir=.")
+MONITORS = ("callbacks.early_stopping.monitor", "callbacks.checkpoint.monitor")
+
+
+@cache
+def config_of(*overrides: str) -> dict[str, Any]:
+    return plain(compose_train(ROOT, [*NO_RUN, *overrides]))
+
+
+def run(settings: dict[str, Any], *overrides: str) -> RunSettings:
+    """The settings of a run with some changed, by their dotted keys."""
+    config = copy.deepcopy(config_of(*overrides))
+    for key, value in settings.items():
+        *above, last = key.split(".")
+        part = config
+        for name in above:
+            part = part[name]
+        part[last] = value
+    return read_run(config)
+
+
+def both(monitor: str) -> dict[str, Any]:
+    return dict.fromkeys(MONITORS, monitor)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"trainer.max_epochs": -1},
+        {"trainer.max_epochs": None},
+        {"trainer.fast_dev_run": False},
+        {"trainer.num_sanity_val_steps": 2},
+        {"trainer.limit_train_batches": 1, "trainer.limit_val_batches": 1},
+        {"trainer.limit_test_batches": 0.5},
+        {"trainer.check_val_every_n_epoch": 5, "trainer.max_epochs": 5},
+        {"trainer.check_val_every_n_epoch": 5, "trainer.max_epochs": -1},
+        {"trainer.check_val_every_n_epoch": None, "trainer.val_check_interval": 7},
+        {"trainer.val_check_interval": 0.5},
+        {"metrics.cutoffs": [5], **both("val/ndcg@5")},
+        {"metrics.cutoffs": [10]},  # what is shown of others has a dash
+        {"metrics.shown": []},
+        both("val/mrr@50"),
+        both("val/tie_rate"),
+        {"callbacks.early_stopping.monitor": "train/loss", "callbacks.early_stopping.mode": "max"},
+        {"callbacks.early_stopping.monitor": "train/loss_contrastive"},
+        {"callbacks.early_stopping": None},
+        {"callbacks.checkpoint.monitor": None},
+        {"callbacks.own": {"_target_": "shop.Callback"}, **both("shop/revenue")},
+        {"metrics.min_users": 0, "metrics.max_target_share": 1.0},
+    ],
+)
+def test_what_can_work_is_let_through(settings: dict[str, Any]) -> None:
+    check_training(run(settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"trainer.fast_dev_run": True}, r"fast_dev_run \(True\).*: trainer.max_epochs=1 "),
+        ({"trainer.fast_dev_run": 3}, r"fast_dev_run \(3\) keeps no checkpoint"),
+        *(
+            ({"trainer.max_epochs": value}, rf"max_epochs \({value}\) must be a whole number, at")
+            for value in (0, -2, 1.5, "abc", True)
+        ),
+        ({"trainer.max_steps": 0}, r"max_steps \(0\) must be"),
+        *(
+            ({f"trainer.limit_{part}_batches": value}, rf"limit_{part}_batches \({value}\) must be")
+            for part in ("train", "val", "test")
+            for value in (0, 0.0, -1, 1.5, "abc", True, False)
+        ),
+        *(
+            ({"trainer.check_val_every_n_epoch": value}, rf"every_n_epoch \({value}\) must be")
+            for value in (0, -1, "abc", 0.5)
+        ),
+        (
+            {"trainer.check_val_every_n_epoch": 6, "trainer.max_epochs": 5},
+            r"check_val_every_n_epoch \(6\) is more than trainer.max_epochs \(5\)",
+        ),
+        *(
+            ({"trainer.val_check_interval": value}, rf"val_check_interval \({value}\) must be")
+            for value in (0, 0.0, -1, 1.5, True)
+        ),
+        *(
+            ({"metrics.cutoffs": value}, r"metrics.cutoffs \(.*\) must be a list of whole numbers")
+            for value in ([], [0], [-1], [5, 0], ["10"], [10.0], [True], [None])
+        ),
+        ({"metrics.cutoffs": [10, 10]}, r"metrics.cutoffs \(\[10, 10\]\) names a number twice"),
+        ({"metrics.cutoffs": 10}, r"metrics.cutoffs \(10\) must be a list"),
+        ({"metrics.cutoffs": [5]}, r"monitor: val/ndcg@10 is not measured; .* val/ndcg@5\?"),
+        *(
+            ({monitor: value}, rf"{monitor}: {value} is not measured; did you mean {meant}\?")
+            for monitor in MONITORS
+            for value, meant in (
+                ("val/ngdc@10", "val/ndcg@10"),
+                ("val/ndcg@11", "val/ndcg@10"),
+                ("val/NDCG@10", "val/ndcg@10"),
+                ("ndcg@20", "val/ndcg@20"),
+                ("test/ndcg@10", "val/ndcg@10"),
+                ("val/demo_office/ndcg@10", "val/ndcg@10"),  # of one domain there is only one
+            )
+        ),
+        (both("val_loss"), r"monitor: val_loss is not measured"),
+        (both("train/los"), r"monitor: train/los is not measured"),
+        ({"callbacks.early_stopping.monitor": None}, r"early_stopping.monitor: None is not"),
+        (
+            {"callbacks.own": {"_target_": "shop.Callback"}, **both("val/ngdc@10")},
+            r"val/ngdc@10 is not measured",
+        ),
+        ({"metrics.shown": ["ngdc@10"]}, r"metrics.shown: ngdc@10 .* did you mean ndcg@10\?"),
+        ({"metrics.shown": ["ndcg@ten"]}, r"metrics.shown: ndcg@ten is not measured"),
+        ({"metrics.shown": "ndcg@10"}, r"metrics.shown \(ndcg@10\) must be a list"),
+        *(
+            ({"callbacks.early_stopping.patience": value}, rf"patience \({value}\) must be a whole")
+            for value in (-1, "abc", 1.5, True)
+        ),
+        ({"callbacks.early_stopping.mode": "maximum"}, r"early_stopping.mode \(maximum\) must be"),
+        ({"callbacks.checkpoint.save_top_k": 0}, r"checkpoint.save_top_k \(0\) keeps no"),
+        (
+            {"callbacks.checkpoint.every_n_epochs": 9, "trainer.max_epochs": 5},
+            r"checkpoint.every_n_epochs \(9\) is more than trainer.max_epochs \(5\)",
+        ),
+        ({"metrics.min_users": "abc"}, r"metrics.min_users \(abc\) must be a number"),
+        ({"metrics.max_target_share": float("nan")}, r"max_target_share \(nan\) must be a number"),
+    ],
+)
+def test_what_cannot_end_well_is_one_line(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said) as refused:
+        check_training(run(settings))
+    assert "\n" not in str(refused.value)
+
+
+def test_of_several_domains_each_is_measured() -> None:
+    sources = "data=demo_sources"
+    check_training(run(both("val/demo_music/ndcg@10"), sources))
+    with pytest.raises(ValueError, match=r"did you mean val/demo_music/ndcg@10\?"):
+        check_training(run(both("val/demo_musik/ndcg@10"), sources))
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("trainer.max_epochs=abc", r"the stage demo_pretrain: trainer.max_epochs \(abc\)"),
+        ("+trainer.fast_dev_run=true", r"the stage demo_pretrain: trainer.fast_dev_run"),
+        ("metrics.cutoffs=[5]", r"the stage demo_pretrain: callbacks..*val/ndcg@10 is not"),
+    ],
+)
+@pytest.mark.parametrize("place", ["stage_overrides", "stages"])
+def test_a_mistake_in_a_stage_is_known_before_it_trains(
+    override: str, said: str, place: str, tmp_path: Path
+) -> None:
+    stage: dict[str, Any] = {"experiment": "demo_pretrain", "same_data": False}
+    if place == "stages":
+        stage["overrides"] = [override]
+    settings = {"stages": [stage], "run_dir": str(tmp_path / "run")}
+    if place == "stage_overrides":
+        settings["stage_overrides"] = [override]
+    asked = run(settings)
+    with pytest.raises(ValueError, match=said):
+        stage_settings(asked, asked.stages[0], source=None)
+
+
+def test_a_mistake_in_a_later_stage_is_known_before_the_first_trains(tmp_path: Path) -> None:
+    stage: dict[str, Any] = {"experiment": "demo_pretrain", "same_data": False}
+    wrong = {**stage, "overrides": ["trainer.max_epochs=0"]}
+    asked = run({"stages": [stage, wrong], "run_dir": str(tmp_path / "run")})
+
+    def train(run: RunSettings) -> None:
+        raise AssertionError("it trains")
+
+    with pytest.raises(ValueError, match=r"the stage demo_pretrain: trainer.max_epochs \(0\)"):
+        train_stages(asked, train, record="metrics.json")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("settings", "fits"),
+    [
+        ({"max_steps": 4}, True),
+        ({"max_steps": 3}, False),
+        ({"max_steps": 7, "check_val_every_n_epoch": 2}, False),
+        ({"max_steps": 2, "limit_train_batches": 2}, True),
+        ({"max_steps": 1, "limit_train_batches": 0.5}, False),
+        ({"max_steps": 1, "val_check_interval": 1}, True),
+        ({"max_steps": 2, "accumulate_grad_batches": 2}, True),
+        ({"max_steps": -1}, True),
+    ],
+)
+def test_steps_must_reach_a_validation(settings: dict[str, Any], fits: bool) -> None:
+    data = SimpleNamespace(
+        train_dataloader=lambda: range(4), val_dataloader=None, test_dataloader=None
+    )
+    experiment: Any = SimpleNamespace(datamodule=data, module=SimpleNamespace(learns=True))
+    config = {"trainer": {"limit_train_batches": 1.0, **settings}}
+    asked: Any = SimpleNamespace(config=config)
+    ends = pytest.raises(ValueError, match=r"max_steps \(\d\) ends training before an epoch")
+    with nullcontext() if fits else ends:
+        check_batches(asked, experiment)
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+@pytest.mark.parametrize(("limit", "fits"), [(0.2, False), (0.25, True), (1, True), (1.0, True)])
+def test_a_share_of_the_batches_is_at_least_one(part: str, limit: float, fits: bool) -> None:
+    data = SimpleNamespace(
+        train_dataloader=lambda: range(4),
+        val_dataloader=lambda: [range(9), range(4)],
+        test_dataloader=lambda: [range(4)],
+    )
+    experiment: Any = SimpleNamespace(datamodule=data, module=SimpleNamespace(learns=True))
+    asked = run({f"trainer.limit_{part}_batches": limit})
+    leaves = pytest.raises(ValueError, match=rf"limit_{part}_batches \(0.2\) leaves none of 4")
+    with nullcontext() if fits else leaves:
+        check_batches(asked, experiment)
+
+
+def test_a_stage_may_split_its_data_in_another_way(tmp_path: Path) -> None:
+    split = ["split=files", "split.val=v.csv", "split.test=t.csv"]
+    stages = ["stages=demo_pretrain", f"run_dir={tmp_path}/run", *NO_RUN[:2]]
+    own = 'stage_overrides=["split=ratio"]'
+    with composed(ROOT, [*split, *stages, own]) as cfg:
+        asked = read_run(plain(cfg))
+        settings = stage_settings(asked, asked.stages[0], source=None)
+    assert settings.config["split"]["_target_"] == "missrec.data.splits.Ratio"
+    assert asked.config["split"]["val"] == "v.csv"
