@@ -9,6 +9,12 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from missrec.app.domain_folders import (
+    absolute_folders,
+    check_prepared,
+    folders_choice,
+    told,
+)
 from missrec.app.session import DataSettings, Paths, plain, read_data, read_paths
 from missrec.data.domain import ITEMS, DomainSource, PreparedDomain, write_domain
 from missrec.data.fingerprint import Fingerprint, fingerprint
@@ -31,7 +37,13 @@ def prepare(cfg: DictConfig) -> list[DomainStatistics]:
 
 
 def prepare_data(paths: Paths, data: DataSettings) -> list[DomainStatistics]:
-    """`prepare`, of settings that have been read."""
+    """`prepare`, of settings that have been read.
+
+    Raises:
+        ValueError: the data is not made of anything.
+    """
+    if not data.sources:
+        raise ValueError(f"data={data.choice} is made of nothing: it is of folders that there are")
     splitters = known_splitters(paths.root_dir)
     statistics, fingerprints = [], {}
     for described in data.sources.values():
@@ -65,7 +77,17 @@ def prepare_missing(paths: Paths, data: DataSettings) -> None:
 
     Raises:
         FileNotFoundError: a folder is missing that the user has to make.
+        ValueError: a folder that the user names is no domain, or not what the data makes.
     """
+    if not data.sources:
+        for folder in data.folders:
+            check_prepared(folder)
+        return
+    made = absolute_folders([str(paths.data_dir / one["name"]) for one in data.sources.values()])
+    for folder in data.folders:
+        if str(folder) not in made:
+            choice = folders_choice(list(map(str, data.folders)))
+            raise ValueError(f"data={data.choice} does not make {told(folder)}; say data={choice}")
     missing = _missing(paths, data)
     if not missing:
         return
