@@ -18,15 +18,24 @@ from missrec.files import recover_folder
 _LONGEST_NAME = 60
 """Bytes; it is a part of the names of runs, which are folders."""
 
+_PLAIN = re.compile(r"[\w.+-]*/[\w/.+-]*|[A-Za-z_][\w.+-]*", re.ASCII)
+_WORDS = ("null", "true", "false", "nan", "inf")
+"""Values without quotes that Hydra takes as texts, and those among them that it does not."""
+
 _EXAMPLE = "data=folders 'data.folders=[data/toys,data/sports]'"
 
 
 def folders_name(folders: Sequence[str]) -> str:
-    """The name of domains together, such as `toys+sports`; of many, the start and a hash."""
-    name = "+".join(re.sub(r"[^\w.-]", "_", Path(_absolute(one)).name) for one in _listed(folders))
+    """The name of domains together, such as `toys+sports`; of many, the start and a hash.
+
+    Raises:
+        ValueError: see `absolute_folders`.
+    """
+    names = (Path(one).name.lstrip(".") for one in absolute_folders(_plain(folders)))
+    name = "+".join(re.sub(r"[^\w.-]", "_", one) for one in names)
     if len(name.encode()) <= _LONGEST_NAME:
         return name
-    start = name.encode()[: _LONGEST_NAME - 24].decode(errors="ignore")
+    start = name.encode()[: _LONGEST_NAME - 24].decode(errors="ignore").rstrip("+")
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{start}-{len(folders)}_domains-{digest}"
 
@@ -38,7 +47,7 @@ def folders_choice(folders: Sequence[str], name: str | None = None) -> str:
         folders: absolute, or from where the command is run.
         name: of them together, where it may be another than theirs.
     """
-    values = ",".join(in_hydras_grammar(told(one)) for one in _listed(folders))
+    values = ",".join(in_hydras_grammar(told(one)) for one in _plain(folders))
     words = ["folders", f"data.folders=[{values}]"]
     if name is not None and name != folders_name(folders):
         words.append(f"data.name={in_hydras_grammar(name)}")
@@ -100,17 +109,19 @@ def _prepared_in(folder: Path) -> list[str]:
 
 
 def _absolute(folder: str | int | Path) -> str:
-    return os.path.abspath(os.path.expanduser(str(folder)))
+    return os.path.normpath(Path(str(folder)).expanduser().absolute())
 
 
-def _listed(folders: Any) -> list[Any]:
-    """Also of what is none, which is refused later, by `absolute_folders`."""
-    return [folders] if isinstance(folders, str) or folders is None else list(folders)
+def _plain(folders: Any) -> Any:
+    """A list of a config as one of Python."""
+    return (
+        OmegaConf.to_container(folders, resolve=True) if OmegaConf.is_config(folders) else folders
+    )
 
 
 def in_hydras_grammar(value: str) -> str:
     """A value of a command line, in quotes where Hydra would not take it as it is."""
-    if re.fullmatch(r"[\w/.+-]*[A-Za-z_/][\w/.+-]*", value, re.ASCII):
+    if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
     escaped = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + ('\\"' if m[2] else ""), value)
     return f'"{escaped}"'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -15,13 +16,16 @@ from missrec.app.domain_folders import (
     folders_choice,
     told,
 )
-from missrec.app.session import DataSettings, Paths, plain, read_data, read_paths
+from missrec.app.session import Config, DataSettings, Paths, plain, read_data, read_paths
 from missrec.data.domain import ITEMS, DomainSource, PreparedDomain, write_domain
 from missrec.data.fingerprint import Fingerprint, fingerprint
 from missrec.data.manifest import MANIFEST
 from missrec.data.splits import Splitter
 from missrec.data.statistics import DomainStatistics, domain_statistics
+from missrec.features.given import GivenFeatures, put_features
+from missrec.features.inputs import OK
 from missrec.features.store import FEATURES, write_features
+from missrec.features.vectors import Vectors
 from missrec.files import recover_folder, replace_folder, sha256
 from missrec.report.formats.preparation import print_splits, print_statistics, print_steps
 from missrec.runs.locks import only_writer
@@ -33,11 +37,34 @@ def prepare(cfg: DictConfig) -> list[DomainStatistics]:
     A folder takes its place only when it is whole. An existing one is replaced.
     """
     config = plain(cfg)
-    return prepare_data(read_paths(config), read_data(config))
+    data = read_data(config)
+    return prepare_data(read_paths(config), data, features=read_features_of_one(config, data))
 
 
-def prepare_data(paths: Paths, data: DataSettings) -> list[DomainStatistics]:
+def read_features_of_one(config: Config, data: DataSettings) -> dict[str, Vectors]:
+    """Modality -> the vectors made elsewhere that a command names.
+
+    Raises:
+        FileNotFoundError, ValueError: a file is missing or wrong, or the data has several domains.
+    """
+    given: GivenFeatures = instantiate(config["features"], _partial_=True, _convert_="all")()
+    if given.files and len(data.folders) > 1:
+        raise ValueError(
+            f"features.files is of one domain, and data={data.choice} has {len(data.folders)}; "
+            "give each its own"
+        )
+    return given.read()
+
+
+def prepare_data(
+    paths: Paths, data: DataSettings, *, features: Mapping[str, Vectors] | None = None
+) -> list[DomainStatistics]:
     """`prepare`, of settings that have been read.
+
+    Args:
+        paths: of the project.
+        data: what to make.
+        features: modality -> vectors that were made elsewhere, of the one domain.
 
     Raises:
         ValueError: the data is not made of anything.
@@ -49,14 +76,11 @@ def prepare_data(paths: Paths, data: DataSettings) -> list[DomainStatistics]:
     for described in data.sources.values():
         source: DomainSource = instantiate(described, _convert_="all")
         prepared = source.read()
-        statistics.append(domain_statistics(prepared))
         fingerprints[prepared.name] = fingerprint(prepared, splitters)
-        _write(
-            paths.data_dir / described["name"],
-            prepared,
-            statistics[-1],
-            fingerprints[prepared.name],
-        )
+        row = domain_statistics(prepared)
+        folder = paths.data_dir / described["name"]
+        num_with = _write(folder, prepared, row, fingerprints[prepared.name], features or {})
+        statistics.append(row._replace(num_with={**row.num_with, **num_with}))
         print_steps(prepared.name, prepared.steps)
     print_statistics(statistics)
     print_splits({name: found.splits for name, found in fingerprints.items()}, list(splitters))
@@ -108,8 +132,13 @@ def _missing(paths: Paths, data: DataSettings) -> list[Path]:
 
 
 def _write(
-    folder: Path, prepared: PreparedDomain, statistics: DomainStatistics, found: Fingerprint
-) -> None:
+    folder: Path,
+    prepared: PreparedDomain,
+    statistics: DomainStatistics,
+    found: Fingerprint,
+    features: Mapping[str, Vectors],
+) -> dict[str, int]:
+    """Writes a domain folder; returns how many items have features that were made elsewhere."""
     facts = {
         "tie_share": statistics.tie_share,
         "leak_rate": statistics.leak_rate,
@@ -121,6 +150,10 @@ def _write(
             shutil.copytree(folder / FEATURES, draft / FEATURES)
         else:
             write_features(draft, prepared.features, settings=prepared.settings)
+        return {
+            modality: put_features(draft, modality, vectors, name=prepared.name)[OK]
+            for modality, vectors in features.items()
+        }
 
 
 def _extracted_for(items: Path, features: Path) -> bool:

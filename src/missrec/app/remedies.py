@@ -21,6 +21,7 @@ _REMEDIES = {
     "InputsError": _OTHER_INPUTS,
     "SplitError": "choose split=leave_one_out, which does with any",
     "MissingReleaseError": "name the folder that holds data/ with paths.shared_dir=<folder>",
+    "OtherNameError": "say which with data.files_named=<name>",
     "MissingWeightsError": "download them elsewhere, put the file anywhere here and add "
     "encoder.checkpoint=<that file>; or take encoder=lsa, which needs no weights",
     "NonFiniteError": "set dtype=float32, or trainer.precision=32-true, or check the weights",
