@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -130,9 +131,8 @@ def test_folders_are_absolute_wherever_a_run_goes_on(
     ],
 )
 def test_what_is_no_list_of_different_folders_is_refused(folders: Any, said: str) -> None:
-    with pytest.raises(ValueError) as refused:
+    with pytest.raises(ValueError, match=re.escape(said)):
         absolute_folders(folders)
-    assert said in str(refused.value)
 
 
 def test_a_link_to_a_folder_is_that_folder(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_what_is_no_domain_folder_is_refused_with_those_there_are(tmp_path: Path
         check_prepared(tmp_path / "data" / "tois")
     with pytest.raises(ValueError, match=r"/data is no domain folder; .*/data has toys$"):
         check_prepared(tmp_path / "data")
-    with pytest.raises(ValueError, match="is no domain folder; prepare it, see docs/prepare.md"):
+    with pytest.raises(ValueError, match="is no domain folder; prepare it, see"):
         check_prepared(tmp_path)
 
 
@@ -157,12 +157,11 @@ def test_folders_that_other_data_does_not_make_are_chosen_by_data_folders(tmp_pa
     given = ["data=own", "data.name=x", "data.folders=[data/toys,data/sports]"]
     given.append(f"data.sources.own.rejects.path={tmp_path}")  # Hydra knows it only in a run
     run = read_run(plain(compose_train(ROOT, [*NAMES, *given])))
-    with pytest.raises(ValueError) as refused:
-        prepare_missing(run.paths, run.data)
-    assert str(refused.value) == (
-        "data=own data.name=x does not make data/toys; say "
-        "data=folders 'data.folders=[data/toys,data/sports]'"
+    said = (
+        "data=own data.name=x does not make data/toys; say data=folders 'data.folders=[data/toys,"
     )
+    with pytest.raises(ValueError, match=re.escape(said)):
+        prepare_missing(run.paths, run.data)
     run = read_run(plain(together(["data/toys"])))
     with pytest.raises(ValueError, match="is made of nothing"):
         make(run.paths, run.data)

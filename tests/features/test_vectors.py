@@ -69,8 +69,10 @@ def test_each_kind_of_file_gives_the_vector_of_each_key(
 
 @pytest.mark.parametrize(
     ("dtype", "kept"),
-    [("float16", "float16"), ("float32", "float32"), ("float64", "float32"), (">f4", "float32")]
-    + [("int8", "float32"), ("uint64", "float32")],
+    [
+        ("float16", "float16"),
+        *((dtype, "float32") for dtype in ("float32", "float64", ">f4", "int8", "uint64")),
+    ],
 )
 def test_floats_stay_as_they_are_and_other_numbers_become_float32(
     tmp_path: Path, dtype: str, kept: str
@@ -106,7 +108,9 @@ def test_columns_of_parquet_are_named_where_there_are_several(tmp_path: Path) ->
     assert read(path, key_column="sku", vector_column="tags").values.tolist() == rows["tags"]
     with pytest.raises(ValueError, match="which column holds the vectors"):
         read(path, key_column="sku")
-    with pytest.raises(ValueError, match="no column 'id'; which column holds the keys.*sku, title"):
+    with pytest.raises(
+        ValueError, match=r"no column 'id'; which column holds the keys.*sku, title"
+    ):
         read(path, key_column="id", vector_column="vec")
 
 
@@ -160,11 +164,14 @@ def test_a_file_that_is_not_what_its_name_says_is_refused(
     writer = {"npy": npy, "npz": npz, "parquet": parquet}[name.partition(".")[2]]
     whole = writer(tmp_path).read_bytes()
     (tmp_path / "vectors.keys.txt").write_text("b\na\nc\n")
-    contents = {"half": whole[: len(whole) // 2], "pickle": pickle.dumps(VALUES.tolist())}
-    (tmp_path / name).write_bytes(
-        contents.get(content, b"1 2\n3 4\n" if content == "text" else b"")
-    )
-    with pytest.raises(ValueError, match="cannot be read|only pickle|no whole Parquet") as refused:
+    contents = {
+        "half": whole[: len(whole) // 2],
+        "pickle": pickle.dumps(VALUES.tolist()),
+        "text": b"1 2\n3 4\n",
+        "empty": b"",
+    }
+    (tmp_path / name).write_bytes(contents[content])
+    with pytest.raises(ValueError, match=r"cannot be read|only pickle|no whole Parquet") as refused:
         read(tmp_path / name)
     assert "\n" not in str(refused.value)
 

@@ -38,8 +38,9 @@ def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
     config = plain(cfg)
     data = read_data(config)
     quiet_lightning()
+    given = read_features_of_one(config, data)
     prepare_missing(read_paths(config), data)
-    if given := read_features_of_one(config, data):
+    if given:
         return _take_over(given, data.folders[0])
     build_trainer(config, [])  # so that a mistake in it shows before hours of fetching
     sources: dict[str, InputSource] = {TEXT: ItemTexts()}
