@@ -135,6 +135,12 @@ def test_what_is_no_list_of_different_folders_is_refused(folders: Any, said: str
         absolute_folders(folders)
 
 
+@pytest.mark.parametrize("folders", [[], "data/toys", None, ["data/a", "x/a"], [["a"]]])
+def test_what_is_refused_has_a_name_until_it_is(folders: Any) -> None:
+    assert folders_name(folders) in {"none", "a+a", "__a__"}
+    assert folders_choice(folders).startswith("folders ")
+
+
 def test_a_link_to_a_folder_is_that_folder(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").symlink_to(tmp_path / "a")
@@ -163,7 +169,7 @@ def test_folders_that_other_data_does_not_make_are_chosen_by_data_folders(tmp_pa
     with pytest.raises(ValueError, match=re.escape(said)):
         prepare_missing(run.paths, run.data)
     run = read_run(plain(together(["data/toys"])))
-    with pytest.raises(ValueError, match="is made of nothing"):
+    with pytest.raises(ValueError, match="nothing is to make"):
         make(run.paths, run.data)
 
 

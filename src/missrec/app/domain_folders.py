@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import ListConfig, OmegaConf
 
 from missrec.data.manifest import MANIFEST
 from missrec.files import recover_folder
@@ -28,16 +28,15 @@ _EXAMPLE = "data=folders 'data.folders=[data/toys,data/sports]'"
 def folders_name(folders: Sequence[str]) -> str:
     """The name of domains together, such as `toys+sports`; of many, the start and a hash.
 
-    Raises:
-        ValueError: see `absolute_folders`.
+    Of what `absolute_folders` refuses it is any: a command says what is wrong once it has a folder.
     """
-    names = (Path(one).name.lstrip(".") for one in absolute_folders(_plain(folders)))
+    names = [Path(_absolute(one)).name.lstrip(".") for one in _listed(folders)] or ["none"]
     name = "+".join(re.sub(r"[^\w.-]", "_", one) for one in names)
     if len(name.encode()) <= _LONGEST_NAME:
         return name
     start = name.encode()[: _LONGEST_NAME - 24].decode(errors="ignore").rstrip("+")
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{start}-{len(folders)}_domains-{digest}"
+    return f"{start}-{len(names)}_domains-{digest}"
 
 
 def folders_choice(folders: Sequence[str], name: str | None = None) -> str:
@@ -47,7 +46,7 @@ def folders_choice(folders: Sequence[str], name: str | None = None) -> str:
         folders: absolute, or from where the command is run.
         name: of them together, where it may be another than theirs.
     """
-    values = ",".join(in_hydras_grammar(told(one)) for one in _plain(folders))
+    values = ",".join(in_hydras_grammar(told(one)) for one in _listed(folders))
     words = ["folders", f"data.folders=[{values}]"]
     if name is not None and name != folders_name(folders):
         words.append(f"data.name={in_hydras_grammar(name)}")
@@ -112,11 +111,9 @@ def _absolute(folder: str | int | Path) -> str:
     return os.path.normpath(Path(str(folder)).expanduser().absolute())
 
 
-def _plain(folders: Any) -> Any:
-    """A list of a config as one of Python."""
-    return (
-        OmegaConf.to_container(folders, resolve=True) if OmegaConf.is_config(folders) else folders
-    )
+def _listed(folders: Any) -> list[Any]:
+    """The folders of a list, also of a config; of anything else none."""
+    return list(folders) if isinstance(folders, list | tuple | ListConfig) else []
 
 
 def in_hydras_grammar(value: str) -> str:

@@ -70,7 +70,7 @@ def prepare_data(
         ValueError: the data is not made of anything.
     """
     if not data.sources:
-        raise ValueError(f"data={data.choice} is made of nothing: it is of folders that there are")
+        raise ValueError(f"data={data.choice} is of folders that are prepared: nothing is to make")
     splitters = known_splitters(paths.root_dir)
     statistics, fingerprints = [], {}
     for described in data.sources.values():
