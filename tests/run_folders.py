@@ -134,6 +134,7 @@ def a_run(
         first_stage=False,
         finished_at=0.0,
         data=None,
+        places={},
         accepted=(),
     )
     return run._replace(**changes)

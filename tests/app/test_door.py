@@ -94,10 +94,10 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 
 @pytest.mark.parametrize("name", ["nan", "..", "../x", "a/b", "'a '", "raw", "x" * 121])
 def test_a_name_that_cannot_be_is_refused_before_anything_is_written(
-    tmp_path: Path, door: Door, name: str
+    tmp_path: Path, name: str
 ) -> None:
     places = [f"paths.{place}_dir={tmp_path}/{place}" for place in ("log", "data")]
-    assert door("prepare", "data=own", f"data.name={name}", *places).code == 2
+    assert call("prepare", "data=own", f"data.name={name}", *places).code == 2
     assert not any(tmp_path.iterdir())
 
 

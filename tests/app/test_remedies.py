@@ -14,6 +14,7 @@ from missrec.app.door import one_line
 from missrec.app.remedies import _REMEDIES, data_choice
 from missrec.data.manifest import FolderError, MissingFolderError
 from missrec.data.sources.own import UnnamedFileError
+from missrec.data.sources.released import OtherNameError
 from missrec.features.store import MissingFeaturesError
 from missrec.types import InputsError
 
@@ -54,6 +55,15 @@ EXTRACT = "make the features with `python src/extract.py data=own data.name=shop
             MissingFeaturesError("x", Path("data/shop/features"), "text_view"),
             f"inputs=text_image, or {EXTRACT} text_view=word_drop`",
         ),
+        (
+            FolderError("x", Path("/else where/shop")),
+            f"{PREPARE[:-1]} 'paths.data_dir=\"/else where\"'`",
+        ),
+        (
+            MissingFeaturesError("x", Path("/else where/shop/features"), "image"),
+            "src/extract.py data=folders 'data.folders=[\"/else where/shop\"]'`",
+        ),
+        (OtherNameError("x"), "say which with data.files_named=<name>"),
         (UnnamedFileError("items"), "add data.items.path=<file>"),
         (InputsError("x"), "such as inputs=text, inputs=image or inputs=text_image"),
         (ValueError("x"), "x"),

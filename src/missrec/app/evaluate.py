@@ -22,7 +22,7 @@ from missrec.metrics.buckets import popularity_buckets
 from missrec.report.figures.buckets import popularity_figure
 from missrec.report.formats.terminal import print_buckets, print_metrics, split_metrics
 from missrec.runs.checkpoints import chosen_checkpoint
-from missrec.runs.folder import RunFolder
+from missrec.runs.folder import RunFolder, data_places, placed_today
 from missrec.runs.identity import ACCEPTED
 from missrec.runs.ranks import save_ranks
 from missrec.runs.trust import refuse_strangers
@@ -129,7 +129,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
 
 
 def read_saved_run(folder: RunFolder, *, data_dir: Path, trust: bool) -> RunSettings:
-    """The settings of a run, its domain folders looked for under `data_dir`.
+    """The settings of a run, its domain folders as they lie today, see `placed_today`.
 
     Raises:
         FileNotFoundError: the folder is no run folder.
@@ -143,7 +143,8 @@ def read_saved_run(folder: RunFolder, *, data_dir: Path, trust: bool) -> RunSett
     config = folder.read_config()
     if not trust:
         refuse_strangers(config, where=str(folder.config))
-    folders = [str(data_dir / folder.name) for folder in read_run(config).data.folders]
+    read_run(config)  # refuses what is no config of a run
+    folders = [str(placed_today(place, data_dir)) for place in data_places(config)]
     config["data"] = {**config["data"], "folders": folders}
     config["datamodule"] = {**config["datamodule"], "folders": folders}
     return read_run(config)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 import polars as pl
 from omegaconf import DictConfig
@@ -11,14 +13,16 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
 from missrec.app.build import build
-from missrec.app.prepare import prepare_missing
+from missrec.app.prepare import prepare_missing, read_features_of_one
 from missrec.app.session import Config, plain, read_data, read_paths
 from missrec.data.domain import read_items
 from missrec.features.encoders.encoder import Encoder
 from missrec.features.extraction import Extraction, Extractor
+from missrec.features.given import put_features
 from missrec.features.images.urls import ImagesFromUrls
-from missrec.features.inputs import InputSource, ItemTexts
+from missrec.features.inputs import OK, InputSource, ItemTexts
 from missrec.features.store import TEXT, TEXT_VIEW
+from missrec.features.vectors import Vectors
 from missrec.report.formats.extraction import print_extraction
 from missrec.training.silence import quiet_lightning
 
@@ -27,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
     """Fetches and encodes what is missing in every domain folder of `cfg.data`.
+
+    Where the command names features that were made elsewhere, it takes these over and does no more.
 
     Returns:
         Domain -> modality -> what was done.
@@ -37,7 +43,10 @@ def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
     config = plain(cfg)
     data = read_data(config)
     quiet_lightning()
+    given = read_features_of_one(config, data)
     prepare_missing(read_paths(config), data)
+    if given:
+        return _take_over(given, data.folders[0])
     build_trainer(config, [])  # so that a mistake in it shows before hours of fetching
     sources: dict[str, InputSource] = {TEXT: ItemTexts()}
     if config["text_view"]:
@@ -100,6 +109,15 @@ def warn_of_unread_images(
             f"{paths.height:,}",
             paths.item(0, 0),
         )
+
+
+def _take_over(given: Mapping[str, Vectors], folder: Path) -> dict[str, dict[str, Extraction]]:
+    done = {}
+    for modality, vectors in given.items():
+        outcomes = put_features(folder, modality, vectors, name=folder.name)
+        done[modality] = Extraction(sum(outcomes.values()), outcomes[OK], 0, 0.0, outcomes)
+    print_extraction({folder.name: done})
+    return {folder.name: done}
 
 
 def build_trainer(config: Config, callbacks: list[Callback]) -> Trainer:

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from missrec.app.session import DataSettings, Paths, plain, read_data, read_paths
+from missrec.app.domain_folders import (
+    absolute_folders,
+    check_prepared,
+    folders_choice,
+    told,
+)
+from missrec.app.session import Config, DataSettings, Paths, plain, read_data, read_paths
 from missrec.data.domain import ITEMS, DomainSource, PreparedDomain, write_domain
 from missrec.data.fingerprint import Fingerprint, fingerprint
 from missrec.data.manifest import MANIFEST
 from missrec.data.splits import AnySplitter
 from missrec.data.statistics import DomainStatistics, domain_statistics
+from missrec.features.given import GivenFeatures, put_features
+from missrec.features.inputs import OK
 from missrec.features.store import FEATURES, write_features
+from missrec.features.vectors import Vectors
 from missrec.files import recover_folder, replace_folder, sha256
 from missrec.report.formats.preparation import print_splits, print_statistics, print_steps
 from missrec.runs.locks import only_writer
@@ -28,24 +38,50 @@ def prepare(cfg: DictConfig) -> list[DomainStatistics]:
     A folder takes its place only when it is whole. An existing one is replaced.
     """
     config = plain(cfg)
-    return prepare_data(read_paths(config), read_data(config))
+    data = read_data(config)
+    return prepare_data(read_paths(config), data, features=read_features_of_one(config, data))
 
 
-def prepare_data(paths: Paths, data: DataSettings) -> list[DomainStatistics]:
-    """`prepare`, of settings that have been read."""
+def read_features_of_one(config: Config, data: DataSettings) -> dict[str, Vectors]:
+    """Modality -> the vectors made elsewhere that a command names.
+
+    Raises:
+        FileNotFoundError, ValueError: a file is missing or wrong, or the data has several domains.
+    """
+    given: GivenFeatures = instantiate(config["features"], _partial_=True, _convert_="all")()
+    if given.files and len(data.folders) > 1:
+        raise ValueError(
+            f"features.files is of one domain, and data={data.choice} has {len(data.folders)}; "
+            "give each its own"
+        )
+    return given.read()
+
+
+def prepare_data(
+    paths: Paths, data: DataSettings, *, features: Mapping[str, Vectors] | None = None
+) -> list[DomainStatistics]:
+    """`prepare`, of settings that have been read.
+
+    Args:
+        paths: of the project.
+        data: what to make.
+        features: modality -> vectors that were made elsewhere, of the one domain.
+
+    Raises:
+        ValueError: the data is not made of anything.
+    """
+    if not data.sources:
+        raise ValueError(f"data={data.choice} is of folders that are prepared: nothing is to make")
     splitters = known_splitters(paths.root_dir)
     statistics, fingerprints = [], {}
     for described in data.sources.values():
         source: DomainSource = instantiate(described, _convert_="all")
         prepared = source.read()
-        statistics.append(domain_statistics(prepared))
         fingerprints[prepared.name] = fingerprint(prepared, splitters)
-        _write(
-            paths.data_dir / described["name"],
-            prepared,
-            statistics[-1],
-            fingerprints[prepared.name],
-        )
+        row = domain_statistics(prepared)
+        folder = paths.data_dir / described["name"]
+        num_with = _write(folder, prepared, row, fingerprints[prepared.name], features or {})
+        statistics.append(row._replace(num_with={**row.num_with, **num_with}))
         print_steps(prepared.name, prepared.steps)
     print_statistics(statistics)
     print_splits({name: found.splits for name, found in fingerprints.items()}, list(splitters))
@@ -74,7 +110,17 @@ def prepare_missing(paths: Paths, data: DataSettings) -> None:
 
     Raises:
         FileNotFoundError: a folder is missing that the user has to make.
+        ValueError: a folder that the user names is no domain, or not what the data makes.
     """
+    if not data.sources:
+        for folder in data.folders:
+            check_prepared(folder)
+        return
+    made = absolute_folders([str(paths.data_dir / one["name"]) for one in data.sources.values()])
+    for folder in data.folders:
+        if str(folder) not in made:
+            choice = folders_choice(list(map(str, data.folders)))
+            raise ValueError(f"data={data.choice} does not make {told(folder)}; say data={choice}")
     missing = _missing(paths, data)
     if not missing:
         return
@@ -95,8 +141,13 @@ def _missing(paths: Paths, data: DataSettings) -> list[Path]:
 
 
 def _write(
-    folder: Path, prepared: PreparedDomain, statistics: DomainStatistics, found: Fingerprint
-) -> None:
+    folder: Path,
+    prepared: PreparedDomain,
+    statistics: DomainStatistics,
+    found: Fingerprint,
+    features: Mapping[str, Vectors],
+) -> dict[str, int]:
+    """Writes a domain folder; returns how many items have features that were made elsewhere."""
     facts = {
         "tie_share": statistics.tie_share,
         "leak_rate": statistics.leak_rate,
@@ -108,6 +159,10 @@ def _write(
             shutil.copytree(folder / FEATURES, draft / FEATURES)
         else:
             write_features(draft, prepared.features, settings=prepared.settings)
+        return {
+            modality: put_features(draft, modality, vectors, name=prepared.name)[OK]
+            for modality, vectors in features.items()
+        }
 
 
 def _extracted_for(items: Path, features: Path) -> bool:

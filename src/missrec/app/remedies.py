@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from missrec.app.domain_folders import folders_choice, in_hydras_grammar, told
 
 _PLACE = re.compile(r"\$\{[^}]*?(\w+)\}")  # such as ${.category} or ${data.name}
 
@@ -19,6 +22,7 @@ _REMEDIES = {
     "UnnamedPartError": "name it: split=files split.val=<file> split.test=<file>",
     "SplitError": "choose split=leave_one_out, which does with any",
     "MissingReleaseError": "name the folder that holds data/ with paths.shared_dir=<folder>",
+    "OtherNameError": "say which with data.files_named=<name>",
     "MissingWeightsError": "download them elsewhere, put the file anywhere here and add "
     "encoder.checkpoint=<that file>; or take encoder=lsa, which needs no weights",
     "NonFiniteError": "set dtype=float32, or trainer.precision=32-true, or check the weights",
@@ -44,12 +48,17 @@ def remedy_of(error: BaseException) -> str | None:
 def _make_again(folder: Path, *, modality: str | None) -> str:
     """How to make a domain folder, or the features in one, again."""
     is_features = folder.name == "features"
-    choice = data_choice(folder.parent.name if is_features else folder.name)
-    prepare = f"make the folder again with `python src/prepare.py data={choice}`"
+    domain = folder.parent if is_features else folder
+    choice = data_choice(domain.name)
+    is_elsewhere = told(domain.parent) != "data"
+    place = shlex.join([f"paths.data_dir={in_hydras_grammar(told(domain.parent))}"])
+    made_there = f"{choice} {place}" if is_elsewhere else choice
+    prepare = f"make the folder again with `python src/prepare.py data={made_there}`"
     if not is_features:
         return prepare
+    named = folders_choice([str(domain)]) if is_elsewhere else choice
     view = " text_view=word_drop" if modality == "text_view" else ""
-    extract = f"make the features with `python src/extract.py data={choice}{view}`"
+    extract = f"make the features with `python src/extract.py data={named}{view}`"
     return f"{_OTHER_INPUTS}, or {extract}" if modality else f"{extract}, or {prepare}"
 
 
@@ -82,8 +91,8 @@ def _choices() -> Iterator[tuple[str, str, int]]:
     conf = Path(os.environ.get("PROJECT_ROOT", ".")) / "conf" / "data"
     for path in sorted(conf.rglob("*.yaml")):
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and "choice" in content:
-            sources = (content.get("sources") or {}).values()
+        sources = (content.get("sources") or {}).values() if isinstance(content, dict) else ()
+        if sources and "choice" in content:  # else it makes no folder
             for name in {content.get("name"), *(source.get("name") for source in sources)}:
                 if name:
                     yield str(name), str(content["choice"]), len(sources)

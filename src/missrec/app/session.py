@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from missrec.app.composition import check_composition
+from missrec.app.domain_folders import absolute_folders
 from missrec.app.names import domain_name, named_sources
 from missrec.runs.folder import RunFolder
 
@@ -109,7 +111,15 @@ class RunSettings(NamedTuple):
 
 
 def plain(cfg: DictConfig) -> Config:
-    """A composed config as plain values, resolved."""
+    """A composed config as plain values, resolved, its domain folders absolute.
+
+    Raises:
+        ValueError: see `absolute_folders`.
+    """
+    folders = OmegaConf.select(cfg, "data.folders")
+    if OmegaConf.is_list(folders):  # a run is gone on with from another place too
+        cfg = deepcopy(cfg)
+        cfg.data.folders = absolute_folders(OmegaConf.to_container(folders, resolve=True))
     config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(config, dict)
     return {str(key): value for key, value in config.items()}
@@ -121,12 +131,16 @@ def read_paths(config: Config) -> Paths:
 
 
 def read_data(config: Config) -> DataSettings:
-    """The data of a command, with names that folders can have; see `domain_name`."""
+    """The data of a command, with names that folders can have.
+
+    Raises:
+        ValueError: see `absolute_folders` and `domain_name`.
+    """
     data = config["data"]
     return DataSettings(
         name=domain_name(data["name"]),
         choice=data.get("choice", data["name"]),  # runs from before it have none
-        folders=[Path(folder) for folder in data["folders"]],
+        folders=[Path(folder) for folder in absolute_folders(data["folders"])],
         sources=named_sources(data["sources"]),
         made_on_first_use=data["made_on_first_use"],
     )
@@ -157,7 +171,6 @@ def _check_types(config: Config) -> None:
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         raise ValueError(f"seed ({seed}) must be a whole number or null")
     lists = {
-        "data.folders": config["data"]["folders"],
         "inputs.modalities": config["inputs"]["modalities"],
         "metrics.cutoffs": config["metrics"]["cutoffs"],
         "stages": config["stages"],

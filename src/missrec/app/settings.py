@@ -32,6 +32,14 @@ def _choices(group: Path) -> dict[str, str]:
     return {str(OmegaConf.select(OmegaConf.load(path), "name")): path.stem for path in files}
 
 
+def _words(command: str) -> list[str]:
+    """The words of a part of a command line."""
+    try:
+        return shlex.split(command)
+    except ValueError:  # a name with a single quote, of a run that quoted nothing
+        return command.split()
+
+
 class RowCommands:
     """The commands that make the rows of the tables, and the settings that they make today."""
 
@@ -53,7 +61,7 @@ class RowCommands:
             rest.append(f"pretrained=<run of experiment=pretrain {' '.join(shaping)}>")
         rest.append(f"seed={','.join(map(str, seeds))}")
         multirun = ["-m"] if len(seeds) > 1 else []
-        data = f"data={data_choice}".split()  # own data is chosen by two arguments
+        data = _words(f"data={data_choice}")  # such as data=own data.name=office
         return shlex.join(["python", "src/train.py", *multirun, experiment, *data, *rest])
 
     def differences(self, setup: Setup, settings: Mapping[str, str]) -> tuple[str, ...] | None:

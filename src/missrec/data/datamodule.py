@@ -30,10 +30,16 @@ def read_mixed(folders: Sequence[Path], splitter: AnySplitter) -> MixedDomains:
 
     Raises:
         FileNotFoundError, ValueError: see `read_domain`; or the split needs times that a domain
-            does not have.
+            does not have, or two folders are of one domain.
     """
     domains = [read_domain(folder, with_times=splitter.needs_times) for folder in folders]
+    folder_of: dict[str, Path] = {}
     for folder, domain in zip(folders, domains, strict=True):
+        if (other := folder_of.setdefault(domain.name, folder)) != folder:
+            raise ValueError(
+                f"{other} and {folder} both hold a domain named {domain.name}, by which its "
+                "metrics are told apart; prepare one of them under another name"
+            )
         if splitter.needs_times and domain.times is None:
             raise SplitError(
                 f"{folder} has the order of the interactions but not their times, which "

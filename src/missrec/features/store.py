@@ -26,6 +26,8 @@ from missrec.files import recover_folder, replace_folder, sha256
 FEATURES = "features"
 TEXT, TEXT_VIEW = "text", "text_view"
 """What `features/` calls the texts, and their second view, which is encoded as they are."""
+FILE = "file"
+"""In the settings of features that were made elsewhere: the file that they are from."""
 _ROWS_AT_ONCE = 65_536
 _log = logging.getLogger(__name__)
 
@@ -81,7 +83,7 @@ def replace_modality(
     modality: str,
     features: ModalityFeatures,
     *,
-    inputs: pl.DataFrame,
+    inputs: pl.DataFrame | None,
     settings: dict[str, Any],
 ) -> None:
     """Puts the features of one modality in place of those there are; the others stay.
@@ -92,7 +94,8 @@ def replace_modality(
         domain_folder: folder with the domain's tables.
         modality: name of the modality.
         features: its rows.
-        inputs: what was encoded, kept beside the rows as `<modality>.inputs.parquet`.
+        inputs: what was encoded, kept beside the rows as `<modality>.inputs.parquet`; None of
+            features that were made elsewhere.
         settings: how the features were made, for the manifest.
     """
     counts: dict[str, Any] = {}
@@ -104,7 +107,8 @@ def replace_modality(
             for name in kept["files"]:
                 if not name.startswith(f"{modality}."):
                     shutil.copy2(domain_folder / FEATURES / name, draft)
-        inputs.write_parquet(draft / inputs_file(modality))
+        if inputs is not None:
+            inputs.write_parquet(draft / inputs_file(modality))
         counts = counts | {modality: _save_modality(draft, modality, features)}
         _write_manifest(domain_folder, draft, counts, made_with | {modality: settings})
 
@@ -166,8 +170,8 @@ def read_features(
             num_items=num_items,
             width=manifest["counts"][modality]["width"],
         )
-    made_with = manifest["settings"]
-    if {TEXT, TEXT_VIEW} <= features.keys() and made_with.get(TEXT) != made_with.get(TEXT_VIEW):
+    encoders = [_encoder(manifest["settings"].get(name, {})) for name in (TEXT, TEXT_VIEW)]
+    if {TEXT, TEXT_VIEW} <= features.keys() and encoders[0] != encoders[1]:
         raise MissingFeaturesError(
             f"{folder}: text and {TEXT_VIEW} were made with different settings", folder, TEXT_VIEW
         )
@@ -195,10 +199,15 @@ def features_identity(domain_folder: Path, modalities: Sequence[str]) -> dict[st
         for name in modalities:
             files = [manifest["files"][f"{name}{part}.npy"]["sha256"] for part in ("", ".item_ids")]
             values = hashlib.sha256("".join(files).encode()).hexdigest()
-            found[name] = {"values": values, "encoder": dict(manifest["settings"][name])}
+            found[name] = {"values": values, "encoder": _encoder(manifest["settings"][name])}
     except (ValueError, KeyError, TypeError) as error:
         raise FolderError(f"{path} says nothing of the features ({error!r})", folder) from error
     return found
+
+
+def _encoder(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What encoded features; the file that they are from is told apart by its values."""
+    return {key: value for key, value in settings.items() if key != FILE}
 
 
 def _manifest_to_keep(domain_folder: Path) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from missrec.data.splits import AnySplitter, LeaveOneOut, seen_in_training, with
 from missrec.features.store import FEATURES
 from missrec.report.contents import Statistics
 from missrec.report.paper import Dataset, Paper
+from missrec.runs.folder import placed_today
 from missrec.runs.groups import Run
 from missrec.runs.identity import changes, identity_of_folders
 
@@ -116,7 +117,7 @@ class DataToday:
         """How what a run was made on differs from the folders that are there."""
         found = []
         for domain, recorded in (run.data or {}).items():
-            if (self._data_dir / domain).is_dir():
+            if _folder(run, domain, self._data_dir).is_dir():
                 try:
                     today = self._identity(run, domain, list(recorded["features"]))
                 except (OSError, ValueError) as error:
@@ -126,11 +127,11 @@ class DataToday:
         return found
 
     def _identity(self, run: Run, domain: str, modalities: Sequence[str]) -> Mapping[str, Any]:
-        key = (domain, json.dumps(_split_settings(run), sort_keys=True), *modalities)
+        folder = _folder(run, domain, self._data_dir)
+        key = (str(folder), json.dumps(_split_settings(run), sort_keys=True), *modalities)
         if key not in self._read:
             splitter = _splitter(run, self._splits)
-            folders = [self._data_dir / domain]
-            self._read[key] = identity_of_folders(folders, splitter, modalities=modalities)
+            self._read[key] = identity_of_folders([folder], splitter, modalities=modalities)
         return self._read[key]
 
 
@@ -151,7 +152,7 @@ def train_counts(
             none of `splits`.
     """
     splitter = _splitter(run, splits)
-    folder = data_dir / next(iter(run.ranks))
+    folder = _folder(run, next(iter(run.ranks)), data_dir)
     domain = read_domain(folder, with_times=splitter.needs_times)
     first_users = np.array([0, domain.num_users])
     able = with_keys(splitter, lambda: read_keys([folder], domain.items))
@@ -160,9 +161,13 @@ def train_counts(
     targets = pl.DataFrame({"user_id": users, "target_id": domain.items[split.test]})
     recorded = ranks.select(pl.col("user_id", "target_id").cast(pl.Int64))
     if not recorded.equals(targets.cast(pl.Int64)):
-        raise ValueError(f"{data_dir / domain.name} is no longer what {run.name} ranked")
+        raise ValueError(f"{folder} is no longer what {run.name} ranked")
     items = domain.items[seen_in_training(domain.offsets, split.train_ends)]
     return torch.from_numpy(np.bincount(items, minlength=domain.num_items + 1))
+
+
+def _folder(run: Run, domain: str, data_dir: Path) -> Path:
+    return placed_today(run.places.get(domain, Path(domain)), data_dir)
 
 
 def _splitter(run: Run, splits: Sequence[KnownSplit]) -> AnySplitter:

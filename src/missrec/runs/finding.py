@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from missrec.runs.folder import CONFIG, METRICS, PROVENANCE, RunFolder
+from missrec.runs.folder import CONFIG, METRICS, PROVENANCE, RunFolder, data_places
 from missrec.runs.groups import Run, Setup
 from missrec.runs.identity import accepted_changes, recorded_identity
 from missrec.runs.ranks import recorded_ranks
@@ -108,6 +108,7 @@ def _read_run(folder: Path, *, name: str, marks: Marks) -> Run:
     seed = config.get("seed")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         raise ValueError(f"{CONFIG}: seed ({seed!r}) must be a whole number or null")
+    data = recorded_identity(RunFolder(folder))
     return Run(
         name=name,
         folder=folder,
@@ -121,7 +122,8 @@ def _read_run(folder: Path, *, name: str, marks: Marks) -> Run:
         dirty=dirty,
         first_stage=bool(config.get("first_stage")),
         finished_at=(folder / METRICS).stat().st_mtime,
-        data=recorded_identity(RunFolder(folder)),
+        data=data,
+        places=dict(zip(data or {}, data_places(config), strict=False)),
         accepted=tuple(accepted_changes(RunFolder(folder))),
     )
 

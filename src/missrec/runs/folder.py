@@ -193,6 +193,20 @@ class RunFolder:
         write_json(self.provenance, {**content, _OWN_SUM: digest(dict(content))})
 
 
+def data_places(config: Mapping[str, Any]) -> list[Path]:
+    """The domain folders of a saved config: those in its `paths.data_dir` relative to that."""
+    data_dir = (config.get("paths") or {}).get("data_dir")
+    folders = [Path(folder) for folder in config["data"]["folders"]]
+    if data_dir is None:
+        return folders
+    return [f.relative_to(data_dir) if f.is_relative_to(data_dir) else f for f in folders]
+
+
+def placed_today(place: Path, data_dir: Path) -> Path:
+    """Where one of `data_places` is today: in `data_dir`, or elsewhere where it was, if it is."""
+    return data_dir / (place if not place.is_absolute() or place.exists() else place.name)
+
+
 def _is_of_hydra(path: Path) -> bool:
     """Whether it is Hydra's, or the lock of who writes."""
     return path.name.startswith(".") or path.suffix == ".log"

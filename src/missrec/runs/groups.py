@@ -52,6 +52,7 @@ class Run(NamedTuple):
         first_stage: whether it is there for another run to start from.
         finished_at: seconds since the epoch.
         data: what it was made on; None where that is not known.
+        places: domain -> where its folder lies, see `placed_today`; of those that are known.
         accepted: in which ways its data had changed when it went on all the same.
     """
 
@@ -68,6 +69,7 @@ class Run(NamedTuple):
     first_stage: bool
     finished_at: float
     data: Identity | None
+    places: Mapping[str, Path]
     accepted: tuple[str, ...]
 
     @property

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from missrec.data.sources.released import HEADER
+from missrec.data.sources.released import HEADER, OtherNameError
 from synthetic import prepared_domain, released_source, sequences_of, write_released
 
 # Released ids count from 0, so the last target of each file has two digits: 10, 12 or 11.
@@ -62,6 +62,23 @@ def test_missing_file_is_refused(folder: Path, suffix: str) -> None:
     (folder / f"tiny.{suffix}").unlink()
     with pytest.raises(FileNotFoundError, match=rf"tiny\.{suffix} is missing"):
         released_source(folder).read()
+
+
+def test_files_may_be_named_otherwise_than_the_domain(folder: Path) -> None:
+    prepared = released_source(folder, name="science", files_named="tiny").read()
+    assert prepared.name == "science"
+    assert sequences_of(prepared) == LONG
+
+
+@pytest.mark.parametrize("asked", [{"name": "science"}, {"files_named": "Tiny"}])
+def test_files_of_no_such_name_are_refused_with_the_names_there_are(
+    folder: Path, asked: dict[str, str]
+) -> None:
+    (folder / "Other (1).item2index").touch()
+    (name,) = asked.values()
+    said = rf"no files named {name}\.\*; those there are named Other \(1\), tiny$"
+    with pytest.raises(OtherNameError, match=said):
+        released_source(folder, **asked).read()
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,10 @@ class MissingReleaseError(FileNotFoundError):
     """The released files are not where they were looked for."""
 
 
+class OtherNameError(FileNotFoundError):
+    """The released files of a folder have another name than the one they were looked for by."""
+
+
 class ReleasedDomain:
     """A folder of `.inter`, `.item2index`, `.user2index`, `.text` and feature files.
 
@@ -43,18 +47,20 @@ class ReleasedDomain:
         encoders: dict[str, str],
         expected_counts: dict[str, int],
         max_history: int,
+        files_named: str | None = None,
     ) -> None:
         """Keeps the settings; nothing is read yet.
 
         Args:
             folder: where the files are.
-            name: their common stem, and the name of the domain.
+            name: of the domain.
             feature_files: modality -> file suffix, such as `feat1CLS`.
             feature_dims: modality -> widths that the file may have.
             encoders: modality -> what made the features, for the manifest.
             expected_counts: published numbers of users, items and interactions, any of them; a
                 folder with other numbers is another data set and is refused.
             max_history: items that the released histories were cut to.
+            files_named: the stem that its files share; None: the name of the domain.
         """
         self.folder = Path(folder)
         self.name = name
@@ -63,6 +69,7 @@ class ReleasedDomain:
         self.encoders = encoders
         self.expected_counts = expected_counts
         self.max_history = max_history
+        self._stem = files_named or name
 
     def read(self) -> PreparedDomain:
         """The whole domain.
@@ -73,6 +80,7 @@ class ReleasedDomain:
         """
         if not self.folder.is_dir():
             raise MissingReleaseError(f"{self.folder} is missing, where the released files belong")
+        self._check_stem()
         item_keys = read_index_file(self._path("item2index"))
         user_keys = read_index_file(self._path("user2index"))
         items, offsets = flatten(
@@ -96,8 +104,17 @@ class ReleasedDomain:
         self._check_counts(prepared)
         return prepared
 
+    def _check_stem(self) -> None:
+        suffix = ".item2index"
+        stems = sorted(path.name.removesuffix(suffix) for path in self.folder.glob(f"*{suffix}"))
+        if stems and self._stem not in stems:
+            raise OtherNameError(
+                f"{self.folder} has no files named {self._stem}.*; those there are named "
+                f"{', '.join(stems)}"
+            )
+
     def _path(self, suffix: str) -> Path:
-        path = self.folder / f"{self.name}.{suffix}"
+        path = self.folder / f"{self._stem}.{suffix}"
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing; copy it into the folder")
         return path
@@ -169,12 +186,12 @@ class ReleasedDomain:
                 )
                 raise ValueError(
                     f"{where}: item id {bad} is out of range, expected 0..{num_items - 1} as in "
-                    f"{self.name}.item2index"
+                    f"{self._stem}.item2index"
                 )
             if int(fields[0]) >= num_users:
                 raise ValueError(
                     f"{where}: user id {fields[0]} is out of range, expected 0..{num_users - 1} "
-                    f"as in {self.name}.user2index"
+                    f"as in {self._stem}.user2index"
                 )
             rows.setdefault(int(fields[0]), []).append(_Row(ids[:-1], ids[-1]))
         return rows
