@@ -177,10 +177,16 @@ def test_gift_cards_from_folder_and_from_urls_to_a_trained_model(
 @pytest.mark.slow
 @needs_gift_cards
 def test_lsa_features_train_a_model_on_text_alone(
-    compose_extract: Compose, compose_tiny: Compose, tmp_path: Path
+    compose_extract: Compose,
+    compose_tiny: Compose,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     folder = prepared_category(tmp_path, "Magazine_Subscriptions")
-    done = extract(compose_extract("encoder=lsa", "encoder.dim=32"))
+    pictures = ("images=folder", f"images.folder={tmp_path}")
+    done = extract(compose_extract("encoder=lsa", "encoder.dim=32", *pictures))
+    assert caplog.text.count("this encoder reads no pictures") == 1
+    caplog.clear()
     assert done["gift_cards"]["text"].outcomes == {"ok": 124}
     overrides = [*one_epoch(folder), "inputs=text"]
     metrics = train(compose_tiny(*overrides, base=("experiment=scratch",)))
@@ -190,6 +196,7 @@ def test_lsa_features_train_a_model_on_text_alone(
     views = compose_extract("encoder=lsa", "encoder.dim=32", "images=none", "text_view=word_drop")
     done = extract(views)["gift_cards"]
     assert (done["text"].num_encoded, done["text_view"].num_with) == (0, 124)
+    assert "no pictures" not in caplog.text
     stored = read_features(folder, ["text", TEXT_VIEW], num_items=124)
     differ = (stored[TEXT_VIEW].values != stored["text"].values).any(axis=1)
     assert differ.sum() > 62
@@ -230,7 +237,7 @@ def test_images_come_from_urls_unless_they_are_left_out(compose_extract: Compose
 
 
 def test_every_encoder_composes(compose_extract: Compose) -> None:
-    assert {"clip", "lsa"} <= set(ENCODERS)
+    assert {"clip", "lsa", "sentence"} <= set(ENCODERS)
     for encoder in ENCODERS:
         assert compose_extract(f"encoder={encoder}").encoder._target_
 

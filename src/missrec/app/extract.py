@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
 from omegaconf import DictConfig
@@ -18,6 +19,8 @@ from missrec.features.inputs import InputSource, ItemTexts
 from missrec.features.store import TEXT, TEXT_VIEW
 from missrec.report.formats.extraction import print_extraction
 from missrec.training.silence import quiet_lightning
+
+_log = logging.getLogger(__name__)
 
 
 def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
@@ -40,6 +43,11 @@ def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
     if config["images"]:
         sources["image"] = build(config, "images")
     encoder: Encoder = build(config, "encoder")
+    if config["images"] and "image" not in encoder.modalities:
+        _log.warning(
+            "this encoder reads no pictures: images are left as they are; encoder=clip reads them, "
+            "images=none leaves them out without this line"
+        )
     extractor = Extractor(
         encoder=encoder,
         make_trainer=partial(build_trainer, config),
