@@ -200,13 +200,27 @@ def test_a_package_without_a_model_is_refused() -> None:
         sentence_encoder("numpy")
 
 
+def unreachable(url: str, **options: Any) -> None:
+    raise httpx.ConnectError("Name or service not known")
+
+
+def test_a_model_of_the_hub_that_was_fetched_before_needs_no_network(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached = tmp_path / "hub" / "models--somebody--tiny"
+    shutil.copytree(folder, cached / "snapshots" / "abc")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(httpx, "head", unreachable)
+    features = encode(sentence_encoder("somebody/tiny"), TEXTS)
+    torch.testing.assert_close(features, encode(sentence_encoder(folder), TEXTS))
+
+
 @pytest.mark.parametrize("name", ["nobody/no-model", "no-model-of-this-name"])
 def test_without_network_the_message_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    def unreachable(url: str, **options: Any) -> None:
-        raise httpx.ConnectError("Name or service not known")
-
     monkeypatch.setattr(httpx, "head", unreachable)
     with pytest.raises(MissingModelError, match=r"cannot be fetched .*service not known") as caught:
         sentence_encoder(name)

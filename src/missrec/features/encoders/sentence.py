@@ -24,8 +24,7 @@ from missrec.files import replace_folder
 
 _PACKAGES = ("sentence-transformers", "transformers", "tokenizers", "torch")
 _MODULES = "modules.json"  # in the folder of any model of sentence-transformers
-_NAME_ON_HUB = re.compile(r"(?:([\w.-]+)/)?([\w.-]+)")
-
+_NAME_ON_HUB = re.compile(r"([\w.-]+/)?[\w.-]+")
 
 _log = logging.getLogger(__name__)
 
