@@ -15,6 +15,7 @@ source = ImagesFromUrls(
     cache_dir=str(folder),
     fetcher=image_fetcher(max_connections_per_host=1, read_timeout_sec=60, total_timeout_sec=60),
     max_urls_per_item=1,
+    retry=[],
     placeholder_min_share=0.05,
     placeholder_min_items=10,
     show_progress=False,

@@ -30,16 +30,37 @@ def image_bytes(
     return stream.getvalue()
 
 
-def huge_png(width: int, height: int) -> bytes:
-    """A PNG of some 60 bytes whose header claims any size."""
+def png(
+    size: tuple[int, int],
+    pixels: bytes,
+    *,
+    depth: int,
+    colour_type: int,
+    chunks: Mapping[bytes, bytes] | None = None,
+) -> bytes:
+    """A PNG as its specification has it, for what Pillow does not write.
+
+    Args:
+        size: width and height.
+        pixels: the packed rows, each led by a 0, its filter.
+        depth: bits a channel.
+        colour_type: 0 grey, 2 colour, 3 palette, 4 grey with alpha, 6 colour with alpha.
+        chunks: before the pixels.
+    """
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         checksum = zlib.crc32(kind + content)
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    pixels = chunk(b"IDAT", zlib.compress(b"\0"))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", *size, depth, colour_type, 0, 0, 0)
+    more = b"".join(chunk(kind, content) for kind, content in (chunks or {}).items())
+    body = chunk(b"IHDR", header) + more + chunk(b"IDAT", zlib.compress(pixels))
+    return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
+
+
+def huge_png(width: int, height: int) -> bytes:
+    """A PNG of some 60 bytes whose header claims any size."""
+    return png((width, height), b"\0", depth=8, colour_type=2)
 
 
 def answer(
@@ -86,6 +107,19 @@ def unmeasured(body: bytes) -> Answer:
         handler.end_headers()
         handler.wfile.write(body)
         handler.close_connection = True
+
+    return send
+
+
+def in_chunks(body: bytes, *, ends: bool = True) -> Answer:
+    """Says the length of each piece as it comes, and at the end that it is the end; or not."""
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n%s\r\n" % (len(body), body) + b"0\r\n\r\n" * ends)
+        handler.close_connection = not ends
 
     return send
 

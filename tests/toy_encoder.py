@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
-from missrec.features.encoders.encoder import NO_KNOWN_WORD, Loaded
+from missrec.features.encoders.encoder import NO_KNOWN_WORD, Encoder, Loaded
 from missrec.features.extraction import Extractor
 from missrec.features.inputs import OK
 
@@ -44,7 +44,7 @@ class ToyEncoder:
         return torch.stack([values, values * self.factor], dim=1)
 
 
-def extractor(encoder: ToyEncoder, *, devices: int = 1, **changes: Any) -> Extractor:
+def extractor(encoder: Encoder, *, devices: int = 1, **changes: Any) -> Extractor:
     """An extractor with batches of two."""
 
     def make_trainer(callbacks: list[Callback]) -> Trainer:

@@ -94,6 +94,8 @@ def test_an_experiment_of_ones_own_sets_what_its_model_has(
         ("experiment=pretrain model=zesrec", "zesrec-demo_sources-t-inductive-full"),
         ("experiment=finetune model=vqrec", "vqrec-demo-t-inductive-full"),
         ("experiment=pretrain ablation=no_contrast", "m-demo_sources-tv-inductive-no_contrast"),
+        ("model=unisrec inputs=text_with_view", "unisrec-demo-t2-inductive-full"),
+        ("model/fusion=mean", "m-demo-tv-inductive-full"),
         ("ablation=no_contrast model.contrast_weight=0", "m-demo-tv-inductive-no_contrast"),
         (
             "ablation=context_encoder model.network.block.dropout_prob=0.1",
@@ -131,6 +133,14 @@ def test_a_run_is_named_by_what_it_does(words: str, name: str) -> None:
             "experiment=table2/unisrec_text is model=unisrec, and here it would have model=sasrec",
         ),
         ("experiment=table2/vqrec_text model=sasrec", "table2/vqrec_text is model=vqrec, and"),
+        ("inputs=text_with_view", "model=missrec takes inputs=image or inputs=text or"),
+        ("model=fdsa inputs=text_with_view", "text_image, not inputs=text_with_view"),
+        (
+            "model/network=context_encoder",
+            "model/network=context_encoder is ablation=context_encoder: choose that",
+        ),
+        ("ablation=no_adapters model/network=interest_encoder", "is ablation=interest_encoder"),
+        ("model=unisrec model/adapter=none", "model/adapter=none is ablation=no_adapters"),
         ("experiment=table2/sasrec_id model=bert4rec", "table2/sasrec_id is model=sasrec"),
         ("experiment=table2/unisrec_text inputs=image", "is inputs=text, and here it would have"),
         ("experiment=demo_text inputs=image", "experiment=demo_text is inputs=text"),

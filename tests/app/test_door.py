@@ -69,7 +69,12 @@ def process(name: str, *arguments: str) -> Ended:
         ("train", ["experiment=finetune", "pretrained={tmp}/none"], "neither a run folder nor"),
         ("train", ["trainer.devices=2", "trainer.accelerator=cpu"], "use trainer=ddp"),
         ("prepare", ["data=scientific", "paths.shared_dir={tmp}/none"], "paths.shared_dir="),
-        ("prepare", ["data=amazon"], "data.category"),
+        (
+            "prepare",
+            ["data=amazon"],
+            "error: data.category has no value; add data.category=<value>",
+        ),
+        ("train", ["data=amazon"], "error: data.category has no value; add data.category=<value>"),
         (
             "prepare",
             [
@@ -89,7 +94,7 @@ def process(name: str, *arguments: str) -> Ended:
         ("prepare", ["verify={tmp}/none"], "manifest.json is missing"),
         ("prepare", ["export={tmp}/none", "to={tmp}"], "must name a new folder"),
         ("evaluate", ["run={tmp}"], "must name the folder of a training run"),
-        ("evaluate", [], "run"),
+        ("evaluate", [], "error: run has no value; add run=<value>"),
         ("evaluate", ["run=[a,b]"], "add against="),
         ("evaluate", ["run={tmp}/a*", "against={tmp}"], "matches no run folder"),
         ("evaluate", ["run={tmp}", "against={tmp}"], "names no folder of a run"),

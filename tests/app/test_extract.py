@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from image_server import ImageServer, answer, dropped, in_turn, unmeasured
 from missrec.app.build import build, build_experiment
-from missrec.app.extract import build_trainer, extract
+from missrec.app.extract import build_trainer, extract, warn_of_unread_images
 from missrec.app.prepare import prepare
 from missrec.app.train import train
 from missrec.data.domain import ITEMS
@@ -229,6 +229,50 @@ def test_a_second_view_that_is_missing_or_made_otherwise_is_refused(
 def test_missing_domain_names_the_command_that_makes_it(compose_extract: Compose) -> None:
     with pytest.raises(FileNotFoundError, match=r"scientific is missing; .*prepare.py data=scien"):
         extract(compose_extract("data=scientific"))
+
+
+class ReadsText:
+    modalities = ("text",)
+
+
+class ReadsBoth:
+    modalities = ("text", "image")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "images", "urls", "said"),
+    [
+        (ReadsText, "folder", None, "this encoder reads text, no images"),
+        (ReadsText, "folder", ["https://shop.test/a.jpg"], "this encoder reads text, no images"),
+        (ReadsText, "urls", ["https://shop.test/a.jpg"], "images=none leaves them out"),
+        (ReadsText, "urls", None, None),
+        (ReadsText, "urls", [], None),
+        (ReadsBoth, "urls", ["https://shop.test/a.jpg"], None),
+        (ReadsBoth, "urls", ["010/a.jpg"], "1 items name a file, such as 010/a.jpg"),
+        (ReadsBoth, "folder", ["010/a.jpg"], None),
+    ],
+)
+def test_images_that_a_command_cannot_read_are_told(
+    *,
+    compose_extract: Compose,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    encoder: type,
+    images: str,
+    urls: list[str] | None,
+    said: str | None,
+) -> None:
+    folder = [f"images.folder={tmp_path}"] if images == "folder" else []
+    source = build(compose_extract(f"images={images}", *folder), "images")
+    items = pl.DataFrame({"image_urls": [urls]}, schema={"image_urls": pl.List(pl.Utf8)})
+    warn_of_unread_images("toys", items, source, encoder())
+    assert said in caplog.text if said else not caplog.text
+
+
+def test_retry_is_a_setting_of_the_images(compose_extract: Compose) -> None:
+    assert build(compose_extract("images.retry=[not_an_image]"), "images")
+    with pytest.raises(ValueError, match="must be of not_found, not_an_image, placeholder"):
+        build(compose_extract("images.retry=[ok]"), "images")
 
 
 def test_images_come_from_urls_unless_they_are_left_out(compose_extract: Compose) -> None:

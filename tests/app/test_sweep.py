@@ -336,6 +336,16 @@ def test_a_job_that_is_asked_for_again_elsewhere_has_finished(repeat: Callable[.
     assert repeat(saved, asked) == "finished"
 
 
+def test_a_job_that_is_to_be_overwritten_is_replaced_not_gone_on_with(
+    repeat: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[Any] = []
+    monkeypatch.setattr("missrec.app.train.train_run", trained.append)
+    saved = run_config("data=scientific")
+    assert repeat(saved, saved | {"overwrite": True}) == "finished"
+    assert [(run.resume, run.overwrite) for run in trained] == [(False, True)]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

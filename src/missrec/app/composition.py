@@ -7,7 +7,8 @@ elsewhere, in an experiment or on the command line, may contradict it:
 - `conf/model/<model>.yaml` declares what the model takes. Where it overrides `transfer`, the model
   has this one alone. Where it overrides `inputs` with ids, it reads no features; else it does.
 - an ablation is all that its file says, an experiment that sets `names` all that it chooses.
-- `inputs` and `transfer` are what their files say.
+- `inputs` and `transfer` are what their files say; a second view of the texts is for a model whose
+  contrast is of views.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from missrec.runs.settings import is_below
 
 _NAMED_BY_FILE = ("inputs", "transfer")
 _PRETRAINING = "model/pretraining@model"
+_TEXT_VIEW = "text_view"  # as in features/store.py, which takes a second to import
 
 
 class _File(NamedTuple):
@@ -65,6 +67,7 @@ def check_composition(
     for group in ("experiment", "ablation"):
         _check_has_parts(conf, group, chosen)
         _check_named(conf, group, chosen, settings)
+    _check_ablation(conf, chosen, told)
     for group in _NAMED_BY_FILE:
         _check_content(conf, f"{group}={chosen[group]}", group, chosen, settings)
     _check_model(conf, chosen, told, settings)
@@ -106,6 +109,18 @@ def _check_named(
             _check_setting(name, key, value, settings)
 
 
+def _check_ablation(conf: Path, chosen: Mapping[str, str | None], told: set[str]) -> None:
+    """Parts that a command leaves out, as an ablation does, are left out by its name."""
+    for path in sorted((conf / "ablation").glob("[!_]*.yaml")):
+        choices = _read(conf, f"ablation/{path.stem}").choices
+        made = {key: choice for key, choice in choices.items() if chosen.get(key) == choice}
+        if made and made == choices and chosen["ablation"] != path.stem and told & made.keys():
+            by_hand = " ".join(f"{key}={choice}" for key, choice in made.items())
+            raise ConfigCompositionException(
+                f"{by_hand} is ablation={path.stem}: choose that, so that the run is named by it"
+            )
+
+
 def _check_content(
     conf: Path,
     name: str,
@@ -144,9 +159,13 @@ def _check_model(
             "choose another model"
         )
 
-    reads = _reads_features(conf, declared.get("inputs"))
-    fitting = [path.stem for path in sorted((conf / "inputs").glob("[!_]*.yaml"))]
-    fitting = [choice for choice in fitting if _reads_features(conf, choice) == reads]
+    reads = "inputs" not in declared or bool(_modalities(conf, declared["inputs"]))
+    fitting = []
+    for path in sorted((conf / "inputs").glob("[!_]*.yaml")):
+        modalities = _modalities(conf, path.stem)
+        takes_views = declared.get("contrast") == "views" or _TEXT_VIEW not in modalities
+        if bool(modalities) == reads and takes_views:
+            fitting.append(path.stem)
     if chosen["inputs"] not in fitting:
         refuse("inputs", fitting)
     if chosen["transfer"] != declared.get("transfer", chosen["transfer"]):
@@ -168,8 +187,8 @@ def _names(conf: Path, choice: str, group: str) -> bool:
     return group in choices
 
 
-def _reads_features(conf: Path, inputs: str | None) -> bool:
-    return inputs is None or bool(_read(conf, f"inputs/{inputs}").content["modalities"])
+def _modalities(conf: Path, inputs: str | None) -> list[str]:
+    return list(_read(conf, f"inputs/{inputs}").content["modalities"])
 
 
 def _with_parents(conf: Path, config: str) -> tuple[dict[str, Any], dict[str, str | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
@@ -19,6 +20,7 @@ from missrec.app.choices import check_choices
 from missrec.app.remedies import remedy_of
 
 USER_ERROR = 2
+_UNNAMED = re.compile(r"Missing mandatory value: ([\w.]+)")  # OmegaConf's words for ???
 _USER_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
 
 
@@ -73,5 +75,7 @@ def one_line(error: BaseException) -> str:
         # Hydra wraps what a constructor raised; the last line names the key of the config.
         key = str(error).rpartition("full_key: ")[2].strip()
         return f"{key}: {one_line(error.__cause__)}"
+    if unnamed := _UNNAMED.search(str(error)):
+        return f"{unnamed[1]} has no value; add {unnamed[1]}=<value>"
     remedy = remedy_of(error)
     return " ".join(f"{error}; {remedy}".split() if remedy else str(error).split())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
+import polars as pl
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
@@ -15,6 +16,7 @@ from missrec.app.session import Config, plain, read_data, read_paths
 from missrec.data.domain import read_items
 from missrec.features.encoders.encoder import Encoder
 from missrec.features.extraction import Extraction, Extractor
+from missrec.features.images.urls import ImagesFromUrls
 from missrec.features.inputs import InputSource, ItemTexts
 from missrec.features.store import TEXT, TEXT_VIEW
 from missrec.report.formats.extraction import print_extraction
@@ -61,6 +63,8 @@ def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
     done: dict[str, dict[str, Extraction]] = {}
     for folder in data.folders:
         items = read_items(folder)
+        if "image" in sources:
+            warn_of_unread_images(folder.name, items, sources["image"], encoder)
         done[folder.name] = {
             name: extractor.extract(
                 folder, modality_of[name], source.find(folder.name, items), kept_as=name
@@ -70,6 +74,37 @@ def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
         }
     print_extraction(done)
     return done
+
+
+def warn_of_unread_images(
+    domain: str, items: pl.DataFrame, source: InputSource, encoder: Encoder
+) -> None:
+    """Says where items have images and this command cannot read them.
+
+    Args:
+        domain: name of the domain.
+        items: as `read_items` returns them.
+        source: where the images come from.
+        encoder: what would encode them.
+    """
+    from_urls = isinstance(source, ImagesFromUrls)
+    named = items.select(url=pl.col("image_urls").list.first()).filter(pl.col("url") != "")
+    if "image" not in encoder.modalities:
+        if named.height or not from_urls:
+            _log.warning(
+                "%s: this encoder reads %s, no images, and they are left out; encoder=clip reads "
+                "them, images=none leaves them out without this warning",
+                domain,
+                " and ".join(encoder.modalities),
+            )
+    elif from_urls and (paths := named.filter(~pl.col("url").str.contains("://"))).height:
+        _log.warning(
+            "%s: %s items name a file, such as %s, and no address of their image; "
+            "images=folder images.folder=<folder that the files are in> reads them",
+            domain,
+            f"{paths.height:,}",
+            paths.item(0, 0),
+        )
 
 
 def build_trainer(config: Config, callbacks: list[Callback]) -> Trainer:

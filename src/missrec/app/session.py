@@ -109,7 +109,7 @@ class RunSettings(NamedTuple):
 
 def plain(cfg: DictConfig) -> Config:
     """A composed config as plain values, resolved."""
-    config = OmegaConf.to_container(cfg, resolve=True)
+    config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(config, dict)
     return {str(key): value for key, value in config.items()}
 
@@ -230,8 +230,9 @@ def occupied(folder: RunFolder) -> str:
 
 
 def continued(run: RunSettings) -> RunSettings:
-    """The run that its folder holds goes on, if it holds one."""
-    return run._replace(resume=run.resume or RunFolder(run.run_dir).holds_run)
+    """The run that its folder holds goes on, if it holds one and this one does not replace it."""
+    goes_on = RunFolder(run.run_dir).holds_run and not run.overwrite
+    return run._replace(resume=run.resume or goes_on)
 
 
 def read_train(cfg: DictConfig) -> RunSettings:

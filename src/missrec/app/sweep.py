@@ -16,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from missrec.app.door import USER_ERROR, one_line
 from missrec.app.gpus import claim_gpu
@@ -77,8 +78,8 @@ def _sweep_name(arguments: list[str], title: str | None) -> str:
 def run_job(settings: Callable[[], RunSettings], *, run_dir: Path, claims_gpu: bool) -> None:
     """Trains; as a job of a multirun not again what had finished, and without stopping the others.
 
-    A job that had begun is resumed, and one that another process works on passed over. One that
-    fails leaves `error.txt` in its folder.
+    A job that had begun is resumed, or replaced where it is to be overwritten, and one that another
+    process works on passed over. One that fails leaves `error.txt` in its folder.
 
     Args:
         settings: reads those of the run, after its choices are found to go together.
@@ -110,7 +111,7 @@ def _run_job(settings: Callable[[], RunSettings], record: Path, *, claims_gpu: b
         if claims_gpu:
             claim_gpu()
         run = settings()
-        if not _is_finished(run):
+        if run.overwrite or not _is_finished(run):
             train_run(continued(run))
         record.unlink(missing_ok=True)
     except Exception as error:
@@ -127,10 +128,12 @@ class NewFolder(Callback):
 
     def on_run_start(self, config: Any, **_: Any) -> None:
         """Not of a multirun, whose jobs go on."""
-        HydraConfig.instance().set_config(
-            config
-        )  # as a moment later; the folder's name refers to it
-        folder = RunFolder(Path(config.hydra.run.dir))
+        # As a moment later; the folder's name refers to it.
+        HydraConfig.instance().set_config(config)
+        try:
+            folder = RunFolder(Path(config.hydra.run.dir))
+        except OmegaConfBaseException:
+            return  # something that the name is made of is not named, which Hydra finds too
         if folder.holds_run and not (config.resume or config.overwrite):
             sys.stderr.write(f"error: {occupied(folder)}\n")
             sys.exit(USER_ERROR)

@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -18,7 +18,13 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from missrec.app.arguments import other_process_arguments
 from missrec.app.build import Experiment, build, build_experiment, compile_modules
 from missrec.app.prepare import prepare_missing
-from missrec.app.resume import begin, checkpoint_to_go_on_from, earlier_run, with_its_stages
+from missrec.app.resume import (
+    Earlier,
+    begin,
+    checkpoint_to_go_on_from,
+    earlier_run,
+    with_its_stages,
+)
 from missrec.app.same_data import check_data, check_finished
 from missrec.app.session import RunSettings, plain, read_run
 from missrec.app.stages import start_from, starting_point, train_stages
@@ -64,23 +70,63 @@ def train_run(run: RunSettings) -> dict[str, float]:
         earlier = earlier_run(run) if run.resume or is_first_process() else None
         if earlier is not None and earlier.finished and not earlier.changes:
             return finished_before(run)
-        run = train_stages(with_its_stages(run, earlier), train_run, record=METRICS)
-        experiment = set_up(run)
-        changed_data = check_data(run, experiment.identity)
-        resume_from = checkpoint_to_go_on_from(run, earlier, experiment.module)
-        trainer = build_trainer(run)
+        ready = make_ready(run, earlier, train_run, record=METRICS)
+        run, experiment, trainer = ready.run, ready.experiment, ready.trainer
         if is_first_process():
-            facts = provenance_facts(experiment.identity, accepted=changed_data)
-            begin(run, earlier, facts, source=resume_from)
+            begin(run, earlier, ready.facts, source=ready.resume_from)
         _log.info("run folder: %s", run.run_dir)
         with logging_to(trainer, run.config), working(trainer):
-            best, metrics = fit(experiment, trainer, resume_from=resume_from)
+            best, metrics = fit(experiment, trainer, resume_from=ready.resume_from)
             for rank in (trainer.validate, trainer.test):
                 metrics |= rank_users(experiment, rank, checkpoint=best)
             best = best or keep_untrained(experiment, trainer)
         if is_first_process():
             record(run, experiment, metrics, tested=best)
         return metrics
+
+
+class Ready(NamedTuple):
+    """A run that can begin: its checks have passed, and nothing is written in its folder yet.
+
+    Attributes:
+        run: its settings, with the checkpoints of its stages.
+        experiment: data and model.
+        trainer: what fits and ranks.
+        facts: of its data, for `provenance.json`.
+        resume_from: the checkpoint that it goes on from; None where it starts.
+    """
+
+    run: RunSettings
+    experiment: Experiment
+    trainer: Trainer
+    facts: dict[str, Any]
+    resume_from: Path | None
+
+
+def make_ready(
+    run: RunSettings,
+    earlier: Earlier | None,
+    train_stage: Callable[[RunSettings], object],
+    *,
+    record: str,
+) -> Ready:
+    """Trains what a run starts from, where it has not been, and builds its parts.
+
+    Args:
+        run: its settings.
+        earlier: the run that goes on.
+        train_stage: does the training of a stage.
+        record: the file in the folder of a stage that says it is done.
+
+    Raises:
+        FileNotFoundError, ValueError: a mistake in the config or the data.
+    """
+    run = train_stages(with_its_stages(run, earlier), train_stage, record=record)
+    experiment = set_up(run)
+    changed_data = check_data(run, experiment.identity)
+    facts = provenance_facts(experiment.identity, accepted=changed_data)
+    resume_from = checkpoint_to_go_on_from(run, earlier, experiment.module)
+    return Ready(run, experiment, build_trainer(run), facts, resume_from)
 
 
 def set_up(run: RunSettings) -> Experiment:

@@ -12,20 +12,11 @@ from optuna.exceptions import TrialPruned
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
-from missrec.app.resume import begin, checkpoint_to_go_on_from, earlier_run, with_its_stages
-from missrec.app.same_data import check_data
+from missrec.app.resume import begin, earlier_run
 from missrec.app.session import RunSettings, composed, continued, plain, quoted, read_run
-from missrec.app.stages import train_stages
-from missrec.app.train import (
-    build_trainer,
-    fit,
-    keep_untrained,
-    rank_users,
-    set_up,
-)
+from missrec.app.train import fit, keep_untrained, make_ready, rank_users
 from missrec.files import write_json
 from missrec.runs.folder import RunFolder
-from missrec.runs.identity import provenance_facts
 from missrec.runs.owner import writing
 from missrec.tracking.loggers import logging_to
 from missrec.training.silence import quiet_lightning
@@ -92,21 +83,17 @@ def fit_and_validate(run: RunSettings, *, callbacks: Sequence[Callback] = ()) ->
     with writing(run.run_dir):
         record = RunFolder(run.run_dir).validation
         earlier = earlier_run(run)
-        run = train_stages(with_its_stages(run, earlier), fit_and_validate, record=record.name)
-        experiment = set_up(run)
-        changed_data = check_data(run, experiment.identity)
-        resume_from = checkpoint_to_go_on_from(run, earlier, experiment.module)
-        trainer = build_trainer(run)
+        ready = make_ready(run, earlier, fit_and_validate, record=record.name)
+        run, experiment, trainer = ready.run, ready.experiment, ready.trainer
         if trainer.world_size > 1:  # the others would start as runs of their own, with a test
             raise ValueError(
                 f"trainer: a trial is one process, not {trainer.world_size}; workers=<n> has "
                 "several trials at a time"
             )
         trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
-        facts = provenance_facts(experiment.identity, accepted=changed_data)
-        begin(run, earlier, facts, source=resume_from)
+        begin(run, earlier, ready.facts, source=ready.resume_from)
         with logging_to(trainer, run.config):
-            best, metrics = fit(experiment, trainer, resume_from=resume_from)
+            best, metrics = fit(experiment, trainer, resume_from=ready.resume_from)
             metrics |= rank_users(experiment, trainer.validate, checkpoint=best)
             keep_untrained(experiment, trainer)
         write_json(record, metrics)

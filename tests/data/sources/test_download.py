@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import email.utils
+import gzip
 import hashlib
 import time
 from collections.abc import Iterator
@@ -137,6 +138,49 @@ def test_server_that_always_tells_a_wrong_length_is_given_up(
 def test_body_of_unknown_length_is_taken(server: FileServer, path: Path) -> None:
     fetch(server, path, Fault(no_length=True), digest=DIGEST)
     assert path.read_bytes() == CONTENT
+
+
+GZ = gzip.compress(CONTENT)
+CUT = Fault(no_length=True, drop_after=20_000)
+DEAF = {"ignores_range": True}
+
+
+@pytest.mark.parametrize(
+    ("content", "faults", "requests"),
+    [
+        pytest.param(GZ, [Fault(no_length=True)], 1, id="gz that is whole"),
+        pytest.param(GZ, [CUT], 2, id="gz that is cut"),
+        pytest.param(GZ, [CUT._replace(**DEAF), Fault(no_length=True, **DEAF)], 2, id="twice"),
+        pytest.param(CONTENT, [CUT], 2, id="not even gz, cut"),
+        pytest.param(CONTENT, [Fault(no_length=True)], 2, id="the server confirms the end"),
+        pytest.param(CONTENT, [Fault(no_length=True), Fault(status=503)], 3, id="later"),
+    ],
+)
+def test_body_of_unknown_length_is_taken_where_it_is_known_to_be_whole(
+    server: FileServer, path: Path, content: bytes, faults: list[Fault], requests: int
+) -> None:
+    server.files[f"/{NAME}"] = content
+    fetch(server, path, *faults)
+    assert path.read_bytes() == content
+    assert len(server.requests) == requests
+
+
+@pytest.mark.parametrize("content", [CONTENT, GZ[:-1], GZ[:30_000]], ids=["any", "a byte", "cut"])
+@pytest.mark.parametrize("weak_tags", [True, False])
+def test_body_that_nobody_knows_to_be_whole_is_not_taken(
+    server: FileServer, path: Path, content: bytes, weak_tags: bool
+) -> None:
+    server.files[f"/{NAME}"] = content
+    server.weak_tags = weak_tags
+    with pytest.raises(OSError, match=r"does not say how long the file is.*gave up after 3 tries"):
+        fetch(server, path, *[Fault(no_length=True, **DEAF)] * 9)
+    assert not path.exists()
+
+
+def test_cut_body_of_unknown_length_is_known_by_its_digest(server: FileServer, path: Path) -> None:
+    fetch(server, path, CUT, digest=DIGEST)
+    assert path.read_bytes() == CONTENT
+    assert server.requests[1][1] == "bytes=20000-"
 
 
 def test_longer_file_than_told_is_caught_by_its_digest(server: FileServer, path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -15,7 +16,9 @@ from image_server import huge_png, image_bytes
 from missrec.app.door import one_line
 from missrec.features.encoders import clip
 from missrec.features.encoders.clip import ClipEncoder, MissingWeightsError
+from missrec.features.images.folder import ImagesFromFolder
 from tiny_clip import CONFIG, CONTEXT, WEIGHTS, WIDTH, write_tiny_clip
+from toy_encoder import extractor, write_items
 
 NAME = "ViT-B-32-quickgelu"
 
@@ -92,15 +95,22 @@ def test_truncated_texts_are_told(encoder: ClipEncoder, words: int, outcome: str
 
 @pytest.mark.parametrize(
     "content",
-    [b"<html>", image_bytes("JPEG", size=(64, 64))[:-100], huge_png(60_000, 60_000)],
-    ids=["html", "cut", "bomb"],
+    [
+        b"<html>",
+        image_bytes("JPEG", size=(64, 64))[:-100],
+        huge_png(60_000, 60_000),
+        image_bytes(size=(9_999, 1)),
+        None,
+    ],
+    ids=["html", "cut", "bomb", "a line that its resize would make huge", "gone"],
 )
 def test_unreadable_image_is_told_and_harms_no_other(
-    encoder: ClipEncoder, tmp_path: Path, content: bytes
+    encoder: ClipEncoder, tmp_path: Path, content: bytes | None
 ) -> None:
     good, bad = tmp_path / "good", tmp_path / "bad"
     good.write_bytes(image_bytes())
-    bad.write_bytes(content)
+    if content is not None:
+        bad.write_bytes(content)
     loaded = encoder.load("image", [str(bad), str(good)])
     assert loaded.outcomes == ["unreadable", "ok"]
     torch.testing.assert_close(loaded.values[1:], encoder.load("image", [str(good)]).values)
@@ -112,8 +122,52 @@ def test_any_mode_of_image_is_encoded(encoder: ClipEncoder, tmp_path: Path) -> N
         paths.append(str(tmp_path / f"{mode}.png"))
         Image.new(mode, (9, 5)).save(paths[-1])
     Image.new("CMYK", (9, 5)).save(tmp_path / "cmyk.jpg")
-    loaded = encoder.load("image", [*paths, str(tmp_path / "cmyk.jpg")])
-    assert loaded.outcomes == ["ok"] * 7
+    Image.new("RGB", (9, 5)).save(tmp_path / "phone.jpg", "MPO")
+    Image.new("RGBA", (9, 5)).save(tmp_path / "new.avif")
+    more = [str(tmp_path / name) for name in ("cmyk.jpg", "phone.jpg", "new.avif")]
+    loaded = encoder.load("image", [*paths, *more])
+    assert loaded.outcomes == ["ok"] * 9
+
+
+def test_pixels_are_made_rgb_before_they_are_scaled(encoder: ClipEncoder, tmp_path: Path) -> None:
+    # Black and white line by line are grey from afar; the nearest neighbour would take one line.
+    lines = np.zeros((64, 64), dtype=np.uint8)
+    lines[::2] = 255
+    grey = Image.fromarray(lines)
+    transparent = Image.new("RGBA", grey.size, "black")
+    transparent.putalpha(Image.fromarray(255 - lines))
+    images = {"grey": grey, "1": grey.convert("1"), "P": grey.convert("P"), "RGBA": transparent}
+    paths = [str(tmp_path / f"{name}.png") for name in images]
+    for path, image in zip(paths, images.values(), strict=True):
+        image.save(path)
+    pixels = encoder.load("image", paths).values  # (4, 3, 32, 32)
+    for others in pixels[1:]:
+        torch.testing.assert_close(others, pixels[0])
+    assert pixels.std() < 0.2
+
+
+def test_a_folder_with_any_kind_of_file_is_extracted_to_its_end(
+    encoder: ClipEncoder, tmp_path: Path
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number, kind in enumerate(("JPEG", "MPO", "AVIF")):  # whatever their names say
+        (folder / f"k{number + 1}.jpg").write_bytes(image_bytes(kind, color=(90 * number, 0, 0)))
+    (folder / "k4.jpg").write_bytes(b"<html>")
+    (folder / "k5.jpg").write_bytes(image_bytes(size=(500, 1)))
+    source = ImagesFromFolder(
+        folder=str(folder), placeholder_min_share=0.05, placeholder_min_items=10
+    )
+    items = write_items(tmp_path / "tiny", [""] * 6)
+    inputs = source.find("tiny", items)
+    (folder / "k3.jpg").unlink()  # gone before it is its turn
+    done = extractor(encoder).extract(tmp_path / "tiny", "image", inputs)
+    assert done.outcomes == {"no_image": 1, "ok": 2, "unreadable": 3}
+
+
+def test_images_of_before_they_were_converted_are_encoded_again(encoder: ClipEncoder) -> None:
+    assert encoder.description("image")["preprocessing"]["converted"] == "upright RGB on white"
+    assert "converted" not in encoder.description("text")["preprocessing"]
 
 
 def test_description_depends_on_the_weights_and_not_on_their_file(

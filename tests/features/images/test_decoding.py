@@ -1,43 +1,107 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
+import io
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from image_server import huge_png, image_bytes
 from missrec.features.images.decoding import (
+    MEDIA_TYPES,
+    SUFFIX_OF_FORMAT,
     ImageRefusedError,
-    ImagesFromFolder,
     decode_image,
     mark_placeholders,
 )
 
 PIXELS = 8 * 6
+KINDS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF"]
 
 
-def folder_source(
-    folder: Path, *, min_share: float = 0.05, min_items: int = 10
-) -> ImagesFromFolder:
-    return ImagesFromFolder(
-        folder=str(folder), placeholder_min_share=min_share, placeholder_min_items=min_items
-    )
-
-
-def items(*keys: str) -> pl.DataFrame:
-    return pl.DataFrame({"item_key": keys, "text": ""}).with_row_index("item_id", offset=1)
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_decoded_image_has_its_pixels(kind: str) -> None:
     image = decode_image(image_bytes(kind), max_pixels=PIXELS)
-    assert (image.format, image.size) == (kind, (8, 6))
-    red, green, blue = image.convert("RGB").getpixel((3, 3))
+    assert (image.format, image.mode, image.size) == (kind, "RGB", (8, 6))
+    red, green, blue = image.getpixel((3, 3))
     assert red > 250
     assert max(green, blue) < 5
+
+
+def test_of_several_pictures_in_a_jpeg_the_first_is_taken() -> None:
+    stream = io.BytesIO()
+    second = Image.new("RGB", (8, 6), (0, 0, 255))
+    Image.new("RGB", (8, 6), (255, 0, 0)).save(stream, "MPO", save_all=True, append_images=[second])
+    for content in (stream.getvalue(), stream.getvalue()[:-300]):  # the second one may be cut
+        image = decode_image(content, max_pixels=PIXELS)
+        assert (image.format, image.size) == ("MPO", (8, 6))
+        assert image.getpixel((3, 3))[0] > 250
+
+
+def test_what_servers_are_asked_for_is_what_is_read() -> None:
+    assert {f"image/{kind.lower()}" for kind in KINDS} == set(MEDIA_TYPES)
+    assert set(SUFFIX_OF_FORMAT) == {*KINDS, "MPO"}
+
+
+def photo(kind: str, **options: Any) -> bytes:
+    """An image that differs from place to place, as in a photo."""
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).resize((128, 96), Image.Resampling.BICUBIC).save(
+        stream, kind, **options
+    )
+    return stream.getvalue()
+
+
+JPEGS = [
+    pytest.param({}, id="baseline"),
+    pytest.param({"progressive": True}, id="progressive"),
+    pytest.param({"optimize": True}, id="optimized"),
+    pytest.param({"restart_marker_rows": 1}, id="restart in every row"),
+    pytest.param({"restart_marker_blocks": 1}, id="restart in every block"),
+]
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+@pytest.mark.parametrize("options", JPEGS)
+def test_jpeg_that_lacks_its_end_marker_is_whole(options: dict[str, Any], missing: int) -> None:
+    content = photo("JPEG", **options)
+    whole = decode_image(content, max_pixels=20_000)
+    cut = decode_image(content[:-missing], max_pixels=20_000)
+    assert cut.tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("options", JPEGS)
+def test_jpeg_that_is_cut_in_its_pixels_is_refused(options: dict[str, Any]) -> None:
+    content = photo("JPEG", **options)
+    for part in (0.2, 0.5, 0.75, 0.9, 0.97):
+        with pytest.raises(ImageRefusedError, match="not_an_image"):
+            decode_image(content[: int(len(content) * part)], max_pixels=20_000)
+
+
+@pytest.mark.parametrize("missing", [1, 4, 11, 12])
+def test_png_that_lacks_its_end_marker_is_whole(missing: int) -> None:
+    content = photo("PNG")
+    whole = decode_image(content, max_pixels=20_000)
+    assert decode_image(content[:-missing], max_pixels=20_000).tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "BMP", "AVIF", "MPO"])
+def test_image_that_is_cut_in_its_pixels_is_refused(kind: str) -> None:
+    content = photo(kind)
+    for part in (0.1, 0.5, 0.9, 0.97):
+        with pytest.raises(ImageRefusedError, match="not_an_image"):
+            decode_image(content[: int(len(content) * part)], max_pixels=20_000)
+
+
+def test_jpeg_that_lacks_its_end_marker_and_is_too_large_is_too_large() -> None:
+    with pytest.raises(ImageRefusedError, match="too_many_pixels"):
+        decode_image(photo("JPEG")[:-2], max_pixels=100)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +128,7 @@ def test_changed_byte_of_a_png_is_noticed() -> None:
         decode_image(bytes(content), max_pixels=PIXELS)
 
 
-@given(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP"]), st.data())
+@given(st.sampled_from([*KINDS, "MPO"]), st.data())
 def test_damaged_image_is_decoded_or_refused_and_nothing_else(
     kind: str, data: st.DataObject
 ) -> None:
@@ -110,35 +174,3 @@ def test_one_item_with_an_image_many_times_and_items_without_one_are_no_placehol
         }
     )
     assert mark_placeholders(found, min_share=0, min_items=2, num_items=4).equals(found)
-
-
-def test_folder_gives_items_the_file_of_their_key(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"content of a")
-    (tmp_path / "b.JPEG").write_bytes(b"content of b")
-    (tmp_path / "c.txt").write_bytes(b"no image")
-    found = folder_source(tmp_path).find("tiny", items("b", "a", "c", "d"))
-    assert found["item_id"].to_list() == [1, 2, 3, 4]
-    assert found["outcome"].to_list() == ["ok", "ok", "no_image", "no_image"]
-    assert found["input"].to_list()[:2] == [str(tmp_path / "b.JPEG"), str(tmp_path / "a.jpg")]
-    assert found["sha256"].n_unique() == 3  # a, b and none
-
-
-def test_key_that_is_a_path_leads_nowhere(tmp_path: Path) -> None:
-    (tmp_path / "outside.png").write_bytes(image_bytes())
-    (tmp_path / "images").mkdir()
-    keys = ("../outside", str(tmp_path / "outside"), "", ".")
-    found = folder_source(tmp_path / "images").find("tiny", items(*keys))
-    assert found["outcome"].unique().to_list() == ["no_image"]
-
-
-def test_folder_has_placeholders_too(tmp_path: Path) -> None:
-    for key in "abc":
-        (tmp_path / f"{key}.png").write_bytes(b"same")
-    found = folder_source(tmp_path, min_items=3).find("tiny", items("a", "b", "c"))
-    assert found["outcome"].to_list() == ["placeholder"] * 3
-
-
-@pytest.mark.parametrize("name", ["nowhere", None])
-def test_missing_folder_is_refused(tmp_path: Path, name: str | None) -> None:
-    with pytest.raises(FileNotFoundError, match=r"^folder \(.*\) is not a folder"):
-        folder_source(name and tmp_path / name)

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import socket
+import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from image_server import (
     MAX_BYTES,
+    Answer,
     ImageServer,
     answer,
     dropped,
     huge_png,
     image_bytes,
     image_fetcher,
+    in_chunks,
     in_turn,
     unmeasured,
 )
 from missrec.features.images import addresses
-from missrec.features.images.fetching import Fetched
+from missrec.features.images.fetching import Fetched, ImageFetcher
 
 PNG = image_bytes("PNG")
+JPEG = image_bytes("JPEG", size=(64, 64))
+
+
+def coded(body: bytes, coding: str, **options: Any) -> Answer:
+    headers = {"Content-Encoding": coding, **options.pop("headers", {})}
+    return answer(body, headers=headers, **options)
 
 
 def fetch(urls: Sequence[str], folder: Path, **changes: Any) -> dict[str, Fetched]:
@@ -77,25 +89,66 @@ def test_the_url_does_not_choose_the_path(server: ImageServer, tmp_path: Path) -
         pytest.param(answer(status=403), "http_error", 1, id="403"),
         pytest.param(answer(status=503), "http_error", 2, id="503 is asked again"),
         pytest.param(in_turn(answer(status=503), answer(PNG)), "ok", 2, id="503, then well"),
+        pytest.param(answer(PNG, status=202), "http_error", 1, id="202, even with an image"),
+        pytest.param(answer(status=204), "http_error", 1, id="204"),
+        pytest.param(answer(PNG, status=203), "http_error", 1, id="203, changed on the way"),
+        pytest.param(answer(PNG, status=206), "http_error", 1, id="206, a part"),
         pytest.param(
             answer(b"<html></html>", headers={"Content-Type": "image/jpeg"}),
-            "not_an_image",
+            "text_sent",
             1,
             id="HTML that calls itself a JPEG",
         ),
-        pytest.param(answer(b""), "not_an_image", 1, id="empty"),
-        pytest.param(answer(image_bytes("JPEG")[:-99]), "not_an_image", 1, id="cut JPEG"),
+        pytest.param(answer("\ufeff<html>Добро".encode()), "text_sent", 1, id="HTML of UTF-8"),
+        pytest.param(answer("<p>Добро".encode("cp1251")), "text_sent", 1, id="HTML of an old page"),
+        pytest.param(
+            answer(
+                "<html>".encode("utf-16"),
+                headers={"Content-Type": "text/html; charset=utf-16"},
+            ),
+            "text_sent",
+            1,
+            id="HTML of UTF-16",
+        ),
+        pytest.param(answer(b'{"error": "busy"}'), "text_sent", 1, id="JSON"),
+        pytest.param(answer(b"try again later\n"), "text_sent", 1, id="plain text"),
+        pytest.param(answer(b'<?xml version="1.0"?><svg>'), "not_an_image", 1, id="SVG"),
+        pytest.param(answer(image_bytes("TIFF")), "not_an_image", 1, id="TIFF"),
+        pytest.param(answer(b""), "incomplete", 1, id="empty"),
+        pytest.param(unmeasured(b""), "incomplete", 1, id="empty, unannounced"),
+        pytest.param(unmeasured(PNG[:-20]), "incomplete", 1, id="cut PNG, no Content-Length"),
+        pytest.param(unmeasured(JPEG[:-99]), "incomplete", 1, id="cut JPEG, no Content-Length"),
+        pytest.param(unmeasured(JPEG[:-2]), "ok", 1, id="JPEG without its end marker"),
+        pytest.param(answer(JPEG[:-99]), "not_an_image", 1, id="cut JPEG"),
+        pytest.param(in_chunks(PNG), "ok", 1, id="in chunks"),
+        pytest.param(in_chunks(PNG[:-20]), "not_an_image", 1, id="cut PNG, in chunks"),
+        pytest.param(in_chunks(PNG, ends=False), "connection_error", 2, id="cut chunks"),
         pytest.param(unmeasured(PNG), "ok", 1, id="no Content-Length"),
         pytest.param(answer(huge_png(60_000, 60_000)), "too_many_pixels", 1, id="pixel bomb"),
         pytest.param(answer(bytes(MAX_BYTES + 1)), "too_large", 1, id="a byte too many"),
         pytest.param(unmeasured(bytes(50_000)), "too_large", 1, id="too large, unannounced"),
         pytest.param(dropped(PNG), "connection_error", 2, id="dropped"),
         pytest.param(in_turn(dropped(PNG), answer(PNG)), "ok", 2, id="dropped, then well"),
+        pytest.param(answer(image_bytes("MPO")), "ok", 1, id="MPO"),
+        pytest.param(answer(image_bytes("AVIF")), "ok", 1, id="AVIF"),
+        pytest.param(coded(PNG, "identity"), "ok", 1, id="coded as it is"),
+        pytest.param(coded(b"no gzip", "gzip"), "http_error", 1, id="not the encoding it says"),
+        pytest.param(coded(gzip.compress(PNG), "gzip"), "http_error", 1, id="gzip"),
+        pytest.param(coded(gzip.compress(PNG), "X-GZip"), "http_error", 1, id="gzip, old name"),
+        pytest.param(coded(zlib.compress(PNG), "deflate"), "http_error", 1, id="deflate"),
         pytest.param(
-            answer(b"no gzip", headers={"Content-Encoding": "gzip"}),
-            "http_error",
-            1,
-            id="not the encoding it says",
+            coded(gzip.compress(gzip.compress(PNG)), "gzip, gzip"), "http_error", 1, id="gzip twice"
+        ),
+        pytest.param(coded(PNG, "br"), "http_error", 1, id="an encoding not known here"),
+        # Unpacked it is ten times as much as is allowed; nothing may have been unpacked.
+        pytest.param(
+            coded(gzip.compress(bytes(10 * MAX_BYTES)), "gzip"), "http_error", 1, id="small bomb"
+        ),
+        pytest.param(
+            in_turn(coded(b"no gzip", "gzip", status=302, headers={"Location": "/a"}), answer(PNG)),
+            "ok",
+            2,
+            id="the body of a redirect is not read",
         ),
         pytest.param(
             answer(status=302, headers={"Location": "/a"}), "http_error", 6, id="endless redirect"
@@ -121,6 +174,44 @@ def test_outcome(
     assert outcome(server, tmp_path) == expected
     assert len(server.requests) == requests
     assert len(list(tmp_path.iterdir())) == (expected == "ok")
+
+
+def test_server_is_asked_for_what_is_read_as_it_is(server: ImageServer, tmp_path: Path) -> None:
+    asked: dict[str, str] = {}
+
+    def note(handler: BaseHTTPRequestHandler) -> None:
+        asked.update(handler.headers)
+        answer(PNG)(handler)
+
+    server.answers["/a"] = note
+    assert outcome(server, tmp_path) == "ok"
+    assert asked["Accept-Encoding"] == "identity"
+    assert "image/avif" in asked["Accept"].split(",")
+    assert "*" not in asked["Accept"]
+
+
+def test_what_nobody_thought_of_is_the_outcome_of_its_url_alone(
+    server: ImageServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers = {"/a": answer(PNG), "/b": answer(PNG)}
+    tell = ImageFetcher._check_headers
+
+    def raise_at_a(self: ImageFetcher, response: httpx.Response) -> None:
+        if response.url.path == "/a":
+            raise RecursionError("nobody thought of it")
+        tell(self, response)
+
+    monkeypatch.setattr(ImageFetcher, "_check_headers", raise_at_a)
+    found = fetch([f"{server.url}/a", f"{server.url}/b"], tmp_path)
+    assert [fetched.outcome for fetched in found.values()] == ["http_error", "ok"]
+
+
+def test_folder_that_cannot_be_written_to_stops_with_its_name(
+    server: ImageServer, tmp_path: Path
+) -> None:
+    server.answers["/a"] = answer(PNG)
+    with pytest.raises(FileNotFoundError, match="gone"):
+        outcome(server, tmp_path / "gone")
 
 
 @pytest.mark.parametrize(

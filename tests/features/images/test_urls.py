@@ -12,18 +12,21 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from image_server import ImageServer, answer, image_bytes, image_fetcher
+from image_server import ImageServer, answer, image_bytes, image_fetcher, unmeasured
 from missrec.features.images.urls import ImagesFromUrls
 
 RED, GREEN = image_bytes(color=(255, 0, 0)), image_bytes(color=(0, 255, 0))
 FETCHER = Path(__file__).parents[2] / "fetch_images.py"
 
 
-def source(folder: Path, *, min_items: int = 10, max_urls: int = 3) -> ImagesFromUrls:
+def source(
+    folder: Path, *, min_items: int = 10, max_urls: int = 3, retry: Sequence[str] = ()
+) -> ImagesFromUrls:
     return ImagesFromUrls(
         cache_dir=str(folder),
-        fetcher=image_fetcher(attempts=1),
+        fetcher=image_fetcher(attempts=1, max_failures_of_host=5),
         max_urls_per_item=max_urls,
+        retry=retry,
         placeholder_min_share=0.05,
         placeholder_min_items=min_items,
         show_progress=False,
@@ -82,22 +85,102 @@ def test_manifest_has_every_item_and_url_that_was_tried(
 def test_a_second_run_asks_only_for_what_may_have_changed(
     server: ImageServer, tmp_path: Path
 ) -> None:
-    paths = ["/red", "/gone", "/html", "/busy"]
     server.answers = {
         "/red": answer(RED),
+        "/tiff": answer(image_bytes("TIFF")),
         "/html": answer(b"<html>"),
+        "/empty": answer(b""),
+        "/cut": unmeasured(RED[:-20]),
+        "/accepted": answer(status=202),
+        "/nothing": answer(status=204),
         "/busy": answer(status=503),
     }
+    paths = ["/gone", *server.answers]
     urls = items([[server.url + path] for path in paths])
-    source(tmp_path).find("tiny", urls)
+    first = source(tmp_path).find("tiny", urls)["outcome"].to_list()
+    assert first == [
+        *("not_found", "ok", "not_an_image", "text_sent", "incomplete", "incomplete"),
+        *["http_error"] * 3,
+    ]
     server.requests.clear()
-    server.answers["/busy"] = answer(GREEN)
+    server.answers |= dict.fromkeys(paths, answer(GREEN))
     again = source(tmp_path).find("tiny", urls)
-    assert server.requests == ["/busy"]
-    assert again["outcome"].to_list() == ["ok", "not_found", "not_an_image", "ok"]
+    assert sorted(server.requests) == sorted(paths[3:])
+    assert again["outcome"].to_list() == ["not_found", "ok", "not_an_image", *["ok"] * 6]
     server.requests.clear()
     assert source(tmp_path).find("tiny", urls).equals(again)
     assert server.requests == []
+
+
+def test_host_that_answers_a_login_page_marks_no_catalogue(
+    server: ImageServer, tmp_path: Path
+) -> None:
+    paths = [f"/{number}" for number in range(10)]  # more than max_failures_of_host
+    urls = items([[server.url + path] for path in paths])
+    server.answers = dict.fromkeys(paths, answer(b"<!doctype html><title>Log in</title>"))
+    found = source(tmp_path).find("tiny", urls)
+    assert found["outcome"].unique().to_list() == ["text_sent"]
+    for number, path in enumerate(paths):
+        server.answers[path] = answer(image_bytes(color=(number, 0, 0)))
+    assert source(tmp_path).find("tiny", urls)["outcome"].unique().to_list() == ["ok"]
+
+
+def old_record(folder: Path, rows: Sequence[tuple[str, str]]) -> None:
+    """The manifest of a folder of before, which took anything for the server's last word."""
+    (folder / "tiny").mkdir()
+    table = pl.DataFrame(rows, schema=["url", "outcome"], orient="row")
+    empty = dict.fromkeys(("file", "sha256"), pl.lit(None, dtype=pl.Utf8))
+    empty |= dict.fromkeys(("bytes", "width", "height"), pl.lit(None, dtype=pl.Int64))
+    table.with_columns(item_key=pl.lit("k"), **empty).write_parquet(
+        folder / "tiny" / "manifest.parquet"
+    )
+
+
+@pytest.mark.parametrize(
+    ("retry", "asked"),
+    [
+        ([], []),
+        (["not_an_image"], ["/a", "/b"]),
+        ("not_an_image", ["/a", "/b"]),  # as a command line may have it
+        (["not_found"], ["/c"]),
+        (["not_found", "not_an_image"], ["/a", "/b", "/c"]),
+    ],
+)
+def test_final_outcomes_of_a_folder_of_before_are_asked_again_where_told_to(
+    server: ImageServer, tmp_path: Path, retry: Sequence[str], asked: list[str]
+) -> None:
+    before = {"/a": "not_an_image", "/b": "not_an_image", "/c": "not_found"}
+    old_record(tmp_path, [(server.url + path, told) for path, told in before.items()])
+    server.answers = dict.fromkeys(before, answer(GREEN))
+    urls = items([[server.url + path] for path in before])
+    found = source(tmp_path, retry=retry).find("tiny", urls)
+    assert sorted(server.requests) == asked
+    expected = ["ok" if path in asked else told for path, told in before.items()]
+    assert found["outcome"].to_list() == expected
+    # Once asked, what came stays.
+    server.requests.clear()
+    assert source(tmp_path).find("tiny", urls)["outcome"].to_list() == expected
+    assert server.requests == []
+
+
+def test_placeholders_are_asked_again_where_told_to(server: ImageServer, tmp_path: Path) -> None:
+    paths = ["/a", "/b", "/c"]
+    server.answers = dict.fromkeys(paths, answer(RED))  # "photo to follow"
+    urls = items([[server.url + path] for path in paths])
+    found = source(tmp_path, min_items=3).find("tiny", urls)
+    assert found["outcome"].unique().to_list() == ["placeholder"]
+    server.answers["/a"] = answer(GREEN)
+    found = source(tmp_path, min_items=3, retry=["placeholder"]).find("tiny", urls)
+    assert found["outcome"].to_list() == ["ok", "ok", "ok"]  # two alike are none
+    assert content(found["input"][0]) == GREEN
+
+
+@pytest.mark.parametrize("retry", [["ok"], "timeout", ["not_found", "nothing"]])
+def test_other_outcomes_to_retry_are_refused(tmp_path: Path, retry: Sequence[str]) -> None:
+    with pytest.raises(
+        ValueError, match=r"retry \(.*\) must be of not_found, not_an_image, placeh"
+    ):
+        source(tmp_path, retry=retry)
 
 
 @pytest.mark.parametrize("damage", ["deleted", "cut"])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import email.utils
+import gzip
 import logging
-from datetime import UTC, datetime
+import zlib
 from pathlib import Path
 
 import httpx
@@ -20,10 +20,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from missrec.data.sources.answers import TRY_LATER, retry_after_sec, tells_its_end
 from missrec.files import sha256, write_text
-
-TRY_LATER = {408, 425, 429, 500, 502, 503, 504}
-"""Statuses after which another try may go better."""
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +91,7 @@ class Downloader:
                 fetched one is removed.
         """
         if not path.exists():
-            part = _Part(path)
+            part = _Part(path, digest)
             url = f"{self._base_url}/{name}"
             path.parent.mkdir(parents=True, exist_ok=True)
             console = Console(stderr=True)
@@ -177,6 +175,11 @@ class Downloader:
             if size > expected:
                 part.remove()
             raise _Broken(f"{size} bytes came, the server said {expected}")
+        if expected is None and not tells_its_end(response) and not part.is_whole():
+            raise _Broken(
+                "the server does not say how long the file is, and nothing else shows that it is "
+                "whole; its sha256 would"
+            )
 
     def _check_status(self, url: str, response: httpx.Response, part: _Part) -> None:
         """Refuses what is not the file or the rest of it."""
@@ -217,7 +220,9 @@ class _Tries:
 class _Part:
     """The beginning of a file, and by what the server knows that file again."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, digest: str | None) -> None:
+        self._digest = digest
+        self._is_gz = path.suffix == ".gz"
         self.path = path.with_name(f"{path.name}.part")
         self._validator = path.with_name(f"{path.name}.part.validator")
 
@@ -242,6 +247,12 @@ class _Part:
         validator = response.headers.get("Last-Modified") if etag.startswith("W/") else etag
         if validator:
             write_text(self._validator, validator)
+
+    def is_whole(self) -> bool:
+        """Whether the bytes themselves show that none is lacking."""
+        if self._digest is not None:
+            return sha256(self.path) == self._digest
+        return self._is_gz and _gz_has_its_end(self.path)
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -269,14 +280,12 @@ def _expected_size(response: httpx.Response, *, at: int) -> int | None:
     return int(length) if length.isdecimal() else None
 
 
-def retry_after_sec(response: httpx.Response) -> float:
-    """Seconds that the server asks to wait, 0 where it does not; given as such or as a date."""
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        return float(value)
+def _gz_has_its_end(path: Path) -> bool:
+    """Whether the compressed data go on to their checksum, which is right."""
     try:
-        date = email.utils.parsedate_to_datetime(value)
-    except (ValueError, TypeError):  # absent, or no date of any calendar
-        return 0
-    zoned = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return max(0, (zoned - datetime.now(UTC)).total_seconds())
+        with gzip.open(path) as stream:
+            while stream.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error):
+        return False
+    return True

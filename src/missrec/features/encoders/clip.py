@@ -21,9 +21,12 @@ from torch import Tensor, nn
 
 from missrec.features.encoders.encoder import TRUNCATED, UNREADABLE, Loaded
 from missrec.features.encoders.weights import weights_sha256
-from missrec.features.images.decoding import ImageRefusedError, decode_image
+from missrec.features.images.conversion import CONVERSION
+from missrec.features.images.decoding import decode_image
 from missrec.features.inputs import OK
 
+_MAX_RATIO = 100
+"""Of an image's sides: the shorter is scaled to the model's, and memory grows with the longer."""
 _PACKAGES = ("open-clip-torch", "torch", "torchvision", "pillow")
 _HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
@@ -90,6 +93,7 @@ class ClipEncoder(nn.Module):
         else:
             preprocessing = {name: _plain(value) for name, value in self._preprocessing.items()}
             preprocessing["max_pixels"] = self._max_pixels
+            preprocessing["converted"] = CONVERSION
         return {
             "encoder": "clip",
             "model": self._name,
@@ -118,14 +122,21 @@ class ClipEncoder(nn.Module):
     def _load_images(self, paths: Sequence[str]) -> Loaded:
         pixels, outcomes = [], []
         for path in paths:
-            content = Path(path).read_bytes()
             try:
-                pixels.append(self._preprocess(decode_image(content, max_pixels=self._max_pixels)))
+                pixels.append(self._load_image(path))
                 outcomes.append(OK)
-            except ImageRefusedError:
+            except Exception:  # whatever one image leads to, the others are encoded
                 pixels.append(self._blank)
                 outcomes.append(UNREADABLE)
         return Loaded(torch.stack(pixels), outcomes)
+
+    def _load_image(self, path: str) -> Tensor:
+        """(3, size, size) pixels."""
+        image = decode_image(Path(path).read_bytes(), max_pixels=self._max_pixels)
+        if max(image.size) > _MAX_RATIO * min(image.size):
+            raise ValueError(f"a side is more than {_MAX_RATIO} times the other")
+        pixels: Tensor = self._preprocess(image)
+        return pixels
 
 
 @contextmanager

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -19,16 +18,22 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from missrec.data.sources.download import TRY_LATER, retry_after_sec
+from missrec.data.sources.answers import TRY_LATER, retry_after_sec
 from missrec.features.images.addresses import AddressRefusedError, PublicTransport
-from missrec.features.images.decoding import SUFFIX_OF_FORMAT, ImageRefusedError, decode_image
+from missrec.features.images.answers import Body, final_answer, outcome_of_no_image
+from missrec.features.images.decoding import (
+    MEDIA_TYPES,
+    NOT_AN_IMAGE,
+    SUFFIX_OF_FORMAT,
+    ImageRefusedError,
+    decode_image,
+)
 from missrec.features.inputs import OK
 
 NOT_FOUND, HTTP_ERROR, TIMEOUT = "not_found", "http_error", "timeout"
 CONNECTION_ERROR, TOO_LARGE, ADDRESS_REFUSED = "connection_error", "too_large", "address_refused"
 HOST_GIVEN_UP = "host_given_up"
 _GONE = {404, 410}
-_MAX_REDIRECTS = 5
 
 
 class Fetched(NamedTuple):
@@ -140,8 +145,15 @@ class ImageFetcher:
         self._backoff = wait_random_exponential(multiplier=first_wait_sec, max=max_wait_sec)
 
     def fetch(self, urls: Sequence[str], folder: Path, *, done: Callable[[Fetched], None]) -> None:
-        """Fetches every URL; `done` is told of each as soon as its outcome is certain."""
-        asyncio.run(self._fetch_all(urls, folder, done))
+        """Fetches every URL; `done` is told of each as soon as its outcome is certain.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        try:
+            asyncio.run(self._fetch_all(urls, folder, done))
+        except ExceptionGroup as group:  # no fault of one image, such as a full disk
+            raise group.exceptions[0] from group
 
     async def _fetch_all(
         self, urls: Sequence[str], folder: Path, done: Callable[[Fetched], None]
@@ -168,26 +180,22 @@ class ImageFetcher:
                 for _ in range(min(self._max_connections_per_host, len(queue))):
                     workers.create_task(work(client, host, shared))
 
-    @asynccontextmanager
-    async def _client(self) -> AsyncIterator[httpx.AsyncClient]:
+    def _client(self) -> httpx.AsyncClient:
         limits = httpx.Limits(max_connections=self._max_connections)
         transport = (
             httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
             if self._allow_private_addresses
             else PublicTransport(limits=limits)
         )
-        async with httpx.AsyncClient(
+        return httpx.AsyncClient(
             transport=transport,
             timeout=self._read_timeout_sec,
-            follow_redirects=True,
-            max_redirects=_MAX_REDIRECTS,
             headers={
                 "User-Agent": self._user_agent,
-                "Accept": "image/*",
+                "Accept": ",".join(MEDIA_TYPES),
                 "Accept-Encoding": "identity",
             },
-        ) as client:
-            yield client
+        )
 
     async def _fetch_one(
         self, client: httpx.AsyncClient, url: str, folder: Path, open_slots: asyncio.Semaphore
@@ -199,14 +207,14 @@ class ImageFetcher:
             reraise=True,
         )
 
-        async def attempt() -> bytes:
+        async def attempt() -> Body:
             async with open_slots:  # not held between attempts
                 return await self._download(client, url)
 
         try:
-            content: bytes = await retrying(attempt)
-            return await asyncio.to_thread(self._store, url, content, folder)
-        except (_FetchError, ImageRefusedError) as error:
+            body: Body = await retrying(attempt)
+            return await asyncio.to_thread(self._store, url, body, folder)
+        except _FetchError as error:
             return Fetched(url, error.outcome)
 
     def _wait_sec(self, state: RetryCallState) -> float:
@@ -214,16 +222,17 @@ class ImageFetcher:
         asked = error.wait_sec if isinstance(error, _FetchError) else 0.0
         return max(asked, self._backoff(state))
 
-    async def _download(self, client: httpx.AsyncClient, url: str) -> bytes:
+    async def _download(self, client: httpx.AsyncClient, url: str) -> Body:
         """The body of one answer, counted while it comes: a server's word on it is not taken."""
         content = bytearray()
         try:
             async with (
                 asyncio.timeout(self._total_timeout_sec),
-                client.stream("GET", url) as response,
+                final_answer(client, url) as response,
             ):
-                self._check_status(response)
-                async for chunk in response.aiter_bytes():
+                self._check_headers(response)
+                # Raw: what is packed could be any size before a byte of it is counted.
+                async for chunk in response.aiter_raw():
                     content += chunk
                     if len(content) > self._max_bytes:
                         raise _FetchError(TOO_LARGE)
@@ -238,20 +247,30 @@ class ImageFetcher:
             raise _FetchError(ADDRESS_REFUSED) from error
         except httpx.TransportError as error:
             raise _FetchError(CONNECTION_ERROR, retry=True) from error
-        except httpx.RequestError as error:  # endless redirects, a body that cannot be unpacked
+        except _FetchError:
+            raise
+        except Exception as error:  # endless redirects, or whatever else an answer leads to
             raise _FetchError(HTTP_ERROR) from error
-        return bytes(content)
+        return Body(bytes(content), outcome_of_no_image(response, content))
 
-    def _check_status(self, response: httpx.Response) -> None:
+    def _check_headers(self, response: httpx.Response) -> None:
+        """Refuses all but an image, and one that is packed though that was not asked for."""
         if response.status_code in _GONE:
             raise _FetchError(NOT_FOUND)
-        if not response.is_success:
+        if response.status_code != httpx.codes.OK:  # nor "accepted", or "no content"
             wait_sec = retry_after_sec(response)
             retry = response.status_code in TRY_LATER and wait_sec <= self._max_wait_sec
             raise _FetchError(HTTP_ERROR, retry=retry, wait_sec=wait_sec)
+        if response.headers.get("Content-Encoding", "").strip().lower() not in {"", "identity"}:
+            raise _FetchError(HTTP_ERROR)
 
-    def _store(self, url: str, content: bytes, folder: Path) -> Fetched:
-        image = decode_image(content, max_pixels=self._max_pixels)
+    def _store(self, url: str, body: Body, folder: Path) -> Fetched:
+        content = body.content
+        try:
+            image = decode_image(content, max_pixels=self._max_pixels)
+        except ImageRefusedError as error:
+            refused = error.outcome
+            return Fetched(url, body.otherwise if refused == NOT_AN_IMAGE else refused)
         # Of the URL's digest: neither an item's key nor a URL may choose a path.
         name = hashlib.sha256(url.encode()).hexdigest() + SUFFIX_OF_FORMAT[str(image.format)]
         draft = folder / f"{name}.part"

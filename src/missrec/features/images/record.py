@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +26,8 @@ FETCHED_SCHEMA = {
 }
 _FINAL = {OK, NOT_FOUND, NOT_AN_IMAGE}
 """Outcomes for which a URL is not asked again in another run."""
+RETRIABLE = (NOT_FOUND, NOT_AN_IMAGE, PLACEHOLDER)
+"""Outcomes for which it is asked again only where that is asked for."""
 
 
 class FetchRecord:
@@ -36,10 +38,18 @@ class FetchRecord:
     flight.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Reads what earlier runs recorded; outcomes that are not final are forgotten."""
+    def __init__(self, folder: Path, *, retry: Collection[str]) -> None:
+        """Reads what earlier runs recorded; outcomes that are not final are forgotten.
+
+        Args:
+            folder: of the images.
+            retry: outcomes that are forgotten too, of `RETRIABLE`.
+        """
         self._folder = folder
-        recorded = [*_read_manifest(folder / MANIFEST), *_read_journal(folder / JOURNAL)]
+        recorded = [
+            *_read_manifest(folder / MANIFEST, retry=retry),
+            *(row for row in _read_journal(folder / JOURNAL) if row.outcome not in retry),
+        ]
         self.results = {
             fetched.url: fetched
             for fetched in recorded
@@ -80,7 +90,7 @@ class FetchRecord:
         (self._folder / JOURNAL).unlink()
 
 
-def _read_manifest(path: Path) -> list[Fetched]:
+def _read_manifest(path: Path, *, retry: Collection[str]) -> list[Fetched]:
     if not path.is_file():
         return []
     try:
@@ -89,7 +99,8 @@ def _read_manifest(path: Path) -> list[Fetched]:
         raise ValueError(f"{path} cannot be read ({error}); delete it, then run again") from error
     # Which images are placeholders depends on the others, and is decided anew.
     outcome = pl.col("outcome").replace(PLACEHOLDER, OK)
-    rows = table.unique("url").with_columns(outcome=outcome).iter_rows()
+    kept = table.filter(~pl.col("outcome").is_in(retry))
+    rows = kept.unique("url").with_columns(outcome=outcome).iter_rows()
     return [Fetched(*row) for row in rows]
 
 

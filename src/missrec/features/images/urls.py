@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
 from missrec.features.images.decoding import NO_IMAGE, mark_placeholders
 from missrec.features.images.fetching import Fetched, ImageFetcher
-from missrec.features.images.record import FetchRecord
+from missrec.features.images.record import RETRIABLE, FetchRecord
 from missrec.features.inputs import INPUT_SCHEMA, OK
 from missrec.features.progress import items_progress
 
@@ -28,6 +29,7 @@ class ImagesFromUrls:
         cache_dir: str,
         fetcher: ImageFetcher,
         max_urls_per_item: int,
+        retry: Sequence[str],
         placeholder_min_share: float,
         placeholder_min_items: int,
         show_progress: bool,
@@ -38,15 +40,23 @@ class ImagesFromUrls:
             cache_dir: folder of the image folders of all domains.
             fetcher: what fetches.
             max_urls_per_item: URLs of an item that are tried, at most.
+            retry: outcomes of earlier runs that are otherwise final and whose URLs are asked
+                again, of `RETRIABLE`; or one of them.
             placeholder_min_share: see `mark_placeholders`.
             placeholder_min_items: see `mark_placeholders`.
             show_progress: draw a progress bar.
 
         Raises:
-            ValueError: max_urls_per_item < 1.
+            ValueError: max_urls_per_item < 1, or another outcome to retry.
         """
         if max_urls_per_item < 1:
             raise ValueError(f"max_urls_per_item ({max_urls_per_item}) must be at least 1")
+        self._retry = {retry} if isinstance(retry, str) else set(retry)
+        if other := sorted(self._retry - set(RETRIABLE)):
+            raise ValueError(
+                f"retry ({', '.join(other)}) must be of {', '.join(RETRIABLE)}; any other outcome "
+                "but ok is asked again in every run"
+            )
         self._cache_dir = Path(cache_dir)
         self._fetcher = fetcher
         self._max_urls_per_item = max_urls_per_item
@@ -61,7 +71,7 @@ class ImagesFromUrls:
             items = items.with_columns(image_urls=pl.lit([], dtype=pl.List(pl.Utf8)))
         folder = self._cache_dir / domain
         folder.mkdir(parents=True, exist_ok=True)
-        record = FetchRecord(folder)
+        record = FetchRecord(folder, retry=self._retry)
         candidates = _candidates(items)
         tried = candidates.clear().join(record.table().clear(), on="url")
         with record.journal():
