@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from transformers import BertConfig, BertModel, BertTokenizer
 
+from missrec.features.encoders.sentence import SentenceEncoder
+
 WIDTH, MAX_TOKENS = 16, 8
+TEXTS = ["green tea", "red paint brush tea", "tea"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "tea", "green", "black", "red", "brush", "paint"]
 CONFIG: dict[str, Any] = {
     "hidden_size": WIDTH,
@@ -53,3 +56,12 @@ def write_tiny_sentence(
 def write(path: Path, content: Any) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content))
+
+
+def sentence_encoder(model: str | Path, **changes: Any) -> SentenceEncoder:
+    settings: dict[str, Any] = {"prompt": None, "normalize": False, "cache_dir": "unused"}
+    return SentenceEncoder(model=str(model), **settings | changes)
+
+
+def encode(encoder: SentenceEncoder, texts: list[str]) -> torch.Tensor:
+    return encoder.encode("text", encoder.load("text", texts).values)

@@ -45,11 +45,6 @@ def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
     if config["images"]:
         sources["image"] = build(config, "images")
     encoder: Encoder = build(config, "encoder")
-    if config["images"] and "image" not in encoder.modalities:
-        _log.warning(
-            "this encoder reads no pictures: images are left as they are; encoder=clip reads them, "
-            "images=none leaves them out without this line"
-        )
     extractor = Extractor(
         encoder=encoder,
         make_trainer=partial(build_trainer, config),

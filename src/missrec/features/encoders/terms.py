@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from unicodedata import combining, normalize
 
 import regex
@@ -23,15 +24,16 @@ _UNSPACED = (
     r"[[\p{scx=Hani}\p{scx=Hira}\p{scx=Kana}\p{scx=Bopo}\p{scx=Hang}\p{Line_Break=SA}]"
     rf"&&{_ANY}]"
 )
-_SPACED = rf"[{_ANY}--{_UNSPACED}]"
-_WORD = rf"(?P<word>{_SPACED}+(?:(?:\+\+?|\#)(?!{_SPACED}))?)"  # such as C++
-_JOINER = r"(?P<joiner>[-/&.+]|(?<=\d)[,:](?=\d))"
+_SPACED = rf"[a-z0-9[{_ANY}--{_UNSPACED}]]"  # the most frequent first, for speed
+_WORD = rf"({_SPACED}+(?:(?:\+\+?|\#)(?!{_SPACED}))?)"  # such as C++
+_JOINER = r"([-/&.+]|(?<=\d)[,:](?=\d))"
 _RUN = regex.compile(
     # A lone letter or digit belongs to the characters beside it, as in "vitamin C" in Chinese.
     rf"(?P<characters>(?:(?<!{_SPACED}){_SPACED})?{_UNSPACED}+(?:{_SPACED}(?!{_SPACED}))?)"
     rf"|{_WORD}(?:{_JOINER}{_WORD})*",
     regex.V1,
 )
+_PARTS = regex.compile(rf"{_WORD}{_JOINER}?", regex.V1)
 _CHARACTER = regex.compile(r"\X")  # with its marks
 
 
@@ -50,14 +52,14 @@ def text_terms(text: str, *, max_ngram: int, max_char_ngram: int) -> list[str]:
     words: list[str] = []
     terms: list[str] = []
     for run in _RUN.finditer(fold(text)):
-        if run["characters"]:
-            terms += _ngrams(_CHARACTER.findall(run["characters"]), max_char_ngram, "")
-            continue
-        parts = run.captures("word")
-        words += [word for word in map(_bare, parts) if len(word) > 1]
-        terms += [part for part in parts if _is_short(part) and part != _bare(part)]
-        pairs = zip(parts, run.captures("joiner"), parts[1:], strict=False)
-        terms += ["".join(pair) for pair in pairs if _is_short(pair[0]) or _is_short(pair[2])]
+        if run.lastgroup == "characters":
+            terms += _ngrams(_CHARACTER.findall(run[0]), max_char_ngram, "")
+        elif run[0].isalnum():  # most are words alone
+            words += [run[0]] * (len(run[0]) > 1)
+        else:
+            parts = _PARTS.findall(run[0])
+            words += [word for word in (_bare(part) for part, _ in parts) if len(word) > 1]
+            terms += _with_signs(parts)
     return [*_ngrams(words, max_ngram, " "), *terms]
 
 
@@ -71,6 +73,16 @@ def fold(text: str) -> str:
 
 def _bare(word: str) -> str:
     return word.rstrip("+#")
+
+
+def _with_signs(parts: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Of words with what joins each to the next: short ones with signs, and their pairs."""
+    for word, _ in parts:
+        if _is_short(word) and word != _bare(word):
+            yield word
+    for (word, joiner), (following, _) in pairwise(parts):
+        if _is_short(word) or _is_short(following):
+            yield word + joiner + following
 
 
 def _is_short(word: str) -> bool:
