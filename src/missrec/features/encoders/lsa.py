@@ -171,8 +171,9 @@ class LsaEncoder:
 def _vectorizer(settings: Mapping[str, int], **options: Any) -> TfidfVectorizer:
     max_ngram, max_char_ngram = settings["max_ngram"], settings.get(_CHARACTERS, 0)
     if max_char_ngram:
-        lengths = {"max_ngram": max_ngram, "max_char_ngram": max_char_ngram}
-        options["analyzer"] = partial(text_terms, **lengths)
+        options["analyzer"] = partial(
+            text_terms, max_ngram=max_ngram, max_char_ngram=max_char_ngram
+        )
     else:
         options |= {"ngram_range": (1, max_ngram), "strip_accents": "unicode"}
     return TfidfVectorizer(sublinear_tf=True, **options)
