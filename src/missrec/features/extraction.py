@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from pytorch_lightning import Callback, Trainer
 
-from missrec.features.encoders.encoder import ENCODED, Encoder
+from missrec.features.encoders.encoder import ENCODED, NO_KNOWN_WORD, Encoder
 from missrec.features.encoding import (
     EncodingModule,
     EncodingProgress,
@@ -29,6 +29,8 @@ from missrec.features.store import ModalityFeatures, replace_modality
 
 WORK = ".extract"
 DTYPES = ("float16", "float32")
+_FEW = 0.03
+"""Share of the texts that may have no known word before a warning says so."""
 
 _log = logging.getLogger(__name__)
 
@@ -146,6 +148,7 @@ class Extractor:
             work.parent.rmdir()
         left_out = inputs.filter(pl.col("outcome") != OK)["outcome"]
         outcomes = _count(pl.concat([table["outcome"], left_out]))
+        _warn_of_unknown(domain_folder.name, outcomes.get(NO_KNOWN_WORD, 0), len(given))
         return Extraction(len(inputs), int(encoded.sum()), len(missing), seconds, outcomes)
 
     def _encode(self, missing: pl.DataFrame, modality: str, work: Path, *, title: str) -> None:
@@ -167,6 +170,17 @@ class Extractor:
 
 def _count(outcomes: pl.Series) -> dict[str, int]:
     return dict(outcomes.value_counts().sort(outcomes.name).iter_rows())
+
+
+def _warn_of_unknown(domain: str, num_unknown: int, num_texts: int) -> None:
+    if num_unknown > _FEW * num_texts:
+        _log.warning(
+            "%s: %s of %s texts (%.1f %%) have no word that the encoder knows, and so no features",
+            domain,
+            f"{num_unknown:,}",
+            f"{num_texts:,}",
+            100 * num_unknown / num_texts,
+        )
 
 
 def _fingerprint(description: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from missrec.features.encoders.encoder import TRUNCATED, UNREADABLE, Loaded
+from missrec.features.encoders.weights import weights_sha256
 from missrec.features.images.conversion import CONVERSION
 from missrec.features.images.decoding import decode_image
 from missrec.features.inputs import OK
@@ -137,15 +137,6 @@ class ClipEncoder(nn.Module):
             raise ValueError(f"a side is more than {_MAX_RATIO} times the other")
         pixels: Tensor = self._preprocess(image)
         return pixels
-
-
-def weights_sha256(model: nn.Module) -> str:
-    """Digest of all weights by name, whatever file they came from."""
-    digest = hashlib.sha256()
-    for name, values in sorted(model.state_dict().items()):
-        digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
-        digest.update(values.contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 @contextmanager

@@ -18,12 +18,12 @@ class Loaded(NamedTuple):
     """Inputs of one batch, ready for `Encoder.encode`.
 
     Attributes:
-        values: (B, ...) tokens, pixels or whatever the encoder reads; the row of an input that
-            cannot be encoded holds anything finite.
+        values: (B, ...) tokens or pixels, B texts, or whatever the encoder reads; the row of an
+            input that cannot be encoded holds anything finite.
         outcomes: of each input; only those of `ENCODED` get features.
     """
 
-    values: Tensor
+    values: Any
     outcomes: list[str]
 
 
@@ -48,5 +48,5 @@ class Encoder(Protocol):
     def load(self, modality: str, inputs: Sequence[str]) -> Loaded:
         """Reads and prepares texts, or image files by their paths; called by loader workers."""
 
-    def encode(self, modality: str, values: Tensor) -> Tensor:
+    def encode(self, modality: str, values: Any) -> Tensor:
         """(B, F) float features of `Loaded.values` on the encoder's device."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,16 @@ from torch import Tensor
 from missrec.data.domain import read_items
 from missrec.data.manifest import MANIFEST, FolderError, read_manifest, write_manifest
 from missrec.features.encoders.encoder import NO_KNOWN_WORD, Loaded
+from missrec.features.encoders.terms import text_terms
 from missrec.features.inputs import OK
 from missrec.files import replace_folder
 
 _VOCABULARY, _IDF, _COMPONENTS = "vocabulary.json", "idf.npy", "components.npy"
 _FILES = (_VOCABULARY, _IDF, _COMPONENTS)
 _PACKAGES = ("scikit-learn", "scipy", "numpy")
+_CHARACTERS = "max_char_ngram"
+"""The setting that the encoders of before do not have: they know words alone, as scikit-learn
+finds them, and have to encode for ever as they did."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +54,7 @@ class LsaEncoder:
         cache_dir: str,
         dim: int,
         max_ngram: int,
+        max_char_ngram: int,
         min_documents: int,
         max_terms: int,
         seed: int,
@@ -62,14 +68,16 @@ class LsaEncoder:
             cache_dir: where fitted encoders are kept.
             dim: F, number of directions.
             max_ngram: longest run of words that is a term.
+            max_char_ngram: longest run of characters that is a term, in scripts without blanks
+                between words; see `text_terms`. 0: words alone, as scikit-learn finds them.
             min_documents: texts that a term must occur in.
             max_terms: of the vocabulary; the most frequent ones stay.
             seed: of the randomised decomposition.
 
         Raises:
             FileNotFoundError: a domain folder, or the fitted encoder, is missing.
-            ValueError: the texts have fewer terms, or there are fewer of them, than dim; or the
-                fitted encoder does not match its manifest.
+            ValueError: the texts have fewer terms, or there are fewer of them, than dim; a
+                negative max_char_ngram; or a fitted encoder that does not match its manifest.
         """
         self._settings = {
             "dim": dim,
@@ -78,6 +86,10 @@ class LsaEncoder:
             "max_terms": max_terms,
             "seed": seed,
         }
+        if max_char_ngram < 0:
+            raise ValueError(f"max_char_ngram ({max_char_ngram}) must be at least 0")
+        if max_char_ngram:
+            self._settings[_CHARACTERS] = max_char_ngram
         self._load(Path(fitted) if fitted else self._fitted(fit_on, cache_dir))
 
     def description(self, modality: str) -> dict[str, Any]:
@@ -85,7 +97,7 @@ class LsaEncoder:
         return {
             "encoder": "lsa",
             **self._facts,
-            "packages": {name: version(name) for name in _PACKAGES},
+            "packages": {name: version(name) for name in self._packages},
         }
 
     def load(self, modality: str, inputs: Sequence[str]) -> Loaded:
@@ -115,7 +127,7 @@ class LsaEncoder:
         if not texts:
             raise ValueError(f"fit_on ({', '.join(names)}): no item there has a text")
         vectorizer = _vectorizer(
-            max_ngram=settings["max_ngram"],
+            settings,
             min_df=settings["min_documents"],
             max_features=settings["max_terms"],
         )
@@ -144,19 +156,24 @@ class LsaEncoder:
         except FolderError as error:
             raise ValueError(f"{error}; delete the folder and fit the encoder again") from error
         vocabulary = json.loads((folder / _VOCABULARY).read_text(encoding="utf-8"))
-        self._vectorizer = _vectorizer(
-            max_ngram=manifest["settings"]["max_ngram"], vocabulary=vocabulary
-        )
+        settings = manifest["settings"]
+        self._vectorizer = _vectorizer(settings, vocabulary=vocabulary)
         self._vectorizer.idf_ = np.load(folder / _IDF, allow_pickle=False)
         self._components = np.load(folder / _COMPONENTS, allow_pickle=False)  # (F, terms)
         self._facts = {
-            "settings": manifest["settings"],
+            "settings": settings,
             "fitted_on": manifest["fitted_on"],
             "weights_sha256": {name: manifest["files"][name]["sha256"] for name in _FILES},
         }
+        self._packages = (*_PACKAGES, "regex") if _CHARACTERS in settings else _PACKAGES
 
 
-def _vectorizer(*, max_ngram: int, **settings: Any) -> TfidfVectorizer:
-    return TfidfVectorizer(
-        ngram_range=(1, max_ngram), sublinear_tf=True, strip_accents="unicode", **settings
-    )
+def _vectorizer(settings: Mapping[str, int], **options: Any) -> TfidfVectorizer:
+    max_ngram, max_char_ngram = settings["max_ngram"], settings.get(_CHARACTERS, 0)
+    if max_char_ngram:
+        options["analyzer"] = partial(
+            text_terms, max_ngram=max_ngram, max_char_ngram=max_char_ngram
+        )
+    else:
+        options |= {"ngram_range": (1, max_ngram), "strip_accents": "unicode"}
+    return TfidfVectorizer(sublinear_tf=True, **options)
