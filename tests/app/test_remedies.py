@@ -13,7 +13,7 @@ from hydra.errors import InstantiationException
 from missrec.app.door import one_line
 from missrec.app.remedies import _REMEDIES, data_choice
 from missrec.data.manifest import FolderError, MissingFolderError
-from missrec.data.sources.own import UnnamedFileError
+from missrec.data.sources.own_interactions import UnnamedFileError
 from missrec.features.store import MissingFeaturesError
 from missrec.types import InputsError
 
@@ -54,7 +54,7 @@ EXTRACT = "make the features with `python src/extract.py data=own data.name=shop
             MissingFeaturesError("x", Path("data/shop/features"), "text_view"),
             f"inputs=text_image, or {EXTRACT} text_view=word_drop`",
         ),
-        (UnnamedFileError("items"), "add data.items.path=<file>"),
+        (UnnamedFileError("interactions"), "add data.interactions.path=<file>"),
         (InputsError("x"), "such as inputs=text, inputs=image or inputs=text_image"),
         (ValueError("x"), "x"),
     ],
