@@ -46,8 +46,26 @@ def stream_lines(
     number, misread = 0, _Misread(path)
     try:
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
-            for number, line in enumerate(_decoded(stream, encoding, misread), start=1):
-                yield number, line.rstrip("\r\n")
+            head = stream.peek(4)  # at least; what is buffered
+            mark = next((mark for mark in _MARKS if head.startswith(mark)), b"")
+            codec = encoding or _MARKS.get(mark) or _without_mark(head)
+            has_old_breaks = b"\r" in head and b"\n" not in head  # a carriage return alone
+            if codecs.lookup(codec).name == "utf-8" and not has_old_breaks:
+                stream.seek(len(mark))
+                for number, line in enumerate(stream, start=1):
+                    try:
+                        text = line.decode()
+                    except UnicodeDecodeError:
+                        text = line.decode(errors="replace")
+                        misread.note(number, text, encoding="UTF-8", raw=line)
+                    yield number, text.rstrip("\r\n")
+            else:
+                breaks = None if has_old_breaks else "\n"
+                texts = io.TextIOWrapper(stream, codec, errors="replace", newline=breaks)
+                for number, text in enumerate(texts, start=1):
+                    if "\ufffd" in text:
+                        misread.note(number, text, encoding=codec)
+                    yield number, text.removeprefix("\ufeff").rstrip("\r\n")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path} is damaged after line {number} ({error}); {remedy}") from error
     misread.warn()
@@ -100,32 +118,6 @@ class _Misread:
                 f"{self._count:,}",
                 self._first,
             )
-
-
-def _decoded(stream: Any, encoding: str | None, misread: _Misread) -> Iterator[str]:
-    """The lines of a binary stream as texts, with their breaks."""
-    head = stream.peek(4)  # as much as is buffered
-    mark = next((mark for mark in _MARKS if head.startswith(mark)), b"")
-    codec = encoding or _MARKS.get(mark) or _without_mark(head)
-    has_old_breaks = b"\r" in head and b"\n" not in head  # a carriage return alone
-    if codecs.lookup(codec).name != "utf-8" or has_old_breaks:
-        texts = io.TextIOWrapper(
-            stream, codec, errors="replace", newline=None if has_old_breaks else "\n"
-        )
-        for number, text in enumerate(texts, start=1):
-            if "\ufffd" in text:
-                misread.note(number, text, encoding=codec)
-            yield text if number > 1 else text.removeprefix("\ufeff")
-        return
-    if mark:
-        stream.read(len(mark))
-    for number, line in enumerate(stream, start=1):
-        try:
-            yield line.decode()
-        except UnicodeDecodeError:
-            text = line.decode(errors="replace")
-            misread.note(number, text, encoding="UTF-8", raw=line)
-            yield text
 
 
 def _without_mark(head: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 
@@ -34,4 +35,9 @@ def scalars(value: Any) -> Iterator[Any]:
 
 def plain_text(value: Any) -> str:
     """A cell as a text; what lists and objects hold is joined by blanks."""
-    return value if isinstance(value, str) else " ".join(map(str, scalars(value)))
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        with suppress(TypeError):  # mostly texts alone
+            return " ".join(value)
+    return " ".join(map(str, scalars(value)))
