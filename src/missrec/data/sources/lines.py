@@ -238,7 +238,7 @@ class Rejects:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._stream = self.path.open("w", encoding="utf-8", errors="replace", newline="")
             csv.writer(self._stream).writerow(["file", "line", "reason", "start"])
-        start = (",".join(row) if isinstance(row, list) else str(row))[:_SHOWN_CHARS]
+        start = (",".join(map(str, row)) if isinstance(row, list) else str(row))[:_SHOWN_CHARS]
         csv.writer(self._stream).writerow([name, number, reason, start])
         self._num_listed += 1
         if is_shown:
