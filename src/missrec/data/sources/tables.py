@@ -13,6 +13,7 @@ from missrec.data.sources.parts import DELIMITED, JSON_LINES, Part, kind_of
 from missrec.data.sources.records import open_records
 
 _REMEDY = "copy it again"
+_MOST_SHOWN, _LONGEST_SHOWN = 50, 1000  # names of columns, characters
 
 
 class OpenPart(NamedTuple):
@@ -141,7 +142,9 @@ def _exact(column: str, dtype: pl.DataType) -> pl.Expr:
 def _check_columns(part: Part, columns: Sequence[str], header: Sequence[str]) -> None:
     missing = [column for column in columns if column not in header]
     if missing:
+        names = [name if name.isprintable() else repr(name) for name in header[:_MOST_SHOWN]]
+        shown = ", ".join(names)[:_LONGEST_SHOWN] or "none"
         raise ValueError(
-            f"{part.path} has no column {missing[0]!r}, it has: {', '.join(header) or 'none'}; "
+            f"{part.path} has no column {missing[0]!r}, it has: {shown}; "
             "name its columns in the settings of data, or in columns=[...] where it has no header"
         )
