@@ -49,8 +49,8 @@ def find_parts(named: str | Sequence[str]) -> list[Part]:
         FileNotFoundError: there is none.
         ValueError: a file's suffix says nothing of what it holds.
     """
-    names = [named] if isinstance(named, str) else [str(name) for name in named]
-    found = [part for name in names for part in _found(Path(name))]
+    names = named if isinstance(named, list | tuple) else [named]  # a name may be a number
+    found = [part for name in names for part in _found(Path(str(name)))]
     for path, _ in found:
         if not kind_of(path):
             *most, last = (*_TEXTS, *PARQUET)
