@@ -14,6 +14,7 @@ from missrec.app.door import one_line
 from missrec.app.remedies import _REMEDIES, data_choice
 from missrec.data.manifest import FolderError, MissingFolderError
 from missrec.data.sources.own_interactions import UnnamedFileError
+from missrec.data.sources.units import MixedUnitsError
 from missrec.features.store import MissingFeaturesError
 from missrec.types import InputsError
 
@@ -53,6 +54,10 @@ EXTRACT = "make the features with `python src/extract.py data=own data.name=shop
         (
             MissingFeaturesError("x", Path("data/shop/features"), "text_view"),
             f"inputs=text_image, or {EXTRACT} text_view=word_drop`",
+        ),
+        (
+            MixedUnitsError("when"),
+            "for the unit that its size says, or =as_is for one unit after all",
         ),
         (UnnamedFileError("interactions"), "add data.interactions.path=<file>"),
         (InputsError("x"), "such as inputs=text, inputs=image or inputs=text_image"),

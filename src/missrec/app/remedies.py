@@ -20,6 +20,8 @@ _REMEDIES = {
     "MissingReleaseError": "name the folder that holds data/ with paths.shared_dir=<folder>",
     "MissingWeightsError": "download them elsewhere, put the file anywhere here and add "
     "encoder.checkpoint=<that file>; or take encoder=lsa, which needs no weights",
+    "MixedUnitsError": "correct the column; or add data.interactions.mixed_units=by_size to take "
+    "each number for the unit that its size says, or =as_is for one unit after all",
     "NonFiniteError": "set dtype=float32, or trainer.precision=32-true, or check the weights",
     "NoChoicesError": "choose search/sampler=tpe",
     "OtherStudyError": "or name a new study: search.study=<name>",
