@@ -110,8 +110,21 @@ def test_rows_that_are_not_of_the_encoding_are_counted_with_what_they_may_be(
     shop.write("p.csv", "sku,name\n1,Küche\n2,Ink\n3,Föhn\n".encode("cp1252"))
     prepared = shop.read(items="p.csv", of_items={"texts": ["name"], "images": []})
     assert prepared.item_texts == ["K\ufffdche.", "Ink.", "F\ufffdhn."]
-    assert "p.csv: 2 lines hold bytes that are no UTF-8, the first is line 2" in caplog.text
+    assert "p.csv: 2 rows hold bytes that are no UTF-8, the first is 2" in caplog.text
     assert "set encoding, such as cp1252, which makes it '1,Küche'" in caplog.text
+
+
+def test_bytes_of_parquet_are_of_the_encoding_or_counted(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = {"sku": [b"1", b"2", b"3"], "name": ["Küche".encode("cp1252"), b"Ink", None]}
+    pl.DataFrame(table).write_parquet(shop.folder / "p.parquet")
+    of_items = {"texts": ["name"], "images": []}
+    prepared = shop.read(items="p.parquet", of_items=of_items)
+    assert prepared.item_texts == ["K\ufffdche.", "Ink.", ""]
+    assert "1 rows hold bytes that are no utf-8, the first is 1: 'K\ufffdche'" in caplog.text
+    prepared = shop.read(items="p.parquet", of_items={**of_items, "encoding": "cp1252"})
+    assert prepared.item_texts == ["Küche.", "Ink.", ""]
 
 
 @pytest.mark.parametrize("encoding", ["utf-9", "hex", "rot13", ""])

@@ -43,7 +43,7 @@ def stream_lines(
     Raises:
         ValueError: the packed file is cut or damaged, or there is no such encoding.
     """
-    number, misread = 0, _Misread(path)
+    number, misread = 0, Misread(path)
     try:
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
             head = stream.peek(4)  # at least; what is buffered
@@ -86,20 +86,21 @@ def check_encoding(encoding: str) -> None:
         ) from error
 
 
-class _Misread:
-    """Counts the lines that are not in the encoding that they are read in."""
+class Misread:
+    """Counts the rows that are not in the encoding that they are read in."""
 
     def __init__(self, path: Path) -> None:
+        """Takes the file, for the message."""
         self._path = path
         self._count, self._first = 0, ""
 
     def note(self, number: int, line: str, *, encoding: str, raw: bytes = b"") -> None:
-        """Takes note of a line, and of its bytes where they are at hand."""
+        """Takes note of a row, and of its bytes where they are at hand."""
         self._count += 1
         if self._count == 1:
             place = line.index("\ufffd")
             shown = f"{line[max(0, place - 20) : place + 20].strip()!r}"
-            self._first = f"{encoding}, the first is line {number}: {shown}; set encoding"
+            self._first = f"{encoding}, the first is {number}: {shown}; set encoding"
             for guess in _GUESSES if raw else ():
                 try:
                     as_guessed = raw.decode(guess)
@@ -113,7 +114,7 @@ class _Misread:
         """Says it."""
         if self._count:
             _log.warning(
-                "%s: %s lines hold bytes that are no %s",
+                "%s: %s rows hold bytes that are no %s",
                 self._path,
                 f"{self._count:,}",
                 self._first,

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from missrec.data.sources.delimited import Layout, open_delimited
-from missrec.data.sources.lines import Rejects
+from missrec.data.sources.lines import Misread, Rejects
 from missrec.data.sources.parts import DELIMITED, JSON_LINES, Part, kind_of
 from missrec.data.sources.records import open_records
 
 _REMEDY = "copy it again"
+_DAMAGED = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 _MOST_SHOWN, _LONGEST_SHOWN = 50, 1000  # names of columns, characters
 
 
@@ -109,24 +110,54 @@ def _open(part: Part, columns: Sequence[str], layout: Layout) -> OpenPart:
         rows, values, header = open_delimited(part.path, columns, layout, remedy=_REMEDY)
         _check_columns(part, columns, header)
         return OpenPart(rows, values, set())
-    return _open_parquet(part, columns)
+    return _open_parquet(part, columns, layout.encoding)
 
 
-def _open_parquet(part: Part, columns: Sequence[str]) -> OpenPart:
+def _open_parquet(part: Part, columns: Sequence[str], encoding: str | None) -> OpenPart:
     try:
         schema = pl.read_parquet_schema(part.path)
         _check_columns(part, columns, list(schema))
         table = pl.read_parquet(part.path, columns=list(dict.fromkeys(columns)))
         table = table.select(_exact(column, schema[column]) for column in table.columns)
-        # A place for each wanted column, also where two are the same.
-        rows = enumerate(table.iter_rows(), start=1)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise ValueError(f"{part.path} is no whole Parquet file ({said}); {_REMEDY}") from error
+    except _DAMAGED as error:
+        raise _damaged(part, error) from error
+    rows = _parquet_rows(part, table, encoding or "utf-8")
+    # A place for each wanted column, also where two are the same.
     places = [table.columns.index(column) for column in columns]
     if places == list(range(table.width)):
         return OpenPart(rows, lambda row: row, set())
     return OpenPart(rows, lambda row: [row[place] for place in places], set())
+
+
+def _parquet_rows(
+    part: Part, table: pl.DataFrame, encoding: str
+) -> Iterator[tuple[int, Sequence[Any]]]:
+    """Numbered rows; bytes are decoded, and it is said how many are not of the encoding."""
+    binary = [place for place, dtype in enumerate(table.dtypes) if dtype == pl.Binary]
+    misread = Misread(part.path)
+
+    def decoded(number: int, raw: bytes | None) -> str | None:
+        if raw is None:
+            return None
+        text = raw.decode(encoding, errors="replace")
+        if "\ufffd" in text:
+            misread.note(number, text, encoding=encoding, raw=raw)
+        return text
+
+    try:
+        for number, values in enumerate(table.iter_rows(), start=1):
+            row: Any = list(values) if binary else values
+            for place in binary:
+                row[place] = decoded(number, row[place])
+            yield number, row
+    except _DAMAGED as error:
+        raise _damaged(part, error) from error
+    misread.warn()
+
+
+def _damaged(part: Part, error: BaseException) -> ValueError:
+    said = " ".join(str(error).split())[:200]
+    return ValueError(f"{part.path} is no whole Parquet file ({said}); {_REMEDY}")
 
 
 def _exact(column: str, dtype: pl.DataType) -> pl.Expr:
