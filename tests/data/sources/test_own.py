@@ -9,7 +9,9 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hydra.utils import instantiate
 
+from missrec.data.sources.lines import Rejects
 from shop import BY_TIME, CLICKS, PRODUCTS, Shop, sequences
 
 NO_TIME = "is neither a number nor an ISO date; time_format takes others"
@@ -223,6 +225,28 @@ def test_other_files_are_refused_by_their_suffix(shop: Shop) -> None:
         shop.read("b.xlsx")
     with pytest.raises(FileNotFoundError, match=r"nowhere.csv is missing"):
         shop.read("nowhere.csv")
+
+
+def test_a_copy_of_the_settings_from_before_is_read_as_before(shop: Shop) -> None:
+    of_module = "missrec.data.sources.own."
+    interactions = instantiate(
+        {
+            "_target_": f"{of_module}OwnInteractions",
+            "path": str(shop.folder / "clicks.csv"),
+            "user": "who",
+            "item": "what",
+            "time": "when",
+            "order": None,
+            "time_scale": 1,
+            "delimiter": ",",
+        }
+    )
+    path = str(shop.folder / "products.jsonl")
+    columns = {"item": "sku", "texts": ["name"], "images": ["photo"], "delimiter": ","}
+    items = instantiate({"_target_": f"{of_module}OwnItems", "path": path, **columns})
+    rejects = Rejects(path=str(shop.folder / "rejects.csv"), max_share=0)
+    assert len(interactions.read(rejects).timeline.events) == 6
+    assert len(items.read(rejects)[0]) == 4
 
 
 def test_text_column_that_no_product_has_is_refused(shop: Shop) -> None:

@@ -128,6 +128,7 @@ class InteractionFilter:
             events["time"].to_numpy(),
         )
         _say_unknown(name, kept.items, taken["key"], known)
+        del users, taken  # a million strings
         kept = kept.at(kept.items >= 0)
         steps.append(kept.step("of items with metadata"))
         kept = kept.at(np.lexsort((kept.times, kept.users)))  # stable: equal times as in the file
@@ -206,9 +207,9 @@ def _say_unknown(name: str, items: np.ndarray, taken: pl.Series, known: pl.Serie
         known: keys of the items.
     """
     num_unknown = int(np.count_nonzero(items < 0))
-    unknown = taken.filter(~taken.is_in(known.implode())).head(_SHOWN_KEYS)
     told = ""
     if num_unknown:
+        unknown = taken.filter(~taken.is_in(known.implode()))
         examples = (", ".join(map(repr, keys.head(_SHOWN_KEYS))) for keys in (unknown, known))
         told = ": such as {}, where the items are such as {}".format(*examples)
     _log.log(
