@@ -52,6 +52,7 @@ ATOMIC = joined("\t", [["who:token", "what:token", "when:float"], *BODY])
         ("b.csv", joined(";"), {}),
         ("b.csv", joined("|"), {"delimiter": "|"}),
         ("b.csv", joined("^A"), {"delimiter": "^A"}),
+        ("b.csv", "sep=;\n" + joined(";"), {}),
         ("b.csv", joined("\t"), {"delimiter": r"\t"}),
         ("b.csv", joined(",", BODY), {"columns": HEADER}),
         ("b.csv", CLICKS, {"columns": HEADER}),  # it has the header all the same

@@ -303,22 +303,25 @@ def test_a_window_that_cannot_be_is_refused(
         ({"event": "kind", "keep_events": "purchase"}, ["1", "3", "4"]),
         ({"event": "kind", "keep_events": ["view", "purchase"]}, ["1", "2", "3", "4"]),
         ({"rating": "stars", "min_rating": 3.5}, ["2", "3", "4"]),
-        ({"event": "kind"}, ["1", "2", "3", "4"]),
+        ({"event": "kind"}, ["1", "2", "3", "4", "1"]),
     ],
 )
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_interactions_are_kept_by_type_and_rating(
     shop: Shop, changes: dict[str, Any], kept: list[str], suffix: str
 ) -> None:
-    rows = [(1, "purchase", 3.0), (2, "view", 3.5), (3, "purchase", 4), (4, "purchase", 5)]
-    lines = [f"a,{what},{what},{kind},{stars}" for what, kind, stars in rows]
-    content = "\n".join(["who,what,when,kind,stars", *lines])
+    names = ["who", "what", "when", "kind", "stars"]
+    rows = [
+        ("a", 1, 1, "purchase", 3.0),
+        ("a", 2, 2, "view", 3.5),
+        ("a", 3, 3, "purchase", 4),
+        ("a", 4, 4, "purchase", 5),
+        ("a", 1, 5, "other", None),  # without a rating
+    ]
+    lines = (",".join("" if cell is None else str(cell) for cell in row) for row in rows)
+    content = "\n".join([",".join(names), *lines])
     if suffix == "jsonl":
-        names = ["who", "what", "when", "kind", "stars"]
-        content = "\n".join(
-            json.dumps(dict(zip(names, ("a", what, what, kind, stars), strict=True)))
-            for what, kind, stars in rows
-        )
+        content = "\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in rows)
     assert shop.read_clicks(content, f"b.{suffix}", **changes) == {"a": kept}
 
 

@@ -66,7 +66,7 @@ class EventChoice:
         if self._rating is None or self._least is None:
             return True
         if is_nothing(values[-1]):
-            raise ValueError(f"{self._rating} is missing")
+            return False  # nobody said that it is enough
         rating = number_in(values[-1])
         if rating is None:
             raise ValueError(f"{self._rating} {values[-1]!r} is no number")

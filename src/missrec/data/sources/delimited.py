@@ -21,6 +21,8 @@ _QUOTINGS = ("standard", "none")
 _LONGEST_ROW = 1000  # lines; a quote that is open longer was never meant to open
 _TYPE = re.compile(r":(token|float)(_seq)?$")  # of RecBole's headers
 
+_EXCEL = re.compile(r"sep=([^\"])")  # what Excel is told by a line above the header
+
 # Python's limit of 131,072 characters a field is for the whole process.
 csv.field_size_limit(2**31 - 1)
 
@@ -106,7 +108,9 @@ def open_delimited(
         remedy: see `stream_lines`.
     """
     lines = stream_lines(path, remedy=remedy, encoding=layout.encoding)
-    first = next((line for line in lines if line[1]), (1, ""))
+    first = _first_filled(lines)
+    if said := _EXCEL.fullmatch(first[1]):
+        layout, first = layout._replace(delimiter=said[1]), _first_filled(lines)
     dialect = _dialect(path, first[1], columns, layout)
     header, rows = _header(first, lines, dialect, layout)
     header = [name if name in columns else _TYPE.sub("", name) for name in header]
@@ -124,6 +128,10 @@ def open_delimited(
         raise ValueError(f"has {len(row)} fields, the header has {num_fields}")
 
     return rows, values, header
+
+
+def _first_filled(lines: Lines) -> tuple[int, str]:
+    return next((line for line in lines if line[1]), (1, ""))
 
 
 def _dialect(path: Path, first: str, columns: Sequence[str], layout: Layout) -> _Dialect:
