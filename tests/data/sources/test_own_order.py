@@ -269,6 +269,13 @@ LATER = [(FIRST + day * 86_400) for day in range(6)]
             [datetime.fromtimestamp(time, UTC).isoformat() for time in LATER],
         ),
         ({"since": 0.15, "until": 0.5}, [f"0.{place}" for place in range(1, 7)]),
+        ({"since": -4.5, "until": "-1.99"}, [-5, -4, -3, -2, -1, 0]),
+        ({"since": LATER[1], "until": LATER[4], "time_scale": 1000}, LATER),
+        ({"since": "2019-10-02", "until": "2019-10-05", "time_scale": 1000}, LATER),
+        (
+            {"since": "2019-10-02", "until": "5/10/2019", "time_format": "%d/%m/%Y"},
+            [f"{day}/10/2019" for day in range(1, 7)],
+        ),
     ],
 )
 def test_a_window_keeps_what_is_in_it(shop: Shop, window: dict[str, Any], times: list[Any]) -> None:
@@ -284,6 +291,7 @@ def test_a_window_keeps_what_is_in_it(shop: Shop, window: dict[str, Any], times:
     ("changes", "times", "said"),
     [
         ({"since": "2019-10-02"}, [1, 2, 3], "the times are numbers of an unknown unit"),
+        ({"since": "2029-10-02", "until": "2030-01-01"}, LATER[:3], "no interaction is left"),
         ({"since": 7}, ["2019-10-01"] * 3, "is a number, the times are dates"),
         ({"until": "soon"}, [1, 2, 3], "until 'soon' is neither"),
         ({"since": 1, "time": None}, [1, 2, 3], "since and until need time"),

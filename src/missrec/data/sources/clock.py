@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import ROUND_FLOOR, Context, Decimal, InvalidOperation
 from functools import lru_cache
@@ -36,6 +37,11 @@ class Exact(NamedTuple):
 
     whole: int
     fraction: str
+
+    @property
+    def number(self) -> Decimal:
+        """The number itself."""
+        return _EXACT.add(Decimal(self.whole), Decimal(f"0.{self.fraction or 0}"))
 
 
 def exactly(number: Decimal, factor: Decimal) -> Exact:
@@ -85,9 +91,22 @@ class Clock:
         self._format = time_format
         self._is_plain = scale == 1
 
-    def like(self, column: str) -> Clock:
-        """Another one with the same settings, which has read nothing."""
-        return Clock(column, scale=self.scale, time_format=self._format)
+    def bound(self, name: str, value: Any) -> tuple[Exact, bool]:
+        """A value that times are to be compared with, and whether it is a date.
+
+        Args:
+            name: of the value, for messages.
+            value: a number or an ISO date; where a format was named, a date of that, too.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        if self._format is not None:
+            with suppress(ValueError):
+                reader = Clock(name, scale=self.scale, time_format=self._format)
+                return reader.read(str(value)), True
+        reader = Clock(name, scale=self.scale, time_format=None)
+        return reader.read(str(value)), bool(reader.has_dates)
 
     def read(self, value: Any) -> Exact:
         """The number in a cell times the scale; of a date, microseconds since 1970.

@@ -52,10 +52,11 @@ class OwnDomain:
             FileNotFoundError, ValueError: a file is missing or damaged, lacks a column, has too
                 many rows that cannot be used, or no interaction is left.
         """
-        parts = [*self._interactions.parts, *self._items.parts]
+        item_parts = self._items.parts
+        parts = [*self._interactions.parts, *item_parts]
         with self._rejects:
             read = self._interactions.read(self._rejects)
-            if self._items.parts:
+            if item_parts:
                 items, num_item_rows = self._items.read(self._rejects)
             else:
                 items, num_item_rows = _taken(read.timeline.events), 0

@@ -74,37 +74,36 @@ def in_window(
     Raises:
         ValueError: a bound is no time, or a date where nothing tells the unit of the times.
     """
+    unit = _unit(events["time"].to_numpy(), scale=clock.scale)
     fraction = pl.col("fraction") if "fraction" in events.columns else pl.lit("")
     for name, value in (("since", since), ("until", until)):
         if value is not None:
-            bound = _bound(name, value, clock, events["time"].to_numpy(), mixed=mixed)
+            bound = _bound(name, value, clock, unit, mixed=mixed)
             time, tail = pl.col("time"), pl.lit(bound.fraction)
             is_below = (time < bound.whole) | ((time == bound.whole) & (fraction < tail))
             events = events.filter(~is_below if name == "since" else is_below)
     return events
 
 
-def _bound(name: str, value: object, clock: Clock, times: np.ndarray, *, mixed: str) -> Exact:
-    own = clock.like(name)
-    bound = own.read(str(value) if clock.has_dates else value)
-    if clock.has_dates == own.has_dates:
-        if own.has_dates or mixed == "as_is":
-            return bound
-        place, unit = (
-            int(_units(np.array([bound.whole]), scale=clock.scale)[0]),
-            _unit(times, clock),
-        )
-        if unit is None or not 0 <= place < unit:
-            return bound
-        factor = Decimal(10 ** _digits(place, unit))
-        return exactly(Decimal(f"{bound.whole}") + Decimal(f"0.{bound.fraction or 0}"), factor)
+def _bound(name: str, value: object, clock: Clock, unit: int | None, *, mixed: str) -> Exact:
+    """A bound as the clock would have read it in the unit of the times."""
+    bound, is_date = clock.bound(name, value)
     if clock.has_dates:
-        raise ValueError(f"{name} ({value!r}) is a number, the times are dates")
-    unit = _unit(times, clock)
-    if unit is None:
-        raise ValueError(f"{name} ({value!r}) is a date, the times are numbers of an unknown unit")
-    factor = Decimal(repr(clock.scale)) * 10 ** _digits(0, unit)
-    return exactly(Decimal(bound.whole).scaleb(-6), factor)
+        if not is_date:
+            raise ValueError(f"{name} ({value!r}) is a number, the times are dates")
+        return bound
+    if is_date:
+        if unit is None:
+            raise ValueError(
+                f"{name} ({value!r}) is a date, the times are numbers of an unknown unit"
+            )
+        microseconds = _NAMES.index("microseconds")
+        factor = Decimal(repr(clock.scale)).scaleb(_digits(microseconds, unit))
+        return exactly(bound.number, factor)
+    place = int(_units(np.array([bound.whole]), scale=clock.scale)[0])
+    if mixed == "as_is" or unit is None or not 0 <= place < unit:
+        return bound
+    return exactly(bound.number, Decimal(10 ** _digits(place, unit)))
 
 
 def _units(times: np.ndarray, *, scale: float) -> np.ndarray:
@@ -116,9 +115,9 @@ def _units(times: np.ndarray, *, scale: float) -> np.ndarray:
     return units
 
 
-def _unit(times: np.ndarray, clock: Clock) -> int | None:
-    """The finest unit that times of one unit have; None where their sizes say none."""
-    units = _units(times, scale=clock.scale)
+def _unit(times: np.ndarray, *, scale: float) -> int | None:
+    """The unit of times that have one; None where their sizes say none."""
+    units = _units(times, scale=scale)
     return int(units.max()) if len(units) and units.max() >= 0 else None
 
 
