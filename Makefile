@@ -54,6 +54,7 @@ bench: setup $(BENCH_VENV)/.installed ## speed and memory, as ratios measured in
 	$(BIN)/python bench/evaluate.py
 	$(BIN)/python bench/data.py
 	$(BIN)/python bench/faults.py
+	$(BIN)/python bench/readers.py --number 5000
 
 # RecBole brings a hundred packages that are no part of ours, so it has an environment of its own.
 $(BENCH_VENV)/.installed: requirements.lock pyproject.toml | setup

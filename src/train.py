@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parents[1]))
 
-from missrec.app.arguments import resume_arguments
+from missrec.app.arguments import parsable_arguments, resume_arguments
 from missrec.app.door import run_door
 from missrec.app.session import read_train
 from missrec.app.sweep import run_job, sweep_arguments
@@ -23,7 +23,7 @@ def run(cfg: DictConfig) -> None:
 
 def rewrite(arguments: list[str]) -> list[str]:
     """What Hydra shall see of the command line."""
-    return sweep_arguments(resume_arguments(arguments))
+    return sweep_arguments(parsable_arguments(resume_arguments(arguments)))
 
 
 if __name__ == "__main__":

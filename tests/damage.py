@@ -22,10 +22,10 @@ from missrec.runs.folder import RunFolder
 from missrec.runs.ranks import recorded_ranks
 from missrec.runs.settings import UNMARKED
 from missrec.training.checkpoints import read_checkpoint, write_checkpoint
+from mutation import KINDS, mutated
 
 KEPT = Path(__file__).resolve().parent / "kept_runs/format_0"
 RUN, DOMAIN = KEPT / "logs/demo/sasrec_s1", KEPT / "data/demo_office"
-KINDS = ("cut", "bit", "zeros", "swapped", "random", "empty", "other")
 
 
 class Case(NamedTuple):
@@ -35,39 +35,6 @@ class Case(NamedTuple):
     file: Path
     read: Callable[[], object]
     has_checksum: bool
-
-
-def mutated(content: bytes, kind: str, draw: random.Random, *, other: bytes = b"") -> bytes:
-    """Another content of a file.
-
-    Args:
-        content: of the file, not empty.
-        kind: one of `KINDS`.
-        draw: chooses the place and the size of the damage.
-        other: what takes its place where the kind is `other`.
-    """
-    changed = bytearray(content)
-    at = draw.randrange(len(content))
-    length = min(draw.choice([1, 8, 64, 512]), len(content) - at)
-    match kind:
-        case "cut":
-            return content[:at]
-        case "bit":
-            changed[at] ^= 1 << draw.randrange(8)
-        case "zeros":
-            changed[at : at + length] = bytes(length)
-        case "swapped":
-            to = draw.randrange(len(content) - length + 1)
-            part = changed[at : at + length]
-            changed[at : at + length] = changed[to : to + length]
-            changed[to : to + length] = part
-        case "random":
-            changed[at : at + length] = draw.randbytes(length)
-        case "empty":
-            return b""
-        case _:
-            return other
-    return bytes(changed)
 
 
 def cases(folder: Path) -> list[Case]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from damage import KINDS, cases, tally
+from damage import cases, tally
+from mutation import KINDS
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -13,8 +13,9 @@ from hydra.errors import InstantiationException
 from missrec.app.door import one_line
 from missrec.app.remedies import _REMEDIES, data_choice
 from missrec.data.manifest import FolderError, MissingFolderError
-from missrec.data.sources.own import UnnamedFileError
+from missrec.data.sources.own_interactions import UnnamedFileError
 from missrec.data.sources.released import OtherNameError
+from missrec.data.sources.units import MixedUnitsError
 from missrec.features.store import MissingFeaturesError
 from missrec.types import InputsError
 
@@ -64,7 +65,11 @@ EXTRACT = "make the features with `python src/extract.py data=own data.name=shop
             "src/extract.py data=folders 'data.folders=[\"/else where/shop\"]'`",
         ),
         (OtherNameError("x"), "say which with data.files_named=<name>"),
-        (UnnamedFileError("items"), "add data.items.path=<file>"),
+        (
+            MixedUnitsError("when"),
+            "for the unit that its size says, or =as_is for one unit after all",
+        ),
+        (UnnamedFileError("interactions"), "add data.interactions.path=<file>"),
         (InputsError("x"), "such as inputs=text, inputs=image or inputs=text_image"),
         (ValueError("x"), "x"),
     ],

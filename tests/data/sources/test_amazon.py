@@ -64,7 +64,25 @@ def test_item_of_2023_has_its_pictures_large_before_small() -> None:
     )
 
 
-@pytest.mark.parametrize("title", ["", "  ", None])
+def test_item_of_2023_may_have_its_pictures_as_an_object_of_lists() -> None:
+    record = metadata_2023("a")
+    names = ("hi_res", "large", "thumb", "variant")
+    record["images"] = {name: [one.get(name) for one in record["images"]] for name in names}
+    item = NEW.item(json.dumps(record))
+    assert item is not None
+    assert item[2] == ["http://high/a0", "http://low/a0", "http://low/a1", "http://thumb/a1"]
+
+
+@pytest.mark.parametrize(
+    "images",
+    [{"hi_res": None, "large": 7}, {}, {"large": ["n/a", None]}, [{"large": "http://\ud800"}], "x"],
+)
+def test_pictures_of_2023_that_have_no_address_are_none(images: Any) -> None:
+    item = NEW.item(json.dumps({"parent_asin": "a", "title": "A", "images": images}))
+    assert item == ("a", "A.", [])
+
+
+@pytest.mark.parametrize("title", ["", "  ", None, float("nan"), [], [None]])
 def test_item_without_title_is_none(title: str | None) -> None:
     assert OLD.item(json.dumps({"asin": "a", "title": title})) is None
     assert OLD.item(json.dumps({"asin": "a"})) is None

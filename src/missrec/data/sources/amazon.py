@@ -10,11 +10,14 @@ from typing import Any
 import polars as pl
 
 from missrec.data.domain import PreparedDomain
+from missrec.data.sources.addresses import is_address
 from missrec.data.sources.download import Downloader
-from missrec.data.sources.events import EVENTS, ITEM_ROWS, RowBuffer, check_key, check_time
+from missrec.data.sources.events import EVENTS, ITEM_ROWS, RowBuffer, check_time
 from missrec.data.sources.filtering import InteractionFilter
+from missrec.data.sources.keys import check_key
 from missrec.data.sources.lines import Rejects, read_object, stream_lines
 from missrec.data.sources.text import item_text
+from missrec.data.sources.values import plain_text
 from missrec.files import sha256
 
 _REMEDY = "delete it, so that it is downloaded again"
@@ -90,7 +93,7 @@ class AmazonFormat:
         if not isinstance(key, str):
             raise ValueError(f"has no {self._metadata_item}")
         check_key(self._metadata_item, key)
-        if not str(record.get(self._title) or "").strip():
+        if not plain_text(record.get(self._title)).strip():
             return None
         fields = [record.get(field) for field in self._text_fields]
         text = item_text(fields, max_field_chars=self._max_field_chars)
@@ -106,19 +109,21 @@ class AmazonFormat:
         return user, item, check_time(self._fields[2], moment)
 
     def _image_urls(self, record: dict[str, Any]) -> list[str]:
-        entries = record.get("images") or []
-        if entries and isinstance(entries, list):
+        entries = record.get("images")
+        if isinstance(entries, list) and entries:
             pictures = [
                 [entry.get(field) for field in self._image_fields]
                 for entry in entries
                 if isinstance(entry, dict)
             ]
         else:
-            columns = (record.get(field) for field in self._image_fields)
+            # In 2018 the record has the lists; in 2023, as some loaders give it, `images` has.
+            named = entries if isinstance(entries, dict) else record
+            columns = (named.get(field) for field in self._image_fields)
             lists = (column if isinstance(column, list) else [] for column in columns)
             pictures = [list(row) for row in zip_longest(*lists)]
         chosen = chain.from_iterable(pictures[: self._images_per_item])
-        return [url for url in chosen if isinstance(url, str) and url]
+        return [str(url) for url in chosen if is_address(url)]
 
 
 class AmazonDomain:

@@ -6,14 +6,18 @@ from typing import Any
 
 import polars as pl
 
-from missrec.data.sources.text import UNPRINTABLE
-
-EVENTS = {"user_key": pl.Categorical, "item_key": pl.Categorical, "time": pl.Int64}
+EVENTS: dict[str, Any] = {"user_key": pl.Categorical, "item_key": pl.Categorical, "time": pl.Int64}
 """Categorical: each key is held once, however often it occurs."""
 
-ITEM_ROWS = {"item_key": pl.String, "text": pl.String, "image_urls": pl.List(pl.String)}
+ITEM_ROWS: dict[str, Any] = {
+    "item_key": pl.String,
+    "text": pl.String,
+    "image_urls": pl.List(pl.String),
+}
 
-_LARGEST_TIME = 2**63 - 1
+LARGEST_TIME = 2**63 - 1
+"""A time takes 64 bits."""
+
 _ROWS_A_CHUNK = 2**18
 
 
@@ -25,10 +29,11 @@ class RowBuffer:
         self._schema = schema
         self._chunks: list[pl.DataFrame] = []
         self._rows: list[tuple[Any, ...]] = []
+        self._num_packed = 0
 
     def __len__(self) -> int:
         """Number of rows."""
-        return sum(map(len, self._chunks)) + len(self._rows)
+        return self._num_packed + len(self._rows)
 
     def add(self, *row: Any) -> None:
         """Takes in the next row."""
@@ -43,6 +48,7 @@ class RowBuffer:
 
     def _pack(self) -> None:
         self._chunks.append(pl.DataFrame(self._rows, schema=self._schema, orient="row"))
+        self._num_packed += len(self._rows)
         self._rows = []
 
 
@@ -52,20 +58,6 @@ def check_time(name: str, time: int) -> int:
     Raises:
         ValueError: it does not fit in 64 bits.
     """
-    if abs(time) > _LARGEST_TIME:
+    if abs(time) > LARGEST_TIME:
         raise ValueError(f"{name} {time} is too large")
     return time
-
-
-def check_key(name: str, key: str) -> None:
-    """Refuses what cannot be an external id.
-
-    Raises:
-        ValueError: the key is empty, or holds a control character or bytes that are no UTF-8.
-    """
-    if not key:
-        raise ValueError(f"{name} is missing")
-    if "\ufffd" in key:
-        raise ValueError(f"{name} holds bytes that are no UTF-8")
-    if not key.isprintable() and UNPRINTABLE.search(key):
-        raise ValueError(f"{name} holds a control character")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from missrec.data.domain import MIN_INTERACTIONS, PreparedDomain, Step
+from missrec.data.sources.keys import known_spelling, one_spelling
+
+_SHOWN_KEYS = 2
+_log = logging.getLogger(__name__)
 
 
 class _Kept(NamedTuple):
@@ -88,6 +93,8 @@ class InteractionFilter:
         num_rows: int,
         settings: Mapping[str, Any],
         published: Mapping[str, int],
+        moments: np.ndarray | None = None,
+        num_left_out: int = 0,
     ) -> PreparedDomain:
         """The domain that is left of the events.
 
@@ -99,20 +106,29 @@ class InteractionFilter:
             num_rows: rows that were read for `events`, bad ones too.
             settings: of the reader, for the manifest.
             published: see `PreparedDomain`.
+            moments: (number of distinct times,) int64, what is stored of the times, where `time`
+                holds places among these.
+            num_left_out: rows that could be read and are not among `events`.
 
         Raises:
             ValueError: nothing is left.
         """
-        users, known = events["user_key"], items["item_key"].sort()
-        user_keys = users.unique().cast(pl.String).sort()
-        num_users, num_items = len(user_keys), events["item_key"].n_unique()
-        steps = [
-            Step("rows read", num_rows, None, None),
-            Step("readable", len(events), num_users, num_items),
-        ]
+        known = items["item_key"].sort()
+        users = _spellings(events["user_key"], one_spelling)
+        taken = _spellings(events["item_key"], lambda keys: known_spelling(keys, known))
+        user_keys = users["key"].unique().sort()
+        read = len(events), len(user_keys), taken["key"].n_unique()
+        steps = [Step("rows read", num_rows, None, None)]
+        if num_left_out:
+            steps.append(Step("readable", len(events) + num_left_out, None, None))
+        steps.append(Step("chosen" if num_left_out else "readable", *read))
         kept = _Kept(
-            _codes(users, user_keys), _codes(events["item_key"], known), events["time"].to_numpy()
+            _codes(events["user_key"], users, user_keys),
+            _codes(events["item_key"], taken, known),
+            events["time"].to_numpy(),
         )
+        _say_unknown(name, kept.items, taken["key"], known)
+        del users, taken  # a million strings
         kept = kept.at(kept.items >= 0)
         steps.append(kept.step("of items with metadata"))
         kept = kept.at(np.lexsort((kept.times, kept.users)))  # stable: equal times as in the file
@@ -134,7 +150,7 @@ class InteractionFilter:
             name=name,
             items=item_ids,
             offsets=offsets,
-            times=kept.times if timed else None,
+            times=_moments(kept, moments) if timed else None,
             user_keys=user_keys[present].to_list(),
             item_keys=items["item_key"].to_list(),
             item_texts=items["text"].to_list(),
@@ -165,17 +181,61 @@ def k_core(users: np.ndarray, items: np.ndarray, *, min_user: int, min_item: int
         kept = kept[enough]
 
 
-def _codes(column: pl.Series, keys: pl.Series) -> np.ndarray:
-    """(n,) int32, the place in `keys` of each value of a categorical column; -1 = is not there."""
+def _spellings(column: pl.Series, spell: Callable[[pl.Series], pl.Series]) -> pl.DataFrame:
+    """The distinct values of a categorical column: their `code`, and the `key` that they mean."""
     distinct = column.unique()
+    return pl.DataFrame({"code": distinct.to_physical(), "key": spell(distinct.cast(pl.String))})
+
+
+def _codes(column: pl.Series, spellings: pl.DataFrame, keys: pl.Series) -> np.ndarray:
+    """(n,) int32, the place in `keys` of each value of a categorical column; -1 = is not there."""
     places = pl.DataFrame({"key": keys}).with_row_index("place")
-    found = pl.DataFrame({"key": distinct.cast(pl.String)}).join(
-        places, on="key", how="left", maintain_order="left"
+    found = spellings.join(places, on="key", how="left", maintain_order="left")
+    codes = spellings["code"].to_numpy()
+    place_of_code = np.full(int(codes.max(initial=0)) + 1, -1, dtype=np.int32)
+    place_of_code[codes] = found["place"].cast(pl.Int32).fill_null(-1).to_numpy()
+    return np.asarray(place_of_code[column.to_physical().to_numpy()])
+
+
+def _say_unknown(name: str, items: np.ndarray, taken: pl.Series, known: pl.Series) -> None:
+    """Says for how many events the item is unknown, with keys of both sides to compare.
+
+    Args:
+        name: of the domain.
+        items: (n,) places in `known`, -1 = is not there.
+        taken: keys that occur in events.
+        known: keys of the items.
+    """
+    num_unknown = int(np.count_nonzero(items < 0))
+    told = ""
+    if num_unknown:
+        unknown = taken.filter(~taken.is_in(known.implode()))
+        examples = (", ".join(map(repr, keys.head(_SHOWN_KEYS))) for keys in (unknown, known))
+        told = ": such as {}, where the items are such as {}".format(*examples)
+    _log.log(
+        logging.WARNING if num_unknown else logging.INFO,
+        "%s: %.1f %% of the interactions (%s of %s) are of unknown items%s",
+        name,
+        100 * num_unknown / max(1, len(items)),
+        f"{num_unknown:,}",
+        f"{len(items):,}",
+        told,
     )
-    distinct_ids = distinct.to_physical().to_numpy()
-    place_of_id = np.full(int(distinct_ids.max(initial=0)) + 1, -1, dtype=np.int32)
-    place_of_id[distinct_ids] = found["place"].cast(pl.Int32).fill_null(-1).to_numpy()
-    return np.asarray(place_of_id[column.to_physical().to_numpy()])
+
+
+def _moments(kept: _Kept, moments: np.ndarray | None) -> np.ndarray:
+    """(n,) int64 times of events in order; says where rounding left no order between them."""
+    if moments is None:
+        return kept.times
+    times = moments[kept.times]
+    was_in_order = (np.diff(kept.users) == 0) & (np.diff(kept.times) != 0)
+    if num_ties := int(np.count_nonzero(was_in_order & (np.diff(times) == 0))):
+        _log.warning(
+            "%s steps from one interaction to the next take less than what is stored of times: "
+            "their order is right, their times are equal; a larger time_scale keeps more",
+            f"{num_ties:,}",
+        )
+    return np.asarray(times)
 
 
 def _first_of_each(kept: _Kept, *, keep_repeats: bool) -> np.ndarray:

@@ -209,7 +209,8 @@ class ReleasedDomain:
         missing = [key for key in item_keys if key not in text_of_key]
         if missing:
             raise ValueError(
-                f"{path} has no row for item {missing[0]} ({len(missing)} such items); {COPY_AGAIN}"
+                f"{path} has no row for item {missing[0]!r} ({len(missing)} such items); "
+                f"{COPY_AGAIN}"
             )
         return [text_of_key[key] for key in item_keys]
 

@@ -1,104 +1,181 @@
-"""Rows of CSV, JSONL and Parquet files by the names of their columns."""
+"""Rows of a table by the names of its columns, whatever the format of its files."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import polars as pl
 
-from missrec.data.sources.lines import read_object, stream_lines
+from missrec.data.sources.delimited import Layout, open_delimited
+from missrec.data.sources.lines import Misread, Rejects
+from missrec.data.sources.parts import DELIMITED, JSON_LINES, Part, kind_of
+from missrec.data.sources.records import open_records
 
 _REMEDY = "copy it again"
+_DAMAGED = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+_MOST_SHOWN, _LONGEST_SHOWN = 50, 1000  # names of columns, characters
 
-Row = Mapping[str, Any]
+
+class OpenPart(NamedTuple):
+    """A file of a table.
+
+    Attributes:
+        rows: its numbered raw rows. A raw row is what a message can show of it; its number is that
+            of its first line in the file, of the entry of an array, or of the row in Parquet.
+        values: makes of a raw row the values of the wanted columns, in their order; raises
+            ValueError for a row that has none. What a JSON object lacks is None.
+        unseen: wanted columns that no row had so far.
+    """
+
+    rows: Iterator[tuple[int, Any]]
+    values: Callable[[Any], Sequence[Any]]
+    unseen: set[str]
 
 
-def open_table(
-    path: Path, *, columns: Sequence[str], delimiter: str
-) -> tuple[Iterator[tuple[int, Any]], Callable[[Any], Row]]:
-    """The numbered raw rows of a table, and what makes the named columns of a raw row.
-
-    A raw row is what a message can show of it. The number is that of its first line in the file,
-    or of the row in Parquet, from 1. The second function raises ValueError for a row that has
-    none. A row of JSONL may lack columns.
+def collect_table(
+    parts: Sequence[Part],
+    *,
+    columns: Sequence[str],
+    layout: Layout,
+    rejects: Rejects,
+    add: Callable[[Sequence[Any]], str | None],
+) -> int:
+    """Hands the values of every row to `add`; the number of rows.
 
     Args:
-        path: `.csv`, `.tsv` or `.jsonl`, also packed as `.gz`; or `.parquet`.
+        parts: the files.
         columns: those wanted.
-        delimiter: of a `.csv`.
+        layout: of text files.
+        rejects: takes the rows for which `add` raises ValueError, see `Rejects.collect`.
+        add: takes the values of the wanted columns, in their order.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: another suffix, a damaged file, a CSV or Parquet file without a column, or a
-            delimiter of several characters.
+        ValueError: see `open_part` and `Rejects.collect`; or no row has one of the columns.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; name the file that holds the data")
-    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if suffix == ".jsonl":
-        return stream_lines(path, remedy=_REMEDY), read_object
-    if suffix in (".csv", ".tsv"):
-        return _open_csv(path, columns, delimiter="\t" if suffix == ".tsv" else delimiter)
-    if path.suffix == ".parquet":
-        return _open_parquet(path, columns)
-    raise ValueError(
-        f"{path}: cannot read {path.suffix or 'a file without a suffix'}, expected .csv, .tsv or "
-        ".jsonl, each also as .gz, or .parquet"
-    )
+    unseen = set(columns)
 
+    def opened() -> Iterator[tuple[str, Iterator[tuple[int, Any]], Callable[[Any], str | None]]]:
+        for part in parts:
+            one = open_part(part, columns=columns, layout=layout)
+            yield part.name, one.rows, _adding(one.values, add)
+            unseen.intersection_update(one.unseen)
 
-def _open_csv(
-    path: Path, columns: Sequence[str], *, delimiter: str
-) -> tuple[Iterator[tuple[int, Any]], Callable[[Any], Row]]:
-    if len(delimiter) != 1:
-        raise ValueError(f"{path}: delimiter ({delimiter!r}) must be one character")
-    rows = _csv_rows(path, delimiter=delimiter)
-    _, header = next(rows, (0, []))
-    _check_columns(path, columns, header)
-    places = {column: header.index(column) for column in columns}
-
-    def parse(row: list[str]) -> Row:
-        if len(row) != len(header):
-            raise ValueError(f"has {len(row)} fields, the header has {len(header)}")
-        return {column: row[place] for column, place in places.items()}
-
-    return rows, parse
-
-
-def _csv_rows(path: Path, *, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    lines = (f"{line}\n" for _, line in stream_lines(path, remedy=_REMEDY))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    number = 1
-    try:
-        for row in reader:
-            if row:  # a blank line is no row
-                yield number, row
-            number = reader.line_num + 1
-    except csv.Error as error:
+    table = str(parts[0].path) + (f" and {len(parts) - 1} more" if len(parts) > 1 else "")
+    num_rows = rejects.collect_parts(table, opened())
+    if num_rows and unseen:
         raise ValueError(
-            f"{path}, line {number}: {error}; a double quote opens there and does not close before "
-            "a delimiter: close it, or double it where it is part of the value"
-        ) from error
+            f"{table}: no row has {sorted(unseen)[0]!r}; name its columns in the settings of data"
+        )
+    return num_rows
 
 
-def _open_parquet(
-    path: Path, columns: Sequence[str]
-) -> tuple[Iterator[tuple[int, Any]], Callable[[Any], Row]]:
+def _adding(
+    values: Callable[[Any], Sequence[Any]], add: Callable[[Sequence[Any]], str | None]
+) -> Callable[[Any], str | None]:
+    return lambda row: add(values(row))
+
+
+def open_part(part: Part, *, columns: Sequence[str], layout: Layout) -> OpenPart:
+    """Opens a file of a table.
+
+    Args:
+        part: the file; a column that its folders name has their value in each row.
+        columns: those wanted.
+        layout: of a text file.
+
+    Raises:
+        ValueError: a damaged file, or one whose header lacks a column.
+    """
+    stored = [column for column in columns if column not in part.constants]
+    opened = _open(part, stored, layout)
+    if len(stored) == len(columns):
+        return opened
+
+    def values(row: Any) -> Sequence[Any]:
+        found = iter(opened.values(row))
+        return [
+            part.constants[column] if column in part.constants else next(found)
+            for column in columns
+        ]
+
+    return OpenPart(opened.rows, values, opened.unseen)
+
+
+def _open(part: Part, columns: Sequence[str], layout: Layout) -> OpenPart:
+    kind = kind_of(part.path)
+    if kind in JSON_LINES:
+        return OpenPart(*open_records(part.path, columns, encoding=layout.encoding, remedy=_REMEDY))
+    if kind in DELIMITED:
+        rows, values, header = open_delimited(part.path, columns, layout, remedy=_REMEDY)
+        _check_columns(part, columns, header)
+        return OpenPart(rows, values, set())
+    return _open_parquet(part, columns, layout.encoding)
+
+
+def _open_parquet(part: Part, columns: Sequence[str], encoding: str | None) -> OpenPart:
     try:
-        _check_columns(path, columns, list(pl.read_parquet_schema(path)))
-        table = pl.read_parquet(path, columns=list(columns))
-    except pl.exceptions.PolarsError as error:
-        raise ValueError(f"{path} is no whole Parquet file ({error}); {_REMEDY}") from error
-    return enumerate(table.iter_rows(named=True), start=1), lambda row: row
+        schema = pl.read_parquet_schema(part.path)
+        _check_columns(part, columns, list(schema))
+        table = pl.read_parquet(part.path, columns=list(dict.fromkeys(columns)))
+        table = table.select(_exact(column, schema[column]) for column in table.columns)
+    except _DAMAGED as error:
+        raise _damaged(part, error) from error
+    rows = _parquet_rows(part, table, encoding or "utf-8")
+    # A place for each wanted column, also where two are the same.
+    places = [table.columns.index(column) for column in columns]
+    if places == list(range(table.width)):
+        return OpenPart(rows, lambda row: row, set())
+    return OpenPart(rows, lambda row: [row[place] for place in places], set())
 
 
-def _check_columns(path: Path, columns: Sequence[str], header: Sequence[str]) -> None:
+def _parquet_rows(
+    part: Part, table: pl.DataFrame, encoding: str
+) -> Iterator[tuple[int, Sequence[Any]]]:
+    """Numbered rows; bytes are decoded, and it is said how many are not of the encoding."""
+    binary = [place for place, dtype in enumerate(table.dtypes) if dtype == pl.Binary]
+    misread = Misread(part.path)
+
+    def decoded(number: int, raw: bytes | None) -> str | None:
+        if raw is None:
+            return None
+        text = raw.decode(encoding, errors="replace")
+        if "\ufffd" in text:
+            misread.note(number, text, encoding=encoding, raw=raw)
+        return text
+
+    try:
+        for number, values in enumerate(table.iter_rows(), start=1):
+            row: Any = list(values) if binary else values
+            for place in binary:
+                row[place] = decoded(number, row[place])
+            yield number, row
+    except _DAMAGED as error:
+        raise _damaged(part, error) from error
+    misread.warn()
+
+
+def _damaged(part: Part, error: BaseException) -> ValueError:
+    said = " ".join(str(error).split())[:200]
+    return ValueError(f"{part.path} is no whole Parquet file ({said}); {_REMEDY}")
+
+
+def _exact(column: str, dtype: pl.DataType) -> pl.Expr:
+    """A column as it is; nanoseconds, which Python's dates have not, as ISO dates with them."""
+    if not isinstance(dtype, pl.Datetime) or dtype.time_unit != "ns":
+        return pl.col(column)
+    moment = pl.col(column)
+    if dtype.time_zone:
+        moment = moment.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return moment.dt.strftime("%Y-%m-%dT%H:%M:%S%.9f")
+
+
+def _check_columns(part: Part, columns: Sequence[str], header: Sequence[str]) -> None:
     missing = [column for column in columns if column not in header]
     if missing:
+        names = [name if name.isprintable() else repr(name) for name in header[:_MOST_SHOWN]]
+        shown = ", ".join(names)[:_LONGEST_SHOWN] or "none"
         raise ValueError(
-            f"{path} has no column {missing[0]!r}, it has: {', '.join(header) or 'none'}; name its "
-            "columns in the settings of data"
+            f"{part.path} has no column {missing[0]!r}, it has: {shown}; "
+            "name its columns in the settings of data, or in columns=[...] where it has no header"
         )

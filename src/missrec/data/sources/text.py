@@ -6,6 +6,8 @@ import html
 import re
 from collections.abc import Iterable
 
+from missrec.data.sources.values import plain_text
+
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Control characters, other line breaks, halves of surrogate pairs."""
 
@@ -18,16 +20,15 @@ _CUT_TAG = re.compile(r"<[a-zA-Z]+\s[^<>]*=[^<>]*$")  # as in scraped titles: `<
 def clean_text(value: object) -> str:
     """One field of an item as a sentence: `Arts &amp; <b>Crafts</b>` becomes `Arts & Crafts.`.
 
-    A list is joined by blanks. Entities are replaced; comments, scripts, styles and tags go, also
-    a tag that was cut off at the end; control characters and runs of blanks become one blank;
-    double quotes go; whatever number of full stops ends it becomes one. Nothing stays nothing.
+    What lists and objects hold is joined by blanks. Entities are replaced; comments, scripts,
+    styles and tags go, also a tag that was cut off at the end; control characters and runs of
+    blanks become one blank; double quotes go; whatever number of full stops ends it becomes one.
+    Nothing stays nothing.
 
     **Source**: UniSRec's preparation of Amazon's data. **Differs**: UniSRec keeps tags and runs of
     blanks, and an empty field becomes a full stop there.
     """
-    if isinstance(value, list | tuple):
-        value = " ".join(str(part) for part in value if part is not None)
-    text = "" if value is None else html.unescape(str(value))
+    text = html.unescape(plain_text(value))
     for pattern in (_COMMENTS, _SCRIPTS, _TAGS, _CUT_TAG, UNPRINTABLE):
         text = pattern.sub(" ", text)
     text = " ".join(text.replace('"', "").split()).rstrip(". ")

@@ -1,0 +1,128 @@
+"""Addresses of images in a cell: one, several in one text, lists, and objects of them."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+from missrec.data.sources.values import is_nothing, scalars
+
+_NO_CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+_ADDRESS = re.compile(rf"https?://[^\s/?#{_NO_CONTROLS}][^{_NO_CONTROLS}]*", re.IGNORECASE)
+_ONE_ADDRESS = re.compile(rf"https?://[^\s/?#|,;{_NO_CONTROLS}][^\s|,;{_NO_CONTROLS}]*")
+_FILE = re.compile(
+    rf"(?![/\\~]|[a-z][a-z0-9+.-]*:)[^|{_NO_CONTROLS}]+\.(?:jpe?g|png|webp|gif|bmp|tiff?|avif)",
+    re.IGNORECASE,
+)
+_UPWARDS = re.compile(r"(?:^|[/\\])\.\.(?:[/\\]|$)")
+_BETWEEN_ADDRESSES = re.compile(r"\s*\|\s*|[\s,;]+(?=https?://)", re.IGNORECASE)
+_BETWEEN_FILES = re.compile(r"\s*[,;]\s*")
+_QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
+_LONGEST_TEXT = 100_000  # characters of a list in Python's own notation
+
+_SIZES = ("hi_res", "xlarge", "large", "medium", "small", "thumb", "thumbnail")
+"""Names of pictures in an object, best first; those of other names stay where they are."""
+
+
+class Addresses(NamedTuple):
+    """What a cell names.
+
+    Attributes:
+        kept: addresses, and relative paths of image files, best first.
+        refused: what is neither.
+    """
+
+    kept: list[str]
+    refused: list[str]
+
+
+def read_addresses(cell: Any) -> Addresses:
+    """The addresses in a cell.
+
+    Several in one text are told apart by `|`, or by commas, semicolons and blanks where each is an
+    address or a file; a list written as a text, in JSON or as Python shows it, is read as one. An
+    object, such as `{"large": ..., "variant": ...}`, may say other things besides; one of lists is
+    read picture by picture.
+    """
+    if type(cell) is str and _ONE_ADDRESS.fullmatch(cell):
+        return Addresses([cell], [])  # what most are
+    found = Addresses([], [])
+    for picture in _pictures(cell):
+        if isinstance(picture, Mapping):
+            sizes = sorted(picture, key=lambda name: _SIZES.index(name) if name in _SIZES else -1)
+            named = [text for size in sizes for text in _texts(picture[size]) if _fits(text)]
+            found.kept.extend(named)
+            if not named and any(True for _ in scalars(picture)):
+                found.refused.append(str(picture))
+        else:
+            for text in _texts(picture):
+                (found.kept if _fits(text) else found.refused).append(text)
+    return found
+
+
+def is_address(text: Any) -> bool:
+    """Whether it is an http or https address, and holds no control character."""
+    return isinstance(text, str) and _ADDRESS.fullmatch(text) is not None
+
+
+def is_image_file(text: str) -> bool:
+    """Whether it is the relative path of an image file, by its suffix, that leads nowhere above."""
+    return _FILE.fullmatch(text) is not None and _UPWARDS.search(text) is None
+
+
+def _fits(text: str) -> bool:
+    return is_address(text) or is_image_file(text)
+
+
+def _pictures(cell: Any) -> Iterator[Any]:
+    """What a cell holds, one after the other: objects without lists in them, or other values."""
+    waiting = [cell]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            value = _parsed(value)
+        if isinstance(value, Mapping):
+            lists = {key: column for key, column in value.items() if isinstance(column, list)}
+            if lists:
+                rows = zip_longest(*lists.values())
+                value = [dict(zip(lists, row, strict=True)) for row in rows]
+        if isinstance(value, list | tuple):
+            waiting.extend(reversed(value))
+        elif not is_nothing(value):
+            yield value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a value without lists, those in one text each for itself."""
+    for scalar in scalars(value):
+        whole = str(scalar).strip()
+        texts = _BETWEEN_ADDRESSES.split(whole)
+        if len(texts) == 1 and all(map(is_image_file, files := _BETWEEN_FILES.split(whole))):
+            texts = files
+        yield from filter(None, (text.strip() for text in texts))
+
+
+def _parsed(text: str) -> Any:
+    """The list or the object that is written in a text; the text itself where it is none."""
+    inner = text.strip()
+    if (inner[:1], inner[-1:]) not in (("[", "]"), ("{", "}")):
+        return text
+    try:
+        return json.loads(inner)
+    except (ValueError, RecursionError):
+        pass
+    if "{" not in inner:  # also as numpy shows arrays, without commas
+        quoted = [single or double for single, double in _QUOTED.findall(inner)]
+        return [re.sub(r"\\(.)", r"\1", one) for one in quoted] or inner[1:-1].split(",")
+    if len(inner) > _LONGEST_TEXT:
+        return text
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of backslashes in it
+            return ast.literal_eval(inner)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return text

@@ -1,0 +1,229 @@
+"""Times and places in an order, exact: numbers of any size of fraction, and dates."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from decimal import ROUND_FLOOR, Context, Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from missrec.data.sources.events import LARGEST_TIME
+from missrec.data.sources.values import is_nothing
+
+_LONGEST_DATE = 100  # characters
+_MOST_DIGITS = 1000  # of a number that is compared exactly
+_EXACT = Context(prec=3 * _MOST_DIGITS, Emax=10**6, Emin=-(10**6), traps=[InvalidOperation])
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+_FINER = re.compile(r"([.,]\d{6})(\d+)")  # digits below the microsecond
+_OFFSET = re.compile(r"\s*(?:UTC|GMT|\s)\s*([+-])(\d{1,2}):?(\d{2})$")  # set apart from the time
+_ZONE = re.compile(
+    r"(.*[\dMm])\s*\(?\b(?![AaPp][Mm]\b)([A-Za-z][A-Za-z_]*(?:[/+-][A-Za-z0-9_+-]+)*)\)?$"
+)
+
+
+class Exact(NamedTuple):
+    """A number without a loss.
+
+    Attributes:
+        whole: the largest whole number that is not above it.
+        fraction: decimals of what is above that, without zeros at the end: "25" is a quarter. So
+            two are in order as their texts are.
+    """
+
+    whole: int
+    fraction: str
+
+    @property
+    def number(self) -> Decimal:
+        """The number itself."""
+        return _EXACT.add(Decimal(self.whole), Decimal(f"0.{self.fraction or 0}"))
+
+
+def exactly(number: Decimal, factor: Decimal) -> Exact:
+    """A product without a loss.
+
+    Raises:
+        ValueError: it does not fit in 64 bits, or the number has too many digits.
+    """
+    _, digits, exponent = number.as_tuple()
+    assert isinstance(exponent, int)  # it is finite
+    if not number:
+        return Exact(0, "")
+    if number.adjusted() + factor.adjusted() > len(str(LARGEST_TIME)):
+        raise ValueError("is too large")
+    if len(digits) > _MOST_DIGITS or exponent < -_MOST_DIGITS:
+        raise ValueError(f"has more than {_MOST_DIGITS} digits")
+    product = _EXACT.multiply(number, factor)
+    floor = product.to_integral_value(ROUND_FLOOR, context=_EXACT)
+    if abs(floor) >= LARGEST_TIME:  # the fraction may round it up
+        raise ValueError("is too large")
+    decimals = format(_EXACT.subtract(product, floor), "f").partition(".")[2]
+    return Exact(int(floor), decimals.rstrip("0"))
+
+
+class Clock:
+    """Reads one column; its first value decides whether it has dates or numbers."""
+
+    def __init__(self, column: str, *, scale: float, time_format: str | None) -> None:
+        """Keeps the settings.
+
+        Args:
+            column: its name, for messages.
+            scale: numbers are multiplied by this, as exactly as it is written.
+            time_format: of dates, as `datetime.strptime` takes it; None for ISO dates, or numbers.
+
+        Raises:
+            ValueError: the scale is not above 0, or the format names nothing that there is.
+        """
+        if not scale > 0:
+            raise ValueError(f"time_scale ({scale}) must be above 0")
+        if time_format is not None:
+            _check_format(time_format)
+        self.has_dates: bool | None = None if time_format is None else True
+        self.scale = scale
+        self._column = column
+        self._factor = Decimal(repr(scale))
+        self._format = time_format
+        self._is_plain = scale == 1
+
+    def bound(self, name: str, value: Any) -> tuple[Exact, bool]:
+        """A value that times are to be compared with, and whether it is a date.
+
+        Args:
+            name: of the value, for messages.
+            value: a number or an ISO date; where a format was named, a date of that, too.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        if self._format is not None:
+            with suppress(ValueError):
+                reader = Clock(name, scale=self.scale, time_format=self._format)
+                return reader.read(str(value)), True
+        reader = Clock(name, scale=self.scale, time_format=None)
+        return reader.read(str(value)), bool(reader.has_dates)
+
+    def read(self, value: Any) -> Exact:
+        """The number in a cell times the scale; of a date, microseconds since 1970.
+
+        Raises:
+            ValueError: there is none, it is none of both, it is a date where others are numbers or
+                the other way round, or it is too large.
+        """
+        if self.has_dates is False and self._is_plain and type(value) in (str, int):
+            try:
+                whole, decimals = int(value), ""
+            except ValueError:
+                before, _, decimals = value.partition(".")
+                is_plain = before.isdecimal() and decimals.isdecimal() and value.isascii()
+                whole = int(before) if is_plain and len(value) < _MOST_DIGITS else LARGEST_TIME
+            if -LARGEST_TIME < whole < LARGEST_TIME:
+                return Exact(whole, decimals.rstrip("0"))
+        return self._read(value)
+
+    def _read(self, value: Any) -> Exact:
+        if isinstance(value, bytes):
+            value = value.decode(errors="replace")
+        if is_nothing(value):
+            raise ValueError(f"{self._column} is missing")
+        number = None if self._format else number_in(value)
+        exact = self._moment(value) if number is None else self._scaled(number, value)
+        is_date = number is None
+        if self.has_dates is None:
+            self.has_dates = is_date
+        if self.has_dates != is_date:
+            kinds = ("a date", "a number") if is_date else ("a number", "a date")
+            raise ValueError(f"{self._column} {value!r} is {kinds[0]}, the first one is {kinds[1]}")
+        return exact
+
+    def _scaled(self, number: Decimal, shown: Any) -> Exact:
+        try:
+            return exactly(number, self._factor)
+        except ValueError as error:
+            raise ValueError(f"{self._column} {str(shown)[:80]!r} {error}") from error
+
+    def _moment(self, value: Any) -> Exact:
+        finer = ""
+        if isinstance(value, datetime):
+            moment = value
+        elif isinstance(value, date):
+            moment = datetime(value.year, value.month, value.day)
+        else:
+            text = str(value).strip()
+            if beyond := _FINER.search(text):
+                finer = beyond[2].rstrip("0")
+                text = text.replace(beyond[0], beyond[1], 1)
+            found = self._parsed(text)
+            if found is None:
+                expected = "neither a number nor an ISO date; time_format takes others"
+                if self._format:
+                    expected = f"no date in the format {self._format!r}"
+                raise ValueError(f"{self._column} {value!r} is {expected}")
+            moment = found
+        try:
+            since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
+        except OverflowError as error:
+            raise ValueError(f"{self._column} {value!r} is out of range") from error
+        return Exact(since // _MICROSECOND, finer)
+
+    def _parsed(self, text: str) -> datetime | None:
+        """The date in a text, which a zone may follow."""
+        if len(text) > _LONGEST_DATE:
+            return None
+        if not text.endswith((" UTC", " GMT")) and (moment := self._date(text)) is not None:
+            return moment
+        if (offset := _OFFSET.search(text)) and (moment := self._date(text[: offset.start()])):
+            minutes = int(offset[2]) * 60 + int(offset[3])
+            if minutes >= 24 * 60:
+                return None
+            sign = -1 if offset[1] == "-" else 1
+            return moment.replace(tzinfo=timezone(sign * timedelta(minutes=minutes)))
+        if (named := _ZONE.fullmatch(text)) and (moment := self._date(named[1].strip())):
+            zone = _zone(named[2])
+            if zone is None:
+                raise ValueError(f"{self._column} {text!r}: there is no zone {named[2]!r}")
+            return moment.replace(tzinfo=zone)
+        return None
+
+    def _date(self, text: str) -> datetime | None:
+        try:
+            if self._format is None:
+                return datetime.fromisoformat(text)
+            return datetime.strptime(text, self._format)
+        except (ValueError, OverflowError):
+            return None
+
+
+def number_in(value: Any) -> Decimal | None:
+    """A number in a cell, exact as it is written; None where it is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        return None
+    try:
+        number = Decimal(repr(value) if isinstance(value, float) else value)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def _check_format(time_format: str) -> None:
+    try:
+        datetime.strptime("", time_format)
+    except (ValueError, re.error) as error:
+        if "does not match" not in str(error):
+            raise ValueError(f"time_format ({time_format!r}): {error}") from error
+
+
+@lru_cache(maxsize=256)
+def _zone(name: str) -> tzinfo | None:
+    """A zone of the tz database by its name; None where there is none."""
+    if name in ("UTC", "GMT", "Z"):
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return None

@@ -1,0 +1,88 @@
+"""One's own items, whatever the columns are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from missrec.data.sources.addresses import read_addresses
+from missrec.data.sources.delimited import Layout
+from missrec.data.sources.events import ITEM_ROWS, RowBuffer
+from missrec.data.sources.keys import read_key
+from missrec.data.sources.lines import Rejects
+from missrec.data.sources.parts import Part, find_parts
+from missrec.data.sources.tables import collect_table
+from missrec.data.sources.text import item_text
+
+
+class OwnItems:
+    """A table with one item a row."""
+
+    def __init__(
+        self,
+        *,
+        path: str | Sequence[str] | None,
+        item: str,
+        texts: Sequence[str],
+        images: Sequence[str],
+        delimiter: str | None = None,
+        encoding: str | None = None,
+        quoting: str | None = "standard",
+        escape: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> None:
+        """Keeps the settings.
+
+        Args:
+            path: of the file, or files, see `find_parts`; None where there is none.
+            item: column of the item's id.
+            texts: columns of its text, in order; each becomes a sentence, see `clean_text`.
+            images: columns of addresses of its images, best first; see `read_addresses`.
+            delimiter: see `Layout`.
+            encoding: see `Layout`.
+            quoting: see `Layout`.
+            escape: see `Layout`.
+            columns: see `Layout`.
+
+        Raises:
+            ValueError: settings that cannot be, or do not go together.
+        """
+        self._paths = path
+        self._item = item
+        self._texts = [texts] if isinstance(texts, str) else texts
+        self._images = [images] if isinstance(images, str) else images
+        self._layout = Layout(delimiter, encoding, quoting, escape, columns).checked()
+
+    @property
+    def parts(self) -> list[Part]:
+        """The files, see `find_parts`; none where none is named."""
+        return find_parts(self._paths) if self._paths else []
+
+    def read(self, rejects: Rejects) -> tuple[pl.DataFrame, int]:
+        """The items, each once, the first of several; and the number of rows.
+
+        Raises:
+            FileNotFoundError, ValueError: see `find_parts`, `open_part` and `Rejects.collect`; or
+                a column does not occur.
+        """
+        columns = [self._item, *self._texts, *self._images]
+        first_image = 1 + len(self._texts)
+        buffer = RowBuffer(ITEM_ROWS)
+
+        def add(values: Sequence[Any]) -> str | None:
+            key = read_key(values[0], self._item)
+            addresses: list[str] = []
+            refused: list[str] = []
+            for column, cell in zip(self._images, values[first_image:], strict=True):
+                found = read_addresses(cell)
+                addresses += found.kept
+                refused += [f"{column} {text[:80]!r}" for text in found.refused]
+            buffer.add(key, item_text(values[1:first_image]), addresses)
+            return f"no address and no image file: {', '.join(refused)}" if refused else None
+
+        num_rows = collect_table(
+            self.parts, columns=columns, layout=self._layout, rejects=rejects, add=add
+        )
+        return buffer.frame().unique("item_key", keep="first", maintain_order=True), num_rows

@@ -1,0 +1,85 @@
+"""Objects of JSON files: one a line, or all in one array."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from missrec.data.sources.lines import read_object, stream_lines
+from missrec.data.sources.parts import kind_of
+
+# Numbers as they are written: a float would round a time of 19 digits.
+_DECODER = json.JSONDecoder(parse_float=Decimal)
+_BLANKS = " \t\r\n"
+
+
+def open_records(
+    path: Path, columns: Sequence[str], *, encoding: str | None, remedy: str
+) -> tuple[Iterator[tuple[int, Any]], Callable[[Any], Sequence[Any]], set[str]]:
+    """The numbered raw rows of a file, what makes the wanted values of one, and names never seen.
+
+    A raw row is a line that shall hold an object, or an entry of the array; the number is that of
+    the line or of the entry, from 1. Of what a row lacks the value is None. The names of columns
+    go from the set when a row has them.
+
+    Args:
+        path: `.jsonl` has lines; `.json` has these, or one array.
+        columns: those wanted.
+        encoding: see `stream_lines`.
+        remedy: see `stream_lines`.
+    """
+    unseen = set(columns)
+
+    def wanted(record: dict[str, Any]) -> list[Any]:
+        if unseen:
+            unseen.difference_update(record)
+        return [record.get(column) for column in columns]
+
+    def of_line(line: str) -> list[Any]:
+        return wanted(read_object(line, decode=_DECODER.decode))
+
+    def of_entry(entry: Any) -> list[Any]:
+        if not isinstance(entry, dict):
+            raise ValueError("is no JSON object")
+        return wanted(entry)
+
+    lines = stream_lines(path, remedy=remedy, encoding=encoding)
+    filled = ((number, line) for number, line in lines if line and not line.isspace())
+    first = next(filled, (1, ""))
+    if first[1].lstrip().startswith("[") and kind_of(path) == ".json":
+        text = "\n".join(line for _, line in chain([first], filled))
+        return enumerate(_entries(path, text, remedy=remedy), start=1), of_entry, unseen
+    return chain([first] if first[1] else [], filled), of_line, unseen
+
+
+def _entries(path: Path, text: str, *, remedy: str) -> Iterator[Any]:
+    """The entries of an array, one after the other."""
+    place, number, mark = 0, 0, "["
+    while True:
+        # What is before the next entry: the bracket that opens, or a comma.
+        place = _skip_blanks(text, place)
+        if text[place : place + 1] == "]" and number:
+            break
+        if text[place : place + 1] != mark:
+            raise ValueError(f"{path} is no JSON array after entry {number}; {remedy}")
+        place, mark = _skip_blanks(text, place + 1), ","
+        if text[place : place + 1] == "]" and not number:
+            break
+        try:
+            entry, place = _DECODER.raw_decode(text, place)
+        except (ValueError, RecursionError, ArithmeticError) as error:
+            raise ValueError(
+                f"{path}, entry {number + 1} is no JSON ({error}); {remedy}"
+            ) from error
+        number += 1
+        yield entry
+
+
+def _skip_blanks(text: str, place: int) -> int:
+    while place < len(text) and text[place] in _BLANKS:
+        place += 1
+    return place
