@@ -29,7 +29,8 @@ from measured import write_report
 from torch.utils.flop_counter import FlopCounterMode
 
 from missrec.app.build import build_experiment
-from missrec.app.session import plain, read_run
+from missrec.app.session import plain
+from missrec.app.settings import read_run
 from missrec.training.memory import keep_freed_memory
 from missrec.types import SequenceBatch
 

@@ -8,8 +8,9 @@ from omegaconf import DictConfig
 
 os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parents[1]))
 
-from missrec.app.arguments import parsable_arguments, resume_arguments
+from missrec.app.arguments import resume_arguments
 from missrec.app.door import run_door
+from missrec.app.grammar import parsable_arguments
 from missrec.app.session import read_train
 from missrec.app.sweep import run_job, sweep_arguments
 

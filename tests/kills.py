@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from faults import Killed, file_operations
-from missrec.app.session import RunSettings, read_run
+from missrec.app.settings import RunSettings, read_run
 from missrec.app.train import train_run
 from missrec.runs.folder import RunFolder
 

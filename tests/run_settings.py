@@ -8,7 +8,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from missrec.app.prepare import prepare_missing
-from missrec.app.session import RunSettings, plain, read_run
+from missrec.app.session import plain
+from missrec.app.settings import RunSettings, read_run
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 

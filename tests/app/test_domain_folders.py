@@ -20,13 +20,14 @@ from missrec.app.domain_folders import (
     check_prepared,
     folders_choice,
     folders_name,
-    in_hydras_grammar,
 )
 from missrec.app.evaluate import evaluate
+from missrec.app.grammar import as_word
 from missrec.app.prepare import prepare_data as make
 from missrec.app.prepare import prepare_missing
-from missrec.app.session import compose_train, plain, read_run
-from missrec.app.settings import RowCommands, known_splits
+from missrec.app.rows import RowCommands, known_splits
+from missrec.app.session import compose_train, plain
+from missrec.app.settings import read_run
 from missrec.app.train import train
 from missrec.data.datamodule import read_mixed
 from missrec.data.splits import LeaveOneOut
@@ -42,7 +43,7 @@ NAMES = ("names.experiment=x", "names.model=missrec", "run_dir=/r")
 
 def together(folders: list[Any], *overrides: str) -> Any:
     """The composed config of these folders."""
-    values = ",".join(in_hydras_grammar(str(folder)) for folder in folders)
+    values = ",".join(as_word(str(folder)) for folder in folders)
     return compose_train(ROOT, [*NAMES, "data=folders", f"data.folders=[{values}]", *overrides])
 
 
@@ -186,7 +187,7 @@ def test_a_run_on_folders_at_any_place_is_evaluated_and_known_again(
     folders = [tmp_path / "data" / "toys", tmp_path / "else where" / "sports"]
     for seed, folder in enumerate(folders):
         write_domain_folder(folder, timed_domain(folder.name, num_users=20 + seed))
-    values = ",".join(in_hydras_grammar(str(folder)) for folder in folders)
+    values = ",".join(as_word(str(folder)) for folder in folders)
     floor = ("model=nearest_neighbor", "experiment=scratch", "inputs=text", "transfer=inductive")
     cfg = compose_tiny(base=(*floor, "data=folders", f"data.folders=[{values}]"))
     prepare_data(cfg)

@@ -10,7 +10,8 @@ from conftest import ROOT
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from missrec.app.names import domain_name
-from missrec.app.session import compose_train, plain, read_data
+from missrec.app.session import compose_train, plain
+from missrec.app.settings import read_data
 
 OWN = ("data=own", "data.sources.own.rejects=null")
 """Hydra knows where rejects go only in a run."""

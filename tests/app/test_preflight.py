@@ -13,7 +13,8 @@ import pytest
 from conftest import ROOT
 
 from missrec.app.preflight import check_batches, check_training
-from missrec.app.session import RunSettings, compose_train, composed, plain, read_run
+from missrec.app.session import compose_train, composed, plain
+from missrec.app.settings import RunSettings, read_run
 from missrec.app.stages import stage_settings, train_stages
 
 NO_RUN = ("names.experiment=x", "names.model=m", "run_dir=.")

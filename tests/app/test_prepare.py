@@ -24,7 +24,8 @@ from omegaconf import DictConfig, OmegaConf
 from file_server import Fault, FileServer, file_server
 from missrec.app.folders import export, verify
 from missrec.app.prepare import prepare, prepare_data, prepare_missing
-from missrec.app.session import DataSettings, Paths, plain, read_data, read_paths
+from missrec.app.session import plain
+from missrec.app.settings import DataSettings, Paths, read_data, read_paths
 from missrec.data.domain import INTERACTIONS, ITEMS, USERS
 from missrec.data.sources.amazon import AmazonDomain
 from missrec.features.store import FEATURES, write_features

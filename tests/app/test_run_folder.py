@@ -16,7 +16,7 @@ from pytorch_lightning import LightningModule
 from kills import Resume, places
 from missrec.app.evaluate import evaluate
 from missrec.app.resume import FIXED, FIXED_INSIDE_AN_EPOCH, RunExistsError
-from missrec.app.session import RunSettings, read_run
+from missrec.app.settings import RunSettings, read_run
 from missrec.app.train import train, train_run
 from missrec.runs.folder import RunFolder
 from missrec.training.module import RecommenderModule

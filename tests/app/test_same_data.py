@@ -26,7 +26,7 @@ from missrec.app.same_data import (
     check_study,
     identity_at_hand,
 )
-from missrec.app.session import RunSettings
+from missrec.app.settings import RunSettings
 from missrec.app.sweep import run_job
 from missrec.app.train import train
 from missrec.runs.folder import RunFolder

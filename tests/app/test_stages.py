@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from missrec.app import train as door
 from missrec.app.build import Experiment
-from missrec.app.session import RunSettings, read_run
+from missrec.app.settings import RunSettings, read_run
 from missrec.app.stages import stage_settings
 from missrec.app.train import train, train_run
 from missrec.runs.checkpoints import chosen_checkpoint

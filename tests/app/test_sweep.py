@@ -23,7 +23,7 @@ from omegaconf import OmegaConf
 
 from missrec.app import gpus
 from missrec.app.gpus import claim_gpu, visible_gpus
-from missrec.app.session import read_run
+from missrec.app.settings import read_run
 from missrec.app.sweep import SweepTable, run_job, sweep_arguments
 from missrec.app.train import train
 from missrec.runs.format import versioned

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from changed_data import CHANGES, prepare_again
-from missrec.app.settings import known_splits
+from missrec.app.rows import known_splits
 from missrec.data.splits import LeaveOneOut
 from missrec.metrics.paired import read_ranks
 from missrec.report.datasets import DataToday, data_notes, table_1, train_counts

@@ -1,4 +1,4 @@
-"""Command lines as Hydra takes them: odd names in quotes, and the saved config of a run."""
+"""Command lines that go on with a saved run, as Hydra takes them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from missrec.app.session import quoted
+from missrec.app.grammar import quoted
 from missrec.runs.folder import RunFolder, moved
 from missrec.runs.trust import refuse_strangers
-
-_MULTIRUN = ("-m", "--multirun")
-_NO_OVERRIDE = ("-", "~")  # an option of Hydra's, or a removal
-_QUOTES = ("'", '"')
 
 _PREFIX = "resume="
 _TRUST = "trust="
@@ -27,42 +21,6 @@ _OTHER_PROCESS = "other_process_of="
 _SAVED = "saved_config"
 _OF_ONE_COMMAND = {"overwrite": False, "changed_data": "refuse"}
 """What was said to the command that began the run is not said to the one that goes on with it."""
-
-
-def parsable_arguments(arguments: Sequence[str]) -> list[str]:
-    """Command-line arguments, with quotes around values that Hydra's grammar has no place for.
-
-    So `path=clicks (1).csv`, `run=logs/lr=0.1`, `delimiter=;` and `[a=1.csv,b=2.csv]` are what they
-    look like, in every command. What the grammar takes stays as it is, sweeps and functions too.
-    """
-    is_multirun = bool(set(_MULTIRUN) & set(arguments))
-    return [_parsable(argument, is_multirun=is_multirun) for argument in arguments]
-
-
-def _parsable(argument: str, *, is_multirun: bool) -> str:
-    key, sign, value = argument.partition("=")
-    if not sign or key[:1] in _NO_OVERRIDE or _parses(argument) or not _parses(f"{key}=value"):
-        return argument
-    if value[:1] == "[" and value[-1:] == "]":
-        return f"{key}=[{_quoted_each(value[1:-1])}]"
-    is_closed = all(value.count(opens) == value.count(closes) for opens, closes in ("[]", "{}"))
-    if not is_closed or value[:1] in _QUOTES or (value[:1], value[-1:]) == ("{", "}"):
-        return argument  # Hydra says what is wrong in it
-    return f"{key}={_quoted_each(value) if is_multirun else quoted(value)}"
-
-
-def _quoted_each(values: str) -> str:
-    """Values between commas, each in quotes that needs them."""
-    each = (value.strip() for value in values.split(","))
-    return ",".join(value if _parses(f"key={value}") else quoted(value) for value in each)
-
-
-def _parses(argument: str) -> bool:
-    try:
-        OverridesParser.create().parse_override(argument)
-    except HydraException:
-        return False
-    return True
 
 
 def resume_arguments(arguments: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from hydra.utils import instantiate
 from torch import nn
 
-from missrec.app.session import RunSettings
+from missrec.app.settings import RunSettings
 from missrec.data.datamodule import SequenceDataModule
 from missrec.features.store import TEXT, TEXT_VIEW, read_features
 from missrec.features.table import FeatureTable

@@ -12,15 +12,12 @@ from typing import Any
 
 from omegaconf import ListConfig, OmegaConf
 
+from missrec.app.grammar import as_word
 from missrec.data.manifest import MANIFEST
 from missrec.files import recover_folder
 
 _LONGEST_NAME = 60
 """Bytes; it is a part of the names of runs, which are folders."""
-
-_PLAIN = re.compile(r"[\w.+-]*/[\w/.+-]*|[A-Za-z_][\w.+-]*", re.ASCII)
-_WORDS = ("null", "true", "false", "nan", "inf")
-"""Values without quotes that Hydra takes as texts, and those among them that it does not."""
 
 _EXAMPLE = "data=folders 'data.folders=[data/toys,data/sports]'"
 
@@ -46,10 +43,10 @@ def folders_choice(folders: Sequence[str], name: str | None = None) -> str:
         folders: absolute, or from where the command is run.
         name: of them together, where it may be another than theirs.
     """
-    values = ",".join(in_hydras_grammar(told(one)) for one in _listed(folders))
+    values = ",".join(as_word(told(one)) for one in _listed(folders))
     words = ["folders", f"data.folders=[{values}]"]
     if name is not None and name != folders_name(folders):
-        words.append(f"data.name={in_hydras_grammar(name)}")
+        words.append(f"data.name={as_word(name)}")
     return shlex.join(words)
 
 
@@ -114,14 +111,6 @@ def _absolute(folder: str | int | Path) -> str:
 def _listed(folders: Any) -> list[Any]:
     """The folders of a list, also of a config; of anything else none."""
     return list(folders) if isinstance(folders, list | tuple | ListConfig) else []
-
-
-def in_hydras_grammar(value: str) -> str:
-    """A value of a command line, in quotes where Hydra would not take it as it is."""
-    if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
-        return value
-    escaped = re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + ('\\"' if m[2] else ""), value)
-    return f'"{escaped}"'
 
 
 OmegaConf.register_new_resolver("folders_name", folders_name, replace=True)

@@ -16,8 +16,8 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 from yaml import YAMLError
 
-from missrec.app.arguments import parsable_arguments
 from missrec.app.choices import check_choices
+from missrec.app.grammar import parsable_arguments
 from missrec.app.names import unwrapped
 from missrec.app.remedies import remedy_of
 

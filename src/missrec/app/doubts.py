@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from missrec.app.build import Experiment
-from missrec.app.session import RunSettings
+from missrec.app.settings import RunSettings
 from missrec.data.parts import doubts
 from missrec.distributed import is_first_process
 

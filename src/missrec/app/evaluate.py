@@ -16,7 +16,8 @@ from pytorch_lightning import Trainer
 from missrec.app.build import Experiment, build_experiment
 from missrec.app.doubts import warn_of_parts
 from missrec.app.same_data import check_run
-from missrec.app.session import RunSettings, accepts, plain, read_run
+from missrec.app.session import plain
+from missrec.app.settings import RunSettings, accepts, read_run
 from missrec.files import write_json
 from missrec.metrics.buckets import popularity_buckets
 from missrec.report.figures.buckets import popularity_figure

@@ -14,7 +14,8 @@ from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
 from missrec.app.build import build
 from missrec.app.prepare import prepare_missing, read_features_of_one
-from missrec.app.session import Config, plain, read_data, read_paths
+from missrec.app.session import plain
+from missrec.app.settings import Config, read_data, read_paths
 from missrec.data.domain import read_items
 from missrec.features.encoders.encoder import Encoder
 from missrec.features.extraction import Extraction, Extractor

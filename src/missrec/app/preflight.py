@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from missrec.app.session import RunSettings
+from missrec.app.settings import RunSettings
 
 if TYPE_CHECKING:
     from missrec.app.build import Experiment  # torch takes seconds

@@ -17,7 +17,8 @@ from missrec.app.domain_folders import (
     folders_choice,
     told,
 )
-from missrec.app.session import Config, DataSettings, Paths, plain, read_data, read_paths
+from missrec.app.session import plain
+from missrec.app.settings import Config, DataSettings, Paths, read_data, read_paths
 from missrec.data.domain import ITEMS, DomainSource, PreparedDomain, write_domain
 from missrec.data.fingerprint import Fingerprint, fingerprint
 from missrec.data.manifest import MANIFEST

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from missrec.app.domain_folders import folders_choice, in_hydras_grammar, told
+from missrec.app.domain_folders import folders_choice, told
+from missrec.app.grammar import as_word
 
 _PLACE = re.compile(r"\$\{[^}]*?(\w+)\}")  # such as ${.category} or ${data.name}
 
@@ -56,7 +57,7 @@ def _make_again(folder: Path, *, modality: str | None) -> str:
     domain = folder.parent if is_features else folder
     choice = data_choice(domain.name)
     is_elsewhere = told(domain.parent) != "data"
-    place = shlex.join([f"paths.data_dir={in_hydras_grammar(told(domain.parent))}"])
+    place = shlex.join([f"paths.data_dir={as_word(told(domain.parent))}"])
     made_there = f"{choice} {place}" if is_elsewhere else choice
     prepare = f"make the folder again with `python src/prepare.py data={made_there}`"
     if not is_features:

@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from missrec.app.session import Config, RunSettings, occupied, read_run
+from missrec.app.session import occupied
+from missrec.app.settings import Config, RunSettings, read_run
 from missrec.app.stages import starting_point
 from missrec.runs.checkpoints import restore_best, resumable
 from missrec.runs.folder import RunFolder

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hydra.utils import instantiate
 
-from missrec.app.session import RunSettings
+from missrec.app.settings import RunSettings
 from missrec.data.manifest import MANIFEST
 from missrec.data.splits import AnySplitter
 from missrec.features.store import FEATURES

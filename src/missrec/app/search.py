@@ -15,7 +15,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from missrec.app.session import quoted
+from missrec.app.grammar import quoted
 from missrec.runs.marks import read_marks
 from missrec.runs.settings import leaves
 from missrec.search.settings import Search, checked_search

@@ -1,12 +1,12 @@
-"""The session of a command: configs composed, checked, and turned once into typed settings."""
+"""The session of a command: configs composed and checked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -15,99 +15,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from missrec.app.composition import check_composition
 from missrec.app.domain_folders import absolute_folders
-from missrec.app.names import domain_name, named_sources
+from missrec.app.settings import Config, RunSettings, read_run
 from missrec.runs.folder import RunFolder
-
-Config = dict[str, Any]
-"""A composed config as plain values, resolved."""
-
-
-class Paths(NamedTuple):
-    """Folders of the project."""
-
-    root_dir: Path
-    data_dir: Path
-    log_dir: Path
-
-
-class DataSettings(NamedTuple):
-    """The data of a command.
-
-    Attributes:
-        name: as runs and reports show it.
-        choice: what `data=` makes it.
-        folders: of its domains, in their order.
-        sources: name -> what the source is built of.
-        made_on_first_use: whether a missing folder is made without being asked for.
-    """
-
-    name: str
-    choice: str
-    folders: list[Path]
-    sources: Mapping[str, Config]
-    made_on_first_use: bool
-
-
-class Stage(NamedTuple):
-    """What trains before a run, which starts from it.
-
-    Attributes:
-        experiment: what trains; empty of a stage that a saved run knows by its checkpoint alone.
-        same_data: it reads the run's data and hands over all it learnt.
-        overrides: its own settings.
-        checkpoint: what came out; None until it has been trained.
-    """
-
-    experiment: str
-    same_data: bool
-    overrides: list[str]
-    checkpoint: Path | None
-
-
-class RunSettings(NamedTuple):
-    """The settings of a run that the app itself reads; parts read theirs from `config`.
-
-    Attributes:
-        config: all settings, resolved; what parts are built of, and what is recorded.
-        run_dir: folder of the run.
-        name: of the run.
-        model: name of its model.
-        experiment: name of its experiment.
-        resume: whether it goes on where its checkpoints end.
-        overwrite: whether a run that the folder holds may be replaced.
-        accepts_changed_data: whether it goes on with other data than it was made on.
-        seed: None for one of its own.
-        paths: of the project.
-        data: of the run.
-        modalities: its features.
-        transfer: `inductive` or `transductive`.
-        item_ids: whether it learns a vector for each item.
-        pretrained: a run folder or a checkpoint to start from.
-        stages: what trains before it, in order.
-        trainable: names that still train of what was loaded; None for all.
-        cutoffs: values of k of its metrics.
-        shown: metrics on the terminal.
-    """
-
-    config: Config
-    run_dir: Path
-    name: str
-    model: str
-    experiment: str
-    resume: bool
-    overwrite: bool
-    accepts_changed_data: bool
-    seed: int | None
-    paths: Paths
-    data: DataSettings
-    modalities: list[str]
-    transfer: str
-    item_ids: bool
-    pretrained: str | None
-    stages: tuple[Stage, ...]
-    trainable: list[str] | None
-    cutoffs: list[int]
-    shown: list[str]
 
 
 def plain(cfg: DictConfig) -> Config:
@@ -123,116 +32,6 @@ def plain(cfg: DictConfig) -> Config:
     config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(config, dict)
     return {str(key): value for key, value in config.items()}
-
-
-def read_paths(config: Config) -> Paths:
-    """The folders of the project."""
-    return Paths(*(Path(config["paths"][name]) for name in Paths._fields))
-
-
-def read_data(config: Config) -> DataSettings:
-    """The data of a command, with names that folders can have.
-
-    Raises:
-        ValueError: see `absolute_folders` and `domain_name`.
-    """
-    data = config["data"]
-    return DataSettings(
-        name=domain_name(data["name"]),
-        choice=data.get("choice", data["name"]),  # runs from before it have none
-        folders=[Path(folder) for folder in absolute_folders(data["folders"])],
-        sources=named_sources(data["sources"]),
-        made_on_first_use=data["made_on_first_use"],
-    )
-
-
-def read_run(config: Config) -> RunSettings:
-    """The settings of a run.
-
-    Raises:
-        ValueError: one is missing, or has a value that it cannot have.
-    """
-    try:
-        _check_types(config)
-        return _read_run(config)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"the config of the run lacks {error}, or has it in another place: it is of another "
-            "version"
-        ) from error
-
-
-def _check_types(config: Config) -> None:
-    """Refuses values that a hand-edited config or a command line may have, before they are used."""
-    for key in ("overwrite", "debug", "keep_freed_memory"):
-        if not isinstance(config.get(key, False), bool):
-            raise ValueError(f"{key} ({config[key]}) must be true or false")
-    seed = config["seed"]
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-        raise ValueError(f"seed ({seed}) must be a whole number or null")
-    lists = {
-        "inputs.modalities": config["inputs"]["modalities"],
-        "metrics.cutoffs": config["metrics"]["cutoffs"],
-        "stages": config["stages"],
-    }
-    for key, value in lists.items():
-        if not isinstance(value, list):
-            raise ValueError(f"{key} ({value}) must be a list")
-    for key in ("model", "optimizer", "trainer", "datamodule", "callbacks", "logger"):
-        if not isinstance(config.get(key), dict):
-            raise ValueError(f"{key} ({config.get(key)}) must be a group of settings")
-    if not isinstance(config["data"]["sources"], dict):
-        raise ValueError(f"data.sources ({config['data']['sources']}) must be a group of settings")
-    if config["pretrained"] and any(not stage.get("same_data") for stage in config["stages"]):
-        raise ValueError(
-            f"pretrained ({config['pretrained']}) and stages: the run starts from its last stage; "
-            "leave one out, such as stages=none"
-        )
-
-
-def _read_run(config: Config) -> RunSettings:
-    return RunSettings(
-        config=config,
-        run_dir=Path(config["run_dir"]),
-        name=config["names"]["run"],
-        model=config["names"]["model"],
-        experiment=config["names"]["experiment"],
-        resume=bool(config["resume"]),
-        overwrite=config["overwrite"],
-        accepts_changed_data=accepts(config["changed_data"]),
-        seed=config["seed"],
-        paths=read_paths(config),
-        data=read_data(config),
-        modalities=config["inputs"]["modalities"],
-        transfer=config["transfer"]["name"],
-        item_ids=config["transfer"]["item_ids"],
-        pretrained=config["pretrained"],
-        stages=tuple(_stage(one, config["stage_overrides"]) for one in config["stages"]),
-        trainable=config["freeze"]["trainable"],
-        cutoffs=config["metrics"]["cutoffs"],
-        shown=config["metrics"]["shown"],
-    )
-
-
-def accepts(changed_data: str) -> bool:
-    """Whether the setting says to go on with other data.
-
-    Raises:
-        ValueError: it is neither of its values.
-    """
-    if changed_data not in {"refuse", "accept"}:
-        raise ValueError(f"changed_data ({changed_data}) must be refuse or accept")
-    return changed_data == "accept"
-
-
-def _stage(described: Config, overrides: list[str]) -> Stage:
-    checkpoint = described.get("checkpoint")
-    return Stage(
-        experiment=described.get("experiment") or "",
-        same_data=described.get("same_data", False),
-        overrides=[*described.get("overrides", []), *overrides],
-        checkpoint=None if checkpoint is None else Path(checkpoint),
-    )
 
 
 def occupied(folder: RunFolder) -> str:
@@ -307,8 +106,3 @@ def composed(root_dir: Path, overrides: Sequence[str]) -> Iterator[DictConfig]:
         yield job
     finally:
         HydraConfig.instance().cfg = outer
-
-
-def quoted(value: str | Path) -> str:
-    """A value as Hydra's grammar takes it, whatever characters it has."""
-    return "'" + str(value).replace("'", "\\'") + "'"

@@ -1,115 +1,211 @@
-"""The commands that make the rows of the tables, and the settings that they make today."""
+"""Typed settings of a command, read once of its composed config."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from hydra.errors import HydraException
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from missrec.app.domain_folders import absolute_folders
+from missrec.app.names import domain_name, named_sources
 
-from missrec.app.prepare import described_splits
-from missrec.app.session import compose_train
-from missrec.report.datasets import KnownSplit
-from missrec.runs.groups import Setup
-from missrec.runs.settings import UNMARKED, Marks, comparable_settings, differing, shown
-
-_DATA = ("data", "pretraining_run")
-"""Settings that a row's command takes from elsewhere: its data, and what it starts from."""
-
-_NAMED = ("inputs", "transfer")
-"""Groups whose choices have names of their own."""
+Config = dict[str, Any]
+"""A composed config as plain values, resolved."""
 
 
-def _choices(group: Path) -> dict[str, str]:
-    """The name that a choice gives itself -> the choice."""
-    files = sorted(group.glob("*.yaml"))
-    return {str(OmegaConf.select(OmegaConf.load(path), "name")): path.stem for path in files}
+class Paths(NamedTuple):
+    """Folders of the project."""
+
+    root_dir: Path
+    data_dir: Path
+    log_dir: Path
 
 
-def _words(command: str) -> list[str]:
-    """The words of a part of a command line."""
+class DataSettings(NamedTuple):
+    """The data of a command.
+
+    Attributes:
+        name: as runs and reports show it.
+        choice: what `data=` makes it.
+        folders: of its domains, in their order.
+        sources: name -> what the source is built of.
+        made_on_first_use: whether a missing folder is made without being asked for.
+    """
+
+    name: str
+    choice: str
+    folders: list[Path]
+    sources: Mapping[str, Config]
+    made_on_first_use: bool
+
+
+class Stage(NamedTuple):
+    """What trains before a run, which starts from it.
+
+    Attributes:
+        experiment: what trains; empty of a stage that a saved run knows by its checkpoint alone.
+        same_data: it reads the run's data and hands over all it learnt.
+        overrides: its own settings.
+        checkpoint: what came out; None until it has been trained.
+    """
+
+    experiment: str
+    same_data: bool
+    overrides: list[str]
+    checkpoint: Path | None
+
+
+class RunSettings(NamedTuple):
+    """The settings of a run that the app itself reads; parts read theirs from `config`.
+
+    Attributes:
+        config: all settings, resolved; what parts are built of, and what is recorded.
+        run_dir: folder of the run.
+        name: of the run.
+        model: name of its model.
+        experiment: name of its experiment.
+        resume: whether it goes on where its checkpoints end.
+        overwrite: whether a run that the folder holds may be replaced.
+        accepts_changed_data: whether it goes on with other data than it was made on.
+        seed: None for one of its own.
+        paths: of the project.
+        data: of the run.
+        modalities: its features.
+        transfer: `inductive` or `transductive`.
+        item_ids: whether it learns a vector for each item.
+        pretrained: a run folder or a checkpoint to start from.
+        stages: what trains before it, in order.
+        trainable: names that still train of what was loaded; None for all.
+        cutoffs: values of k of its metrics.
+        shown: metrics on the terminal.
+    """
+
+    config: Config
+    run_dir: Path
+    name: str
+    model: str
+    experiment: str
+    resume: bool
+    overwrite: bool
+    accepts_changed_data: bool
+    seed: int | None
+    paths: Paths
+    data: DataSettings
+    modalities: list[str]
+    transfer: str
+    item_ids: bool
+    pretrained: str | None
+    stages: tuple[Stage, ...]
+    trainable: list[str] | None
+    cutoffs: list[int]
+    shown: list[str]
+
+
+def read_paths(config: Config) -> Paths:
+    """The folders of the project."""
+    return Paths(*(Path(config["paths"][name]) for name in Paths._fields))
+
+
+def read_data(config: Config) -> DataSettings:
+    """The data of a command, with names that folders can have.
+
+    Raises:
+        ValueError: see `absolute_folders` and `domain_name`.
+    """
+    data = config["data"]
+    return DataSettings(
+        name=domain_name(data["name"]),
+        choice=data.get("choice", data["name"]),  # runs from before it have none
+        folders=[Path(folder) for folder in absolute_folders(data["folders"])],
+        sources=named_sources(data["sources"]),
+        made_on_first_use=data["made_on_first_use"],
+    )
+
+
+def read_run(config: Config) -> RunSettings:
+    """The settings of a run.
+
+    Raises:
+        ValueError: one is missing, or has a value that it cannot have.
+    """
     try:
-        return shlex.split(command)
-    except ValueError:  # a name with a single quote, of a run that quoted nothing
-        return command.split()
+        _check_types(config)
+        return _read_run(config)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"the config of the run lacks {error}, or has it in another place: it is of another "
+            "version"
+        ) from error
 
 
-class RowCommands:
-    """The commands that make the rows of the tables, and the settings that they make today."""
-
-    def __init__(self, root_dir: Path, *, marks: Marks) -> None:
-        """Keeps where `conf/` is, and which settings count."""
-        self._root_dir = root_dir
-        self._marks = marks.ignoring(_DATA)
-        self._settings = cache(self._compose)
-        self._choices = {group: _choices(root_dir / "conf" / group) for group in _NAMED}
-
-    def command(self, setup: Setup, data_choice: str, seeds: Sequence[int]) -> str:
-        """The command line that makes runs of a setup, or a comment that says why none does."""
-        arguments = self._arguments(setup)
-        if arguments is None:
-            return f"# this checkout has no model={setup.model}"
-        experiment, *rest = arguments
-        if setup.pretrained:
-            shaping = (o for o in rest if o.startswith(("model=", "inputs=", "ablation=")))
-            rest.append(f"pretrained=<run of experiment=pretrain {' '.join(shaping)}>")
-        rest.append(f"seed={','.join(map(str, seeds))}")
-        multirun = ["-m"] if len(seeds) > 1 else []
-        data = _words(f"data={data_choice}")  # such as data=own data.name=office
-        return shlex.join(["python", "src/train.py", *multirun, experiment, *data, *rest])
-
-    def differences(self, setup: Setup, settings: Mapping[str, str]) -> tuple[str, ...] | None:
-        """The settings of a run that its command would set otherwise today; None if unknown."""
-        today = self._settings(setup._replace(data=""))
-        if today is None:
-            return None
-        own = {key: value for key, value in settings.items() if self._marks.counts(key)}
-        different = differing(own, today, marks=self._marks)
-        changed = [
-            f"{key}={shown(there)} ({'unknown today' if here is None else shown(here)})"
-            for key, there, here in different
-            if there is not None
-        ]
-        lacking = [key for key, there, _ in different if there is None]
-        return (*changed, *([f"without {', '.join(lacking)}"] if lacking else []))
-
-    def _arguments(self, setup: Setup) -> list[str] | None:
-        chosen = {
-            "experiment": "finetune" if setup.pretrained else "scratch",
-            "model": setup.model,
-            "inputs": self._choices["inputs"].get(setup.inputs),
-            "transfer": self._choices["transfer"].get(setup.transfer),
-            "ablation": setup.ablation,
-        }
-        conf = self._root_dir / "conf"
-        for group, choice in chosen.items():
-            if not choice or "/" in choice or not (conf / group / f"{choice}.yaml").is_file():
-                return None
-        return [f"{group}={choice}" for group, choice in chosen.items()]
-
-    def _compose(self, setup: Setup) -> dict[str, str] | None:
-        arguments = self._arguments(setup)
-        if arguments is None:
-            return None
-        named = ["names.experiment=report", f"names.model={setup.model}", "run_dir=/run"]
-        try:
-            config = compose_train(self._root_dir, [*arguments, *named])
-            resolved: Any = OmegaConf.to_container(config, resolve=True)
-        except (HydraException, OmegaConfBaseException):
-            return None  # choices that do not go together, as a run of another version may have
-        return comparable_settings(resolved, marks=self._marks)
+def _check_types(config: Config) -> None:
+    """Refuses values that a hand-edited config or a command line may have, before they are used."""
+    for key in ("overwrite", "debug", "keep_freed_memory"):
+        if not isinstance(config.get(key, False), bool):
+            raise ValueError(f"{key} ({config[key]}) must be true or false")
+    seed = config["seed"]
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+        raise ValueError(f"seed ({seed}) must be a whole number or null")
+    lists = {
+        "inputs.modalities": config["inputs"]["modalities"],
+        "metrics.cutoffs": config["metrics"]["cutoffs"],
+        "stages": config["stages"],
+    }
+    for key, value in lists.items():
+        if not isinstance(value, list):
+            raise ValueError(f"{key} ({value}) must be a list")
+    for key in ("model", "optimizer", "trainer", "datamodule", "callbacks", "logger"):
+        if not isinstance(config.get(key), dict):
+            raise ValueError(f"{key} ({config.get(key)}) must be a group of settings")
+    if not isinstance(config["data"]["sources"], dict):
+        raise ValueError(f"data.sources ({config['data']['sources']}) must be a group of settings")
+    if config["pretrained"] and any(not stage.get("same_data") for stage in config["stages"]):
+        raise ValueError(
+            f"pretrained ({config['pretrained']}) and stages: the run starts from its last stage; "
+            "leave one out, such as stages=none"
+        )
 
 
-def known_splits(root_dir: Path) -> list[KnownSplit]:
-    """The choices of `conf/split` that need nothing but the data, built."""
-    found = []
-    for content in described_splits(root_dir).values():
-        settings = comparable_settings({"datamodule": {"split": content}}, marks=UNMARKED)
-        found.append(KnownSplit(settings, instantiate(content)))
-    return found
+def _read_run(config: Config) -> RunSettings:
+    return RunSettings(
+        config=config,
+        run_dir=Path(config["run_dir"]),
+        name=config["names"]["run"],
+        model=config["names"]["model"],
+        experiment=config["names"]["experiment"],
+        resume=bool(config["resume"]),
+        overwrite=config["overwrite"],
+        accepts_changed_data=accepts(config["changed_data"]),
+        seed=config["seed"],
+        paths=read_paths(config),
+        data=read_data(config),
+        modalities=config["inputs"]["modalities"],
+        transfer=config["transfer"]["name"],
+        item_ids=config["transfer"]["item_ids"],
+        pretrained=config["pretrained"],
+        stages=tuple(_stage(one, config["stage_overrides"]) for one in config["stages"]),
+        trainable=config["freeze"]["trainable"],
+        cutoffs=config["metrics"]["cutoffs"],
+        shown=config["metrics"]["shown"],
+    )
+
+
+def accepts(changed_data: str) -> bool:
+    """Whether the setting says to go on with other data.
+
+    Raises:
+        ValueError: it is neither of its values.
+    """
+    if changed_data not in {"refuse", "accept"}:
+        raise ValueError(f"changed_data ({changed_data}) must be refuse or accept")
+    return changed_data == "accept"
+
+
+def _stage(described: Config, overrides: list[str]) -> Stage:
+    checkpoint = described.get("checkpoint")
+    return Stage(
+        experiment=described.get("experiment") or "",
+        same_data=described.get("same_data", False),
+        overrides=[*described.get("overrides", []), *overrides],
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+    )

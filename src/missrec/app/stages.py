@@ -15,18 +15,12 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from missrec.app.build import build_experiment
+from missrec.app.grammar import quoted
 from missrec.app.preflight import check_training
 from missrec.app.prepare import prepare_missing
 from missrec.app.same_data import check_finished
-from missrec.app.session import (
-    RunSettings,
-    Stage,
-    compose_train,
-    continued,
-    plain,
-    quoted,
-    read_run,
-)
+from missrec.app.session import compose_train, continued, plain
+from missrec.app.settings import RunSettings, Stage, read_run
 from missrec.distributed import is_first_process
 from missrec.report.formats.terminal import print_transfer
 from missrec.runs.checkpoints import chosen_checkpoint

@@ -20,7 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from missrec.app.door import USER_ERROR, one_line
 from missrec.app.gpus import claim_gpu
-from missrec.app.session import RunSettings, continued, occupied, quoted
+from missrec.app.grammar import quoted
+from missrec.app.session import continued, occupied
+from missrec.app.settings import RunSettings
 from missrec.files import write_text
 from missrec.report.formats.terminal import print_failures, print_metrics
 from missrec.runs.folder import METRICS, RunFolder

@@ -28,7 +28,8 @@ from missrec.app.resume import (
     with_its_stages,
 )
 from missrec.app.same_data import check_data, check_finished
-from missrec.app.session import RunSettings, plain, read_run
+from missrec.app.session import plain
+from missrec.app.settings import RunSettings, read_run
 from missrec.app.stages import start_from, starting_point, train_stages
 from missrec.distributed import is_first_process
 from missrec.report.formats.terminal import print_metrics, split_metrics

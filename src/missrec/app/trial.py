@@ -12,8 +12,10 @@ from optuna.exceptions import TrialPruned
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
+from missrec.app.grammar import quoted
 from missrec.app.resume import begin, earlier_run
-from missrec.app.session import RunSettings, composed, continued, plain, quoted, read_run
+from missrec.app.session import composed, continued, plain
+from missrec.app.settings import RunSettings, read_run
 from missrec.app.train import fit, keep_untrained, make_ready, rank_users
 from missrec.files import write_json
 from missrec.runs.folder import RunFolder

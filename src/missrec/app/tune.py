@@ -30,7 +30,8 @@ from missrec.app.preflight import check_training
 from missrec.app.prepare import prepare_missing
 from missrec.app.same_data import check_study, identity_at_hand
 from missrec.app.search import TrialCommands, TuneSettings, open_study, read_search
-from missrec.app.session import composed, plain, read_data, read_paths, read_run
+from missrec.app.session import composed, plain
+from missrec.app.settings import read_data, read_paths, read_run
 from missrec.files import write_text
 from missrec.runs.folder import RunFolder
 from missrec.search.study import SharedStudy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from missrec.app.arguments import parsable_arguments
+from missrec.app.grammar import parsable_arguments
 
 
 @pytest.mark.parametrize(

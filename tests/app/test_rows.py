@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from missrec.app.rows import RowCommands
 from missrec.app.session import compose_train
-from missrec.app.settings import RowCommands
 from missrec.report.paper import read_paper
 from missrec.runs.groups import Setup
 from missrec.runs.marks import read_marks
