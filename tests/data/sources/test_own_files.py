@@ -225,7 +225,8 @@ def test_a_backslash_may_take_the_meaning_from_the_next_letter(
         ({"escape": "ab"}, r"escape \('ab'\) must be one character"),
         ({"escape": "\\", "delimiter": "::"}, r"escape needs a delimiter of one character"),
         ({"mixed_units": "s"}, r"mixed_units \('s'\) must be one of refuse, by_size, as_is"),
-        ({"time_scale": 0}, r"time_scale \(0\) must be above 0"),
+        ({"time_scale": 0}, r"time_scale \(0\) must be a number above 0"),
+        ({"time_scale": float("nan")}, r"time_scale \(nan\) must be a number above 0"),
     ],
 )
 def test_settings_of_a_file_that_cannot_be_are_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
@@ -78,10 +79,10 @@ class Clock:
             time_format: of dates, as `datetime.strptime` takes it; None for ISO dates, or numbers.
 
         Raises:
-            ValueError: the scale is not above 0, or the format names nothing that there is.
+            ValueError: the scale is no number above 0, or the format names nothing that there is.
         """
-        if not scale > 0:
-            raise ValueError(f"time_scale ({scale}) must be above 0")
+        if not 0 < scale < math.inf:
+            raise ValueError(f"time_scale ({scale}) must be a number above 0")
         if time_format is not None:
             _check_format(time_format)
         self.has_dates: bool | None = None if time_format is None else True
