@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from missrec.data.domain import read_items
+from missrec.data.sources.keys import known_spelling
 from missrec.features.inputs import OK
 from missrec.features.store import FILE, ModalityFeatures, replace_modality
 from missrec.features.vectors import Vectors, read_vectors
@@ -117,7 +118,7 @@ def put_features(
 
 def _rows_of_items(vectors: Vectors, known: pl.Series, *, name: str) -> np.ndarray:
     """(N,) int64, the row of each item's vector; -1 = has none."""
-    keys = _as_spelled(vectors.keys, known)
+    keys = known_spelling(vectors.keys, known)
     if len(twice := vectors.keys.filter(keys.is_duplicated())):
         raise ValueError(f"{vectors.path}: {_examples(twice)} are of one item")
     items = pl.DataFrame({"key": known})
@@ -144,13 +145,6 @@ def _rows_of_items(vectors: Vectors, known: pl.Series, *, name: str) -> np.ndarr
             _examples(known),
         )
     return found["row"].cast(pl.Int64).fill_null(-1).to_numpy().copy()
-
-
-def _as_spelled(keys: pl.Series, known: pl.Series) -> pl.Series:
-    """Keys as the items spell them: a column of whole numbers with gaps is written `7.0`."""
-    plain = keys.str.replace(r"^(-?\d+)\.0*$", "$1")
-    changes = ~keys.is_in(known.implode()) & plain.is_in(known.implode())
-    return pl.select(pl.when(changes).then(plain).otherwise(keys).alias("key"))["key"]
 
 
 def _examples(keys: pl.Series) -> str:
