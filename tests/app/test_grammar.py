@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -24,6 +26,8 @@ from missrec.app.grammar import parsable_arguments
         ";",
         ",",
         "^A",
+        " ",
+        "\t",
         "a,b=1.csv",
     ],
 )
@@ -72,3 +76,12 @@ def test_what_hydra_takes_or_should_complain_of_stays(argument: str) -> None:
 def test_a_sweep_over_odd_names_stays_a_sweep() -> None:
     swept = parsable_arguments(["-m", "run=logs/lr=0.1,logs/b"])
     assert swept == ["-m", "run='logs/lr=0.1',logs/b"]
+
+
+def test_a_comma_in_the_name_of_a_file_that_is_there_divides_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "clicks, 2019.csv"
+    argument = f"data.interactions.path={path}"
+    assert parsable_arguments([argument]) == [argument]
+    path.touch()
+    (quoted,) = parsable_arguments([argument])
+    assert OverridesParser.create().parse_override(quoted).value() == str(path)

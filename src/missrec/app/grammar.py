@@ -40,7 +40,8 @@ def parsable_arguments(arguments: Sequence[str]) -> list[str]:
     """Command-line arguments, with quotes around values that Hydra's grammar has no place for.
 
     So `path=clicks (1).csv`, `run=logs/lr=0.1`, `delimiter=;` and `[a=1.csv,b=2.csv]` are what they
-    look like, in every command. What the grammar takes stays as it is, sweeps and functions too.
+    look like, in every command. What the grammar takes stays as it is, sweeps and functions too;
+    but a blank is a blank, and `a,b.csv` is the file of that name where there is one.
     """
     is_multirun = bool(set(_MULTIRUN) & set(arguments))
     return [_parsable(argument, is_multirun=is_multirun) for argument in arguments]
@@ -48,7 +49,11 @@ def parsable_arguments(arguments: Sequence[str]) -> list[str]:
 
 def _parsable(argument: str, *, is_multirun: bool) -> str:
     key, sign, value = argument.partition("=")
-    if not sign or key[:1] in _NO_OVERRIDE or _parses(argument) or not _parses(f"{key}=value"):
+    if not sign or key[:1] in _NO_OVERRIDE or not _parses(f"{key}=value"):
+        return argument
+    if value.isspace() or ("," in value and _exists(value)):
+        return f"{key}={quoted(value)}"
+    if _parses(argument):
         return argument
     if value[:1] == "[" and value[-1:] == "]":
         return f"{key}=[{_quoted_each(value[1:-1])}]"
@@ -62,6 +67,13 @@ def _quoted_each(values: str) -> str:
     """Values between commas, each in quotes that needs them."""
     each = (value.strip() for value in values.split(","))
     return ",".join(value if _parses(f"key={value}") else quoted(value) for value in each)
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # too long, or a zero in it
+        return False
 
 
 def _parses(argument: str) -> bool:
