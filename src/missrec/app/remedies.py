@@ -83,7 +83,12 @@ def data_choice(domain: str) -> str:
 
 
 def _filled(choice: str, name: str, domain: str) -> str | None:
-    """The choice with its places filled as in the domain's name; None where that does not fit."""
+    """The choice with its places filled as in the domain's name; None where that does not fit.
+
+    A place of the name that the choice has not could hold anything.
+    """
+    if not set(_PLACE.findall(name)) <= set(_PLACE.findall(choice)):
+        return None
     parts = map(re.escape, _PLACE.sub("\0", name).split("\0"))
     match = re.fullmatch("(.+?)".join(parts), domain)
     if match is None:
