@@ -104,3 +104,25 @@ def test_a_choice_that_there_is_not_is_refused_with_those_that_there_are(
 )
 def test_all_else_is_left_to_hydra(command: str, words: str) -> None:
     check_choices(command, words.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "argument"),
+    [
+        ("evaluate", "trust=no"),
+        ("train", "metrics.filter_seen=maybe"),
+        ("train", "overwrite=yes"),
+        ("train", "metrics.filter_seen=true,off"),
+        ("extract", "images.fetcher.allow_private_addresses=no"),
+        ("prepare", "data.sources.own.interaction_filter.keep_repeats=no"),
+        ("train", "--config-name=saved trust=on"),
+    ],
+)
+def test_a_word_is_no_truth_value(command: str, argument: str) -> None:
+    with pytest.raises(ValueError, match=r"\((no|maybe|yes|off|on)\) must be true or false"):
+        check_choices(command, argument.split())
+
+
+def test_what_is_true_or_false_or_no_truth_value_at_all_passes() -> None:
+    passes = ["trust=True", "overwrite=false", "debug=${trust}", "metrics.filter_seen=true,false"]
+    check_choices("train", [*passes, "names.experiment=no", "data.interactions.event=on"])

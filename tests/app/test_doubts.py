@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from missrec.app import doubts
-from missrec.app.doubts import warn_of_parts
+from missrec.app.doubts import warn_of_encoders, warn_of_parts
 from missrec.data.splits import GlobalTime, SplitError
+from missrec.runs.folder import RunFolder
 from synthetic import prepared_domain, sequence_datamodule, write_domain_folder
 
 
@@ -58,3 +59,23 @@ def test_an_empty_part_is_known_before_training(
     module.setup()
     with pytest.raises(SplitError, match=rf"tiny: the split leaves no user to {purpose}"):
         warn_of_parts(SimpleNamespace(datamodule=module), run(), names=names)  # type: ignore[arg-type]
+
+
+def test_features_are_warned_of_that_are_not_those_of_the_run_it_starts_from(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def identity(domain: str, encoder: str) -> dict[str, Any]:
+        text = {"values": "x", "encoder": {"fingerprint": encoder}}
+        rest = dict.fromkeys(("interactions", "items", "users", "item_keys"), "x")
+        split = {"by": "x", "positions": "x"}
+        return {domain: {**rest, "split": split, "features": {"text": text}}}
+
+    RunFolder(tmp_path).write_provenance({"data": identity("toys", "lsa")})
+    checkpoint = tmp_path / "checkpoints" / "epoch_001.ckpt"
+    warn_of_encoders(identity("shop", "lsa"), checkpoint)
+    warn_of_encoders(identity("shop", "clip"), None)
+    warn_of_encoders(identity("shop", "clip"), tmp_path / "alone" / "a" / "one.ckpt")
+    assert not caplog.records
+    warn_of_encoders(identity("shop", "clip"), checkpoint)
+    (said,) = caplog.messages
+    assert said.startswith("the text features of toys and shop are not of the same encoder: ")

@@ -380,3 +380,40 @@ def test_export_never_replaces_a_folder(tmp_path: Path) -> None:
     for to in (None, str(tmp_path / "mine")):
         with pytest.raises(ValueError, match=r"must name a new folder"):
             export(folder, to=to)
+
+
+@pytest.mark.parametrize("left", ["thesis.txt", "x/photo.jpg"])
+def test_a_folder_of_somebody_else_is_not_replaced(
+    composed: Composed, tmp_path: Path, left: str
+) -> None:
+    own = tmp_path / "data" / "demo_office" / left
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    with pytest.raises(ValueError, match=r"demo_office holds .* and no domain, and would be"):
+        prepare(composed("data=demo"))
+    assert own.read_text() == "mine"
+
+
+def test_a_broken_domain_and_an_empty_folder_are_replaced(
+    composed: Composed, tmp_path: Path
+) -> None:
+    folder = write_domain_folder(tmp_path / "data" / "demo_office")
+    (folder / "manifest.json").unlink()
+    small = [f"data.sources.demo_office.{size}" for size in ("num_users=40", "num_items=30")]
+    prepare(composed("data=demo", *small))
+    assert (folder / "manifest.json").is_file()
+    shutil.rmtree(folder)
+    folder.mkdir()
+    prepare(composed("data=demo", *small))
+    assert (folder / "manifest.json").is_file()
+
+
+def test_files_of_a_split_are_found_from_any_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = {"train": None, "val": "val.csv", "test": "/x/test.csv"}
+    split = plain(OmegaConf.create({"split": named, "datamodule": "${split}"}))
+    absolute = {"train": None, "val": str(tmp_path / "val.csv"), "test": "/x/test.csv"}
+    assert split == {"split": absolute, "datamodule": absolute}
+    assert plain(OmegaConf.create({"split": {"val": 0.1}})) == {"split": {"val": 0.1}}

@@ -25,6 +25,7 @@ from missrec.runs.identity import (
     data_identity,
     identity_in,
     identity_of_folders,
+    mixed_encoders,
     provenance_facts,
     recorded_identity,
 )
@@ -186,3 +187,32 @@ def test_an_identity_is_read_as_it_was_recorded_and_anything_else_is_none(
         assert identity_in({"data": {"tiny": {**found["tiny"], part: ["x"]}}}) is None or (
             part not in {"split", "features"}
         )
+
+
+def of(encoder: dict[str, str]) -> dict[str, Any]:
+    return {"features": {"text": {"values": "x", "encoder": encoder}}}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ({"fingerprint": "a"}, {"fingerprint": "a"}, []),
+        (
+            {"fingerprint": "a"},
+            {"fingerprint": "b"},
+            ["the text features of toys and sports are not of the same encoder"],
+        ),
+        (
+            {"fingerprint": "a"},
+            {"source": "made elsewhere"},
+            ["the text features of toys and sports are not of the same encoder"],
+        ),
+        ({"source": "made elsewhere"}, {"source": "made elsewhere", "sha256": "b"}, []),
+        ({"fingerprint": "a"}, {"encoders": "CLIP"}, []),  # released: who knows
+    ],
+)
+def test_features_of_several_encoders_are_told(
+    one: dict[str, str], other: dict[str, str], said: list[str]
+) -> None:
+    assert mixed_encoders({"toys": of(one), "sports": of(other)}) == said
+    assert mixed_encoders({"toys": of(one), "sports": {"features": {}}}) == []

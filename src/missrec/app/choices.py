@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ from omegaconf import OmegaConf
 from missrec.runs.format import current_data_choice
 
 _PIECE = "_"
+_SETTING = re.compile(r"(?:^|[{,])[ -]*(\w+): *([^\s,}#]+)", re.MULTILINE)
 _OTHER_CONFIG = ("--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
 
 
@@ -62,15 +64,17 @@ def choices(command: str) -> dict[str, list[str]]:
 
 
 def check_choices(command: str, arguments: Sequence[str]) -> None:
-    """Refuses a choice on the command line that there is not.
+    """Refuses a choice on the command line that there is not, and a word for a truth value.
 
     Args:
         command: name of its primary config.
         arguments: of the command line, without the program's name.
 
     Raises:
-        ValueError: says what the group takes.
+        ValueError: says what the group takes, or that a setting is true or false.
     """
+    for override in _overrides(arguments):
+        _check_truth(override)
     if any(argument.startswith((*_OTHER_CONFIG, "hydra.searchpath")) for argument in arguments):
         return  # what is chosen from is not, or not only, in conf/
     for override in _overrides(arguments):
@@ -85,6 +89,28 @@ def check_choices(command: str, arguments: Sequence[str]) -> None:
             is_piece = any(part.startswith(_PIECE) for part in chosen.split("/"))
             why = "a piece of other choices, and none itself" if is_piece else "no choice"
             raise ValueError(f"{group}={chosen} is {why}; {group} takes {', '.join(options)}")
+
+
+def _check_truth(override: Override) -> None:
+    """Refuses what is neither true nor false where `conf/` has one of the two.
+
+    Hydra takes `no` for a text, and a text that is not empty counts as true.
+    """
+    name = override.key_or_group.rpartition(".")[2]
+    for value in _chosen(override) if name in _truths() else ():
+        if value.lower() not in ("true", "false") and "${" not in value:
+            raise ValueError(f"{override.key_or_group} ({value}) must be true or false")
+
+
+@cache
+def _truths() -> set[str]:
+    """Names of the settings that have `true` or `false` wherever they stand in `conf/`."""
+    found: dict[str, set[str]] = {}
+    for path in _conf().rglob("*.yaml"):
+        for name, value in _SETTING.findall(path.read_text(encoding="utf-8")):
+            if not value.startswith("${"):
+                found.setdefault(name, set()).add(value)
+    return {name for name, values in found.items() if values <= {"true", "false"}}
 
 
 def _overrides(arguments: Sequence[str]) -> list[Override]:

@@ -71,8 +71,14 @@ class EvaluateSettings(NamedTuple):
 
 
 def read_settings(cfg: DictConfig) -> EvaluateSettings:
-    """The settings of the command."""
+    """The settings of the command.
+
+    Raises:
+        ValueError: `trust` is neither true nor false; any text would count as true.
+    """
     config = plain(cfg)
+    if not isinstance(config["trust"], bool):
+        raise ValueError(f"trust ({config['trust']}) must be true or false")
     own = {name: config[name] for name in EvaluateSettings._fields if name in config}
     places = {
         "data_dir": Path(config["paths"]["data_dir"]),

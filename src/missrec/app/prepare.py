@@ -19,7 +19,14 @@ from missrec.app.domain_folders import (
 )
 from missrec.app.session import plain
 from missrec.app.settings import Config, DataSettings, Paths, read_data, read_paths
-from missrec.data.domain import ITEMS, DomainSource, PreparedDomain, write_domain
+from missrec.data.domain import (
+    INTERACTIONS,
+    ITEMS,
+    USERS,
+    DomainSource,
+    PreparedDomain,
+    write_domain,
+)
 from missrec.data.fingerprint import Fingerprint, fingerprint
 from missrec.data.manifest import MANIFEST
 from missrec.data.splits import AnySplitter
@@ -69,10 +76,13 @@ def prepare_data(
         features: modality -> vectors that were made elsewhere, of the one domain.
 
     Raises:
-        ValueError: the data is not made of anything.
+        ValueError: the data is not made of anything, or a folder that it would replace holds
+            something else than a domain.
     """
     if not data.sources:
         raise ValueError(f"data={data.choice} is of folders that are prepared: nothing is to make")
+    for described in data.sources.values():
+        _check_replaceable(paths.data_dir / described["name"])
     splitters = known_splitters(paths.root_dir)
     statistics, fingerprints = [], {}
     for described in data.sources.values():
@@ -87,6 +97,16 @@ def prepare_data(
     print_statistics(statistics)
     print_splits({name: found.splits for name, found in fingerprints.items()}, list(splitters))
     return statistics
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Refuses a folder of somebody's own; a domain's, also a broken one, is made anew."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names and not names & {MANIFEST, INTERACTIONS, ITEMS, USERS}:
+        raise ValueError(
+            f"{folder} holds {min(names)} and no domain, and would be replaced; choose another "
+            "data.name, or move what is there"
+        )
 
 
 def known_splitters(root_dir: Path) -> dict[str, AnySplitter]:

@@ -20,15 +20,18 @@ from missrec.runs.folder import RunFolder
 
 
 def plain(cfg: DictConfig) -> Config:
-    """A composed config as plain values, resolved, its domain folders absolute.
+    """A composed config as plain values, resolved; its domain folders and split files absolute.
 
     Raises:
         ValueError: see `absolute_folders`.
     """
+    cfg = deepcopy(cfg)  # a run is gone on with from another place too
     folders = OmegaConf.select(cfg, "data.folders")
-    if OmegaConf.is_list(folders):  # a run is gone on with from another place too
-        cfg = deepcopy(cfg)
+    if OmegaConf.is_list(folders):
         cfg.data.folders = absolute_folders(OmegaConf.to_container(folders, resolve=True))
+    for part in ("train", "val", "test"):
+        if isinstance(file := OmegaConf.select(cfg, f"split.{part}"), str):
+            cfg.split[part] = str(Path(file).expanduser().absolute())
     config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(config, dict)
     return {str(key): value for key, value in config.items()}

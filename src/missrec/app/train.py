@@ -17,7 +17,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 
 from missrec.app.arguments import other_process_arguments
 from missrec.app.build import Experiment, build, build_experiment, compile_modules
-from missrec.app.doubts import warn_of_parts
+from missrec.app.doubts import warn_of_encoders, warn_of_parts
 from missrec.app.preflight import check_batches, check_training
 from missrec.app.prepare import prepare_missing
 from missrec.app.resume import (
@@ -77,6 +77,7 @@ def train_run(run: RunSettings) -> dict[str, float]:
         ready = make_ready(run, earlier, train_run, record=METRICS)
         run, experiment, trainer = ready.run, ready.experiment, ready.trainer
         warn_of_parts(experiment, run)
+        warn_of_encoders(experiment.identity, starting_point(run))
         if is_first_process():
             begin(run, earlier, ready.facts, source=ready.resume_from)
         _log.info("run folder: %s", run.run_dir)

@@ -13,7 +13,7 @@ import polars as pl
 from missrec.data.domain import read_items
 from missrec.data.sources.keys import known_spelling
 from missrec.features.inputs import OK
-from missrec.features.store import FILE, ModalityFeatures, replace_modality
+from missrec.features.store import ELSEWHERE, FILE, ModalityFeatures, replace_modality
 from missrec.features.vectors import Vectors, read_vectors
 from missrec.files import sha256
 
@@ -106,7 +106,7 @@ def put_features(
         "width": features.values.shape[1],
         "dtype": vectors.dtype,
     }
-    settings = {"source": "made elsewhere", FILE: described}
+    settings = {"source": ELSEWHERE, FILE: described}
     replace_modality(domain_folder, modality, features, inputs=None, settings=settings)
     lacking = known.filter(pl.Series(rows < 0))
     if len(lacking):

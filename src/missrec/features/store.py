@@ -26,6 +26,7 @@ from missrec.files import recover_folder, replace_folder, sha256
 FEATURES = "features"
 TEXT, TEXT_VIEW = "text", "text_view"
 """What `features/` calls the texts, and their second view, which is encoded as they are."""
+ELSEWHERE = "made elsewhere"
 FILE = "file"
 """In the settings of features that were made elsewhere: the file that they are from."""
 _ROWS_AT_ONCE = 65_536

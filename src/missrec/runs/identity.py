@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from missrec.data.identity import domain_identities
 from missrec.data.splits import AnySplitter
-from missrec.features.store import features_identity
+from missrec.features.store import ELSEWHERE, features_identity
 from missrec.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -106,6 +106,30 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str
 
 def _unlike(key: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return (key in one) != (key in other) or one.get(key) != other.get(key)
+
+
+def mixed_encoders(found: Identity) -> list[str]:
+    """Modalities whose features are not of one encoder in all domains, a text for each.
+
+    What is not known, as of released features, is not told apart.
+    """
+    said = []
+    modalities = {modality for one in found.values() for modality in one["features"]}
+    for modality in sorted(modalities):
+        domains: dict[str, list[str]] = {}
+        for domain, one in found.items():
+            if maker := _maker(one["features"].get(modality, {}).get("encoder", {})):
+                domains.setdefault(maker, []).append(domain)
+        if len(domains) > 1:
+            each = " and ".join(", ".join(names) for names in domains.values())
+            said.append(f"the {modality} features of {each} are not of the same encoder")
+    return said
+
+
+def _maker(encoder: Mapping[str, Any]) -> str | None:
+    """What tells an encoder from others: the fingerprint of all its settings and weights."""
+    fingerprint = encoder.get("fingerprint")
+    return str(fingerprint or "") or ("elsewhere" if encoder.get("source") == ELSEWHERE else None)
 
 
 def check_same(
