@@ -170,7 +170,7 @@ def _exact(column: str, dtype: pl.DataType) -> pl.Expr:
     return moment.dt.strftime("%Y-%m-%dT%H:%M:%S%.9f")
 
 
-def _check_columns(part: Part, columns: Sequence[str], header: Sequence[str]) -> None:
+def _check_columns(part: Part, columns: Sequence[str], header: list[str]) -> None:
     missing = [column for column in columns if column not in header]
     if missing:
         names = [name if name.isprintable() else repr(name) for name in header[:_MOST_SHOWN]]
@@ -178,4 +178,9 @@ def _check_columns(part: Part, columns: Sequence[str], header: Sequence[str]) ->
         raise ValueError(
             f"{part.path} has no column {missing[0]!r}, it has: {shown}; "
             "name its columns in the settings of data, or in columns=[...] where it has no header"
+        )
+    if twice := next((column for column in columns if header.count(column) > 1), None):
+        raise ValueError(
+            f"{part.path} has {header.count(twice)} columns of the name {twice!r}; give each a "
+            "name of its own in its header, or in columns=[...] where it has none"
         )
