@@ -67,6 +67,9 @@ def _kind_of_content(path: Path) -> str:
             head = stream.read(1024)
     except (OSError, EOFError, zlib.error):
         return ""
+    named = path.with_suffix("") if is_packed else path
+    if not head and named.suffix:
+        return ""
     if head.startswith(b"PAR1"):
         return "" if is_packed else ".parquet"
     if _NO_TEXT.match(head) or (b"\0" in head and not head.startswith(_MARKS)):

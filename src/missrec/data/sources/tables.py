@@ -69,7 +69,9 @@ def collect_table(
     table = str(parts[0].path) + (f" and {len(parts) - 1} more" if len(parts) > 1 else "")
     num_rows = rejects.collect_parts(table, opened())
     if not filled:
-        raise ValueError(f"{table}: there is not a line in it; name the file that holds the data")
+        raise ValueError(
+            f"{table} has no column {columns[0]!r}, it has: none; there is not a line in it"
+        )
     if num_rows and unseen:
         raise ValueError(
             f"{table}: no row has {sorted(unseen)[0]!r}; name its columns in the settings of data"
