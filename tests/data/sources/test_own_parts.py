@@ -160,7 +160,9 @@ def test_an_empty_part_has_no_rows(shop: Shop, empty: bytes, place: int) -> None
 def test_empty_parts_alone_are_refused(shop: Shop, named: str | list[str]) -> None:
     for name in ("e.csv", "f.csv"):
         write(shop, name, "")
-    with pytest.raises(ValueError, match=r"e.csv.* has no column 'who', .*; there is not a line in it"):
+    with pytest.raises(
+        ValueError, match=r"e.csv.* has no column 'who', .*; there is not a line in it"
+    ):
         read(shop, named)
 
 
