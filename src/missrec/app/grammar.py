@@ -49,8 +49,8 @@ def parsable_arguments(arguments: Sequence[str]) -> list[str]:
 
     So `path=clicks (1).csv`, `run=logs/lr=0.1`, `delimiter=;`, `[a=1.csv,b=2.csv]` and
     `{text: v=1.npy}` are what they look like, in every command. What the grammar takes stays as it
-    is, sweeps and functions too; but a blank is a blank, `a,b.csv` and `${a}.csv` are the files of
-    these names where there are such, and `%m %d, %Y` is a text where nothing is swept.
+    is, sweeps and functions too; but a blank is a blank, `a,b.csv` is the file of that name where
+    there is one, and `%m %d, %Y` is a text where nothing is swept.
     """
     is_multirun = any(
         argument in _MULTIRUN or argument.startswith(_SWEEPS) for argument in arguments
@@ -64,7 +64,7 @@ def ambiguous(message: str) -> str | None:
     if found is None:
         return None
     key, value = found.groups()
-    one = f"{key}={quoted(value)}"
+    one = f"{key}={quoted(value, quote=chr(34))}"
     return (
         f"{key} has several values: {value}; type {shlex.quote(f'{key}=[{value}]')} for a list, "
         f"{shlex.quote(one)} for one text with commas in it, or add -m to try one after the other"
@@ -82,8 +82,6 @@ def _named_there(value: str) -> str:
     """A value that is no more than blanks, or names files that are there; else nothing."""
     if value.isspace() or ("," in value and _exists(value)):
         return quoted(value)
-    if "${" in value and _exists(value):
-        return _element(value)
     return _with_files(value) if _is_list(value) else ""
 
 
@@ -106,8 +104,6 @@ def _taken(value: str, *, is_multirun: bool) -> str:
 def _element(value: str) -> str:
     """A value of a list, a mapping or a sweep, in quotes where it needs them."""
     value = value.strip()
-    if "${" in value and _exists(value):
-        return quoted(value.replace("${", r"\${"))  # no interpolation
     if _parses(f"key={value}") and not _is_simple_sweep(value):
         return value
     if _is_list(value):

@@ -160,3 +160,10 @@ def test_a_column_whose_name_occurs_twice_is_refused(
 def test_names_that_are_not_wanted_may_occur_twice(shop: Shop) -> None:
     content = "".join(f"ann,{item},7,8\n" for item in range(5))
     assert read(shop, "who,what,x,x\n" + content) == ANN
+
+
+@pytest.mark.parametrize("delimiter", ["::", ";", "|", "\t", ","])
+def test_what_a_header_has_instead_is_told_name_by_name(shop: Shop, delimiter: str) -> None:
+    content = f"user id{delimiter}item\nann{delimiter}1\n"
+    with pytest.raises(ValueError, match=r"b.csv has no column 'who', it has: user id, item;"):
+        read(shop, content)

@@ -65,6 +65,14 @@ def test_a_file_in_two_formats_is_told(shop: Shop, caplog: pytest.LogCaptureFixt
     assert "are both read; name one if they hold the same" in caplog.text
 
 
+def test_equal_files_are_told(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("c.csv", "c - Copy.csv"):
+        write(shop, f"o/{name}", CLICKS)
+    write(shop, "o/d.csv", HALVES[0])
+    shop.read("o", items=None)
+    assert caplog.text.count("are equal and both read; name one if it is a copy") == 1
+
+
 ROWS = "".join(CLICKS.splitlines(keepends=True)[1:])
 NAMED = {"columns": ["who", "what", "when"]}
 

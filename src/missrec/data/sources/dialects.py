@@ -73,7 +73,8 @@ def delimiter_of(
     tried = [one for one in _DELIMITERS if len(one) == 1 or not escapes]
     if not named:
         fits = (one for one in (usual, *tried) if _names(head[0], one) >= set(columns))
-        return next(fits, usual)
+        there = (one for one in (usual, *tried[:-1]) if one in head[0])
+        return next(fits, next(there, usual))  # the latter for the message of what is missing
     lines = [line for line in head if line]
     num_fitting = {
         one: sum(len(fields_alone(line, one)) == len(named) for line in lines) for one in tried

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import glob
 import gzip
 import logging
@@ -10,6 +11,7 @@ import re
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -156,7 +158,7 @@ def _in_folder(folder: Path) -> Iterator[tuple[Path, Constants, Constants]]:
         )
     if len(data) < len(shown):
         left = next(path for path in shown if path not in data)
-        _log.warning(
+        _warn(
             "%s: %s files are left out, as their names do not say that they are data, such as %s",
             folder,
             f"{len(shown) - len(data):,}",
@@ -180,7 +182,7 @@ def _constants(folders: Path) -> dict[str, str | None]:
 
 
 def _check_copies(paths: Sequence[Path]) -> None:
-    """Refuses a file and its packed copy; says it of two formats, which may be copies too."""
+    """Refuses a file and its packed copy; says what may be a copy: two formats, equal files."""
     alike: dict[Path, list[Path]] = defaultdict(list)
     for path in paths:
         unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
@@ -192,7 +194,18 @@ def _check_copies(paths: Sequence[Path]) -> None:
         stem = unpacked.with_suffix("") if _told_kind(unpacked) else unpacked
         other = stems.setdefault(stem, path)
         if other != path:
-            _log.warning("%s and %s are both read; name one if they hold the same", other, path)
+            _warn("%s and %s are both read; name one if they hold the same", other, path)
+    sizes: dict[int, Path] = {}
+    for path in paths:
+        other = sizes.setdefault(path.stat().st_size, path)
+        if other != path and path.stat().st_size and filecmp.cmp(other, path, shallow=False):
+            _warn("%s and %s are equal and both read; name one if it is a copy", other, path)
+
+
+@lru_cache(maxsize=64)
+def _warn(message: str, *values: object) -> None:
+    """Warns once: the files of a source are asked for to read them, and to name them."""
+    _log.warning(message, *values)
 
 
 def _named(paths: Sequence[Path]) -> list[tuple[Path, str]]:
