@@ -55,6 +55,11 @@ def process(name: str, *arguments: str) -> Ended:
             ["data=own", "data.interactions.path={tmp}/x=1 (2).csv"],
             "x=1 (2).csv is missing",
         ),
+        (
+            "prepare",
+            ["data=own", "data.items.texts=title,brand"],
+            "data.items.texts has several values: title,brand; type 'data.items.texts=[",
+        ),
         ("prepare", ["data=own", "data.name=nan"], "data.name (nan) is read as a number"),
         ("prepare", ["data=own", "data.name=a/b"], "data.name ('a/b') has a slash"),
         ("prepare", ["data=amazon", "data.category=../x"], "('amazon2018_../x') has a slash"),

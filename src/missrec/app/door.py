@@ -17,7 +17,7 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 from yaml import YAMLError
 
 from missrec.app.choices import check_choices
-from missrec.app.grammar import parsable_arguments
+from missrec.app.grammar import ambiguous, parsable_arguments
 from missrec.app.names import unwrapped
 from missrec.app.remedies import remedy_of
 
@@ -79,6 +79,8 @@ def one_line(error: BaseException) -> str:
         return f"{key}: {one_line(error.__cause__)}"
     if unnamed := _UNNAMED.search(str(error)):
         return f"{unnamed[1]} has no value; add {unnamed[1]}=<value>"
+    if several := ambiguous(str(error)):
+        return several
     if isinstance(error, InterpolationResolutionError):
         return " ".join(unwrapped(error).split())
     remedy = remedy_of(error)

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import csv
+import logging
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from missrec.data.sources.dialects import (
+    Dialect,
+    delimiter_of,
+    dialect_of,
+    fields_alone,
+    look_alike,
+    looks_like_header,
+    untyped,
+)
 from missrec.data.sources.lines import check_encoding, stream_lines
 from missrec.data.sources.parts import kind_of
 
 TABBED = (".tsv", ".inter", ".item", ".user")
 _UNQUOTED = (".inter", ".item", ".user")  # RecBole's files know no quotes
-_DELIMITERS = ("\t", ",", ";", "|", "::", " ")
 _QUOTINGS = ("standard", "none")
+_NUM_SEEN = 20  # lines below the first, by which the delimiter is found
+_SHOWN_CHARS = 80
 _LONGEST_ROW = 1000  # lines; a quote that is open longer was never meant to open
-_TYPE = re.compile(r":(token|float)(_seq)?$")  # of RecBole's headers
-
 _EXCEL = re.compile(r"sep=([^\"])")  # what Excel is told by a line above the header
 
-# Python's limit of 131,072 characters a field is for the whole process.
-csv.field_size_limit(2**31 - 1)
+_log = logging.getLogger(__name__)
 
 Lines = Iterator[tuple[int, str]]
 
@@ -79,20 +87,6 @@ class _Unreadable(str):
     reason: str
 
 
-class _Dialect(NamedTuple):
-    """How a line becomes fields.
-
-    Attributes:
-        delimiter: between them.
-        special: characters without which a line is split at the delimiters alone.
-        csv: the rest, as Python's module takes it.
-    """
-
-    delimiter: str
-    special: tuple[str, ...]
-    csv: Any
-
-
 def open_delimited(
     path: Path, columns: Sequence[str], layout: Layout, *, remedy: str
 ) -> tuple[Iterator[tuple[int, Any]], Callable[[Any], Sequence[Any]], list[str]]:
@@ -111,9 +105,17 @@ def open_delimited(
     first = _first_filled(lines)
     if said := _EXCEL.fullmatch(first[1]):
         layout, first = layout._replace(delimiter=said[1]), _first_filled(lines)
-    dialect = _dialect(path, first[1], columns, layout)
-    header, rows = _header(first, lines, dialect, layout)
-    header = [name if name in columns else _TYPE.sub("", name) for name in header]
+    following = list(islice(lines, _NUM_SEEN))
+    head = [first[1], *(line for _, line in following)]
+    dialect = _dialect(path, head, columns, layout)
+    below: Lines = chain(following, lines)
+    if layout.columns:
+        header = list(layout.columns)
+        rest = below if _is_header(path, head, dialect, header) else chain([first], below)
+    else:
+        header, rest = _header(path, first, below, dialect)
+    header = [name if name in columns else untyped(name) for name in header]
+    rows = _rows(path, rest, dialect, len(header))
     places = [header.index(column) for column in columns if column in header]
     pick: Callable[[list[str]], Sequence[str]] = (
         itemgetter(*places) if len(places) > 1 else lambda row: [row[place] for place in places]
@@ -134,64 +136,53 @@ def _first_filled(lines: Lines) -> tuple[int, str]:
     return next((line for line in lines if line[1]), (1, ""))
 
 
-def _dialect(path: Path, first: str, columns: Sequence[str], layout: Layout) -> _Dialect:
+def _dialect(path: Path, head: Sequence[str], columns: Sequence[str], layout: Layout) -> Dialect:
     kind = kind_of(path)
-    usual = "\t" if kind in TABBED else ","
     chosen = layout.delimiter
     if chosen is None or (kind in TABBED and chosen == ","):  # as the setting's default once was
-        tried = [one for one in (usual, *_DELIMITERS) if len(one) == 1 or not layout.escape]
-        fits = (one for one in tried if _divides(first, one, columns, layout.columns))
-        chosen = next(fits, usual)
-    quotes = layout.quoting == "standard" and len(chosen) == 1 and kind not in _UNQUOTED
-    special = (*(['"'] if quotes else []), *([layout.escape] if layout.escape else []))
-    parsed = csv.reader(
-        [],
-        delimiter=chosen if len(chosen) == 1 else ",",
-        quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
-        escapechar=layout.escape,
-        strict=True,
-    )
-    return _Dialect(chosen, special, parsed.dialect)
+        usual = "\t" if kind in TABBED else ","
+        chosen = delimiter_of(
+            head, columns, layout.columns, usual=usual, escapes=bool(layout.escape)
+        )
+    quotes = layout.quoting == "standard" and kind not in _UNQUOTED
+    return dialect_of(chosen, quotes=quotes, escape=layout.escape)
 
 
-def _divides(
-    first: str, delimiter: str, columns: Sequence[str], named: Sequence[str] | None
-) -> bool:
-    """Whether a delimiter makes of the first line what is expected there."""
-    fields = first.split(delimiter)
-    if named:
-        return len(fields) == len(named)
-    names = {name.strip(' "') for name in fields}
-    return {_TYPE.sub("", name) for name in names} | names >= set(columns)
+def _is_header(path: Path, head: Sequence[str], dialect: Dialect, columns: Sequence[str]) -> bool:
+    """Whether the first line names the columns although they are told; other names are doubted."""
+    names = [untyped(name.strip(' "')) for name in head[0].split(dialect.delimiter)]
+    if [name.casefold() for name in names] == [untyped(name).casefold() for name in columns]:
+        return True
+    if looks_like_header(head, dialect.delimiter):
+        _log.warning(
+            "%s: the first line looks like names of columns, but is read as a row: %r; if it is "
+            "a header, leave out columns=[...] and name its columns",
+            path,
+            head[0][:_SHOWN_CHARS],
+        )
+    return False
 
 
 def _header(
-    first: tuple[int, str], lines: Lines, dialect: _Dialect, layout: Layout
-) -> tuple[list[str], Iterator[tuple[int, Any]]]:
-    """The names of the columns, and the rows below."""
-    if not layout.columns:
-        (_, header), rest = _first_row(first, lines, dialect)
-        names = [name.strip() for name in header] if isinstance(header, list) else []
-        return names, _rows(rest, dialect, len(names))
-    is_header = [name.strip(' "') for name in first[1].split(dialect.delimiter)] == layout.columns
-    return list(layout.columns), _rows(
-        lines if is_header else chain([first], lines), dialect, len(layout.columns)
-    )
+    path: Path, first: tuple[int, str], lines: Lines, dialect: Dialect
+) -> tuple[list[str], Lines]:
+    """The names of the columns, none in a file without a line, and the lines below.
 
-
-def _first_row(
-    first: tuple[int, str], lines: Lines, dialect: _Dialect
-) -> tuple[tuple[int, Any], Lines]:
-    """The first row, and the lines below it."""
+    Raises:
+        ValueError: a quote in the header takes rows with it.
+    """
     waiting = deque([first])
-    row = _row_of(waiting, lines, dialect, None)
-    return row, chain(waiting, lines)
+    _, names = _row_of(waiting, lines, dialect, None, [])
+    if isinstance(names, _Unreadable):
+        raise ValueError(f"{path}, line {first[0]}: {names.reason}")
+    return [name.strip() for name in names], chain(waiting, lines)
 
 
-def _rows(lines: Lines, dialect: _Dialect, num_fields: int) -> Iterator[tuple[int, Any]]:
+def _rows(path: Path, lines: Lines, dialect: Dialect, num_fields: int) -> Iterator[tuple[int, Any]]:
     """Numbered rows; a blank line is none. Where none can be made out: its first line alone."""
     delimiter, special, _ = dialect
     first, second = (*special, "\n", "\n")[:2]  # no line has a line break
+    doubted: list[int] = []
     for number, line in lines:
         if first not in line and second not in line:
             if line:
@@ -199,17 +190,30 @@ def _rows(lines: Lines, dialect: _Dialect, num_fields: int) -> Iterator[tuple[in
             continue
         waiting = deque([(number, line)])
         while waiting:
-            row = _row_of(waiting, lines, dialect, num_fields)
+            row = _row_of(waiting, lines, dialect, num_fields, doubted)
             if row[1]:
                 yield row
+    if doubted:
+        _log.warning(
+            "%s: %s rows go over lines that may be rows themselves, the first is %s; look there, "
+            "and set quoting=none if double quotes are letters",
+            path,
+            f"{len(doubted):,}",
+            doubted[0],
+        )
 
 
 def _row_of(
-    waiting: deque[tuple[int, str]], lines: Lines, dialect: _Dialect, num_fields: int | None
+    waiting: deque[tuple[int, str]],
+    lines: Lines,
+    dialect: Dialect,
+    num_fields: int | None,
+    doubted: list[int],
 ) -> tuple[int, Any]:
     """The row that begins with the first line that waits, which it takes with those it goes on in.
 
-    Lines that turn out to be no part of it wait on.
+    Lines that turn out to be no part of it wait on. Its number is added to those doubted where it
+    is a row as it stands, and its lines may be rows too.
     """
     number, line = waiting.popleft()
     if not any(char in line for char in dialect.special):
@@ -230,9 +234,17 @@ def _row_of(
     except csv.Error as error:
         wrong = f"{error}; a double quote opens there and does not close before a delimiter"
     else:
-        wrong = _doubt([line, *(text for _, text in taken)], row, dialect, num_fields)
-    if not wrong:
-        return number, row
+        if not taken:
+            return number, row
+        each = [
+            fields_alone(one, dialect.delimiter, num_fields or len(row))
+            for one in (line, *(text for _, text in taken))
+        ]
+        wrong = _doubt(each, row, dialect, num_fields)
+        if not wrong:
+            if _are_rows(each, row, dialect.delimiter):
+                doubted.append(number)
+            return number, row
     waiting.extendleft(reversed(taken))
     unreadable = _Unreadable(line)
     unreadable.reason = (
@@ -242,14 +254,23 @@ def _row_of(
     return number, unreadable
 
 
-def _doubt(lines: list[str], row: list[str], dialect: _Dialect, num_fields: int | None) -> str:
-    """Why a row over several lines is none; empty where it is one."""
-    if len(lines) == 1 or num_fields is None:
+def _doubt(
+    each: Sequence[Sequence[str]], row: list[str], dialect: Dialect, num_fields: int | None
+) -> str:
+    """Why a row over several lines is none; empty where it is one.
+
+    Lines that are prose may have as many delimiters as a row, but for tabs; they do not look alike.
+    """
+    opens = f"a double quote opens there and closes {len(each) - 1} lines below"
+    if num_fields not in (None, len(row)):
+        return f"{opens}, in another row"
+    if not _are_rows(each, row, dialect.delimiter):
         return ""
-    if len(row) != num_fields:
-        return f"a double quote opens there and closes {len(lines) - 1} lines below, in another row"
-    is_each_a_row = all(len(line.split(dialect.delimiter)) == num_fields for line in lines)
-    # Between commas it may be prose; tabs are in none.
-    if dialect.delimiter == "\t" and is_each_a_row:
-        return f"a double quote opens there and closes {len(lines) - 1} lines below, each a row"
-    return ""
+    is_sure = dialect.delimiter == "\t" or num_fields is None or look_alike(each)
+    return f"{opens}, each a row" if is_sure else ""
+
+
+def _are_rows(each: Sequence[Sequence[str]], row: list[str], delimiter: str) -> bool:
+    """Whether each line is a row too: the quote that opens in the first takes no delimiter."""
+    are_whole = all(len(fields) == len(row) for fields in each)
+    return len(row) > 1 and are_whole and delimiter not in each[0][-1]

@@ -14,13 +14,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
 
+from missrec.data.sources.values import shown
+
 _SHOWN_CHARS = 200
+_REASON_CHARS = 500
 _SHOWN_ROWS = 3  # of each table, on the terminal
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32",  # begins as the next one does
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
+}
+_ORDERS_OF_UTF_32: dict[tuple[bool, ...], str] = {
+    (False, True, True, True): "utf-32-le",
+    (False, False, True, True): "utf-32-le",
+    (True, True, True, False): "utf-32-be",
+    (True, True, False, False): "utf-32-be",
 }
 _GUESSES = ("cp1252", "latin-1")  # the latter takes any byte
 _log = logging.getLogger(__name__)
@@ -41,14 +50,15 @@ def stream_lines(
         encoding: of the file, as Python names it; None for UTF-8, or what the mark says.
 
     Raises:
-        ValueError: the packed file is cut or damaged, or there is no such encoding.
+        ValueError: the packed file is cut or damaged, there is no such encoding, or it needs a
+            mark that the file lacks.
     """
     number, misread = 0, Misread(path)
     try:
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
             head = stream.peek(4)  # at least; what is buffered
             mark = next((mark for mark in _MARKS if head.startswith(mark)), b"")
-            codec = encoding or _MARKS.get(mark) or _without_mark(head)
+            codec = _codec(path, encoding or _MARKS.get(mark) or _without_mark(head), head, mark)
             has_old_breaks = b"\r" in head and b"\n" not in head  # a carriage return alone
             if codecs.lookup(codec).name == "utf-8" and not has_old_breaks:
                 stream.seek(len(mark))
@@ -126,6 +136,24 @@ def _without_mark(head: bytes) -> str:
     if head[1:2] == head[3:4] == b"\0" != head[:1]:
         return "utf-16-le"
     return "utf-16-be" if head[:1] == head[2:3] == b"\0" != head[1:2] else "utf-8"
+
+
+def _codec(path: Path, encoding: str, head: bytes, mark: bytes) -> str:
+    """The encoding, with the order of the bytes where the file has no mark of it."""
+    name = codecs.lookup(encoding).name
+    if name not in ("utf-16", "utf-32") or _MARKS.get(mark) == name or not head:
+        return encoding
+    guess = _without_mark(head) if name == "utf-16" else _ORDERS_OF_UTF_32.get(_zeros(head), "")
+    if not guess.startswith(name):
+        raise ValueError(
+            f"{path} does not begin with the mark of {name}; set encoding={name}-le or {name}-be, "
+            "or none if it is UTF-8"
+        )
+    return guess
+
+
+def _zeros(head: bytes) -> tuple[bool, ...]:
+    return tuple(byte == 0 for byte in head[:4])
 
 
 def read_object(line: str, *, decode: Callable[[str], Any] = json.loads) -> dict[str, Any]:
@@ -218,9 +246,9 @@ class Rejects:
                 try:
                     unused = parse(row)
                 except ValueError as error:
-                    unused = str(error)
+                    unused = shown(error, max_chars=_REASON_CHARS)
                     self.num_rejected += 1
-                    first = first or f"{name}, line {number}: {error}"
+                    first = first or f"{name}, line {number}: {unused}"
                 if unused:
                     is_shown = self._num_listed - listed_before < _SHOWN_ROWS
                     self._list(name, number, unused, row, is_shown=is_shown)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from itertools import chain
@@ -11,9 +14,13 @@ from typing import Any
 
 from missrec.data.sources.lines import read_object, stream_lines
 from missrec.data.sources.parts import kind_of
+from missrec.data.sources.values import shown
 
 # Numbers as they are written: a float would round a time of 19 digits.
 _DECODER = json.JSONDecoder(parse_float=Decimal)
+_PYTHON = re.compile(r"\s*\{\s*u?['\"]")
+_LONGEST_PYTHON = 1_000_000  # characters; to parse it takes a hundred times as many bytes
+_EXPECTED = "expected is an object a line, or one array of objects"
 _BLANKS = " \t\r\n"
 
 
@@ -40,7 +47,7 @@ def open_records(
         return [record.get(column) for column in columns]
 
     def of_line(line: str) -> list[Any]:
-        return wanted(read_object(line, decode=_DECODER.decode))
+        return wanted(_object_of(line))
 
     def of_entry(entry: Any) -> list[Any]:
         if not isinstance(entry, dict):
@@ -50,10 +57,60 @@ def open_records(
     lines = stream_lines(path, remedy=remedy, encoding=encoding)
     filled = ((number, line) for number, line in lines if line and not line.isspace())
     first = next(filled, (1, ""))
-    if first[1].lstrip().startswith("[") and kind_of(path) == ".json":
+    start = first[1].strip()
+    if start.startswith("[") and (
+        kind_of(path) == ".json" or start == "[" or start.startswith("[{")
+    ):
         text = "\n".join(line for _, line in chain([first], filled))
         return enumerate(_entries(path, text, remedy=remedy), start=1), of_entry, unseen
+    _check_shape(path, start, columns)
     return chain([first] if first[1] else [], filled), of_line, unseen
+
+
+def _object_of(line: str) -> dict[str, Any]:
+    """The object of a line, of JSON or as Python writes it: `{u'user': 'ann', 'early': True}`."""
+    try:
+        return read_object(line, decode=_DECODER.decode)
+    except ValueError:
+        if not _PYTHON.match(line) or len(line) > _LONGEST_PYTHON:
+            raise
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of backslashes that mean nothing
+        return read_object(line.strip(), decode=_literal)
+
+
+def _literal(line: str) -> Any:
+    try:
+        return ast.literal_eval(line)
+    except (SyntaxError, TypeError, MemoryError) as error:
+        raise ValueError(f"nor one of Python: {error}") from error
+
+
+def _check_shape(path: Path, first: str, columns: Sequence[str]) -> None:
+    """Refuses a file whose first line shows that it has no object a line.
+
+    Raises:
+        ValueError: says what it has, and what is expected.
+    """
+    if first == "{" or (first[:1] == "{" and first[-1:] in ("{", "[", ",")):
+        raise ValueError(f"{path} has an object over several lines; {_EXPECTED}")
+    try:
+        record = _object_of(first)
+    except ValueError:
+        return  # a bad row
+    said = [record[column] for column in columns if column in record]
+    if said and all(isinstance(value, dict) and len(value) > 1 for value in said):
+        raise ValueError(
+            f"{path} has an object a column, as pandas' to_json() writes it; {_EXPECTED}, "
+            "which to_json(orient='records', lines=True) writes"
+        )
+    holders = (key for key, value in record.items() if _are_objects(value))
+    if not said and (holder := next(holders, None)) is not None:
+        raise ValueError(f"{path} has its rows in {shown(holder)!r} of an object; {_EXPECTED}")
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict | list)
 
 
 def _entries(path: Path, text: str, *, remedy: str) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -54,15 +54,24 @@ def collect_table(
         ValueError: see `open_part` and `Rejects.collect`; or no row has one of the columns.
     """
     unseen = set(columns)
+    filled = 0
 
     def opened() -> Iterator[tuple[str, Iterator[tuple[int, Any]], Callable[[Any], str | None]]]:
+        nonlocal filled
         for part in parts:
             one = open_part(part, columns=columns, layout=layout)
+            if one is None:
+                continue
+            filled += 1
             yield part.name, one.rows, _adding(one.values, add)
             unseen.intersection_update(one.unseen)
 
     table = str(parts[0].path) + (f" and {len(parts) - 1} more" if len(parts) > 1 else "")
     num_rows = rejects.collect_parts(table, opened())
+    if not filled:
+        raise ValueError(
+            f"{table} has no column {columns[0]!r}, it has: none; there is not a line in it"
+        )
     if num_rows and unseen:
         raise ValueError(
             f"{table}: no row has {sorted(unseen)[0]!r}; name its columns in the settings of data"
@@ -76,11 +85,12 @@ def _adding(
     return lambda row: add(values(row))
 
 
-def open_part(part: Part, *, columns: Sequence[str], layout: Layout) -> OpenPart:
-    """Opens a file of a table.
+def open_part(part: Part, *, columns: Sequence[str], layout: Layout) -> OpenPart | None:
+    """Opens a file of a table; None where it is delimited text without a line.
 
     Args:
-        part: the file; a column that its folders name has their value in each row.
+        part: the file; a column that folders in the named one say has their value in each row, and
+            one that folders above it say where the file lacks it.
         columns: those wanted.
         layout: of a text file.
 
@@ -88,7 +98,19 @@ def open_part(part: Part, *, columns: Sequence[str], layout: Layout) -> OpenPart
         ValueError: a damaged file, or one whose header lacks a column.
     """
     stored = [column for column in columns if column not in part.constants]
-    opened = _open(part, stored, layout)
+    try:
+        opened = _open(part, stored, layout)
+    except MissingColumnError as error:
+        around = part.around.keys() & error.missing
+        if not around:
+            raise
+        said = {**{column: part.around[column] for column in around}, **part.constants}
+        part = part._replace(constants=said, around={})
+        return open_part(part, columns=columns, layout=layout)
+    if opened is None:
+        return None
+    if opened.unseen & part.around.keys():  # of JSON, which has no header
+        opened = _completed(opened, stored, part.around)
     if len(stored) == len(columns):
         return opened
 
@@ -102,12 +124,40 @@ def open_part(part: Part, *, columns: Sequence[str], layout: Layout) -> OpenPart
     return OpenPart(opened.rows, values, opened.unseen)
 
 
-def _open(part: Part, columns: Sequence[str], layout: Layout) -> OpenPart:
+def _completed(
+    opened: OpenPart, columns: Sequence[str], around: Mapping[str, str | None]
+) -> OpenPart:
+    """A file with what the folders say of the columns that no row had so far."""
+    said = opened.unseen & around.keys()
+    opened.unseen.difference_update(said)
+
+    def values(row: Any) -> Sequence[Any]:
+        found = opened.values(row)
+        return [
+            around[column] if value is None and column in said else value
+            for column, value in zip(columns, found, strict=True)
+        ]
+
+    return opened._replace(values=values)
+
+
+class MissingColumnError(ValueError):
+    """A file lacks a column; `missing` are all that it lacks."""
+
+    def __init__(self, message: str, missing: Sequence[str]) -> None:
+        """Takes what is said of the first of them."""
+        super().__init__(message)
+        self.missing = missing
+
+
+def _open(part: Part, columns: Sequence[str], layout: Layout) -> OpenPart | None:
     kind = kind_of(part.path)
     if kind in JSON_LINES:
         return OpenPart(*open_records(part.path, columns, encoding=layout.encoding, remedy=_REMEDY))
     if kind in DELIMITED:
         rows, values, header = open_delimited(part.path, columns, layout, remedy=_REMEDY)
+        if not header:
+            return None
         _check_columns(part, columns, header)
         return OpenPart(rows, values, set())
     return _open_parquet(part, columns, layout.encoding)
@@ -170,12 +220,18 @@ def _exact(column: str, dtype: pl.DataType) -> pl.Expr:
     return moment.dt.strftime("%Y-%m-%dT%H:%M:%S%.9f")
 
 
-def _check_columns(part: Part, columns: Sequence[str], header: Sequence[str]) -> None:
+def _check_columns(part: Part, columns: Sequence[str], header: list[str]) -> None:
     missing = [column for column in columns if column not in header]
     if missing:
         names = [name if name.isprintable() else repr(name) for name in header[:_MOST_SHOWN]]
         shown = ", ".join(names)[:_LONGEST_SHOWN] or "none"
-        raise ValueError(
+        raise MissingColumnError(
             f"{part.path} has no column {missing[0]!r}, it has: {shown}; "
-            "name its columns in the settings of data, or in columns=[...] where it has no header"
+            "name its columns in the settings of data, or in columns=[...] where it has no header",
+            missing,
+        )
+    if twice := next((column for column in columns if header.count(column) > 1), None):
+        raise ValueError(
+            f"{part.path} has {header.count(twice)} columns of the name {twice!r}; give each a "
+            "name of its own in its header, or in columns=[...] where it has none"
         )

@@ -41,3 +41,9 @@ def plain_text(value: Any) -> str:
         with suppress(TypeError):  # mostly texts alone
             return " ".join(value)
     return " ".join(map(str, scalars(value)))
+
+
+def shown(value: Any, *, max_chars: int = 80) -> str:
+    """A value as a message shows it: its beginning, if it is long."""
+    text = value if isinstance(value, str) else str(value)
+    return text if len(text) <= max_chars else f"{text[:max_chars]}..."
