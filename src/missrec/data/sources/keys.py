@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
 
 from missrec.data.sources.text import UNPRINTABLE
-from missrec.data.sources.values import is_nothing
+from missrec.data.sources.values import NULLS, is_nothing, shown
 
 _WHOLE = r"^(-?\d+)\.0*$"
 _NUMBER = r"^-?\d+\."
@@ -20,14 +21,15 @@ def read_key(value: Any, column: str) -> str:
     Raises:
         ValueError: there is none, or it cannot be one, see `check_key`.
     """
-    if type(value) is str and value.isalnum() and value.isascii():
+    if type(value) is str and value.isalnum() and value.isascii() and value not in NULLS:
         return value  # what most are
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
     if is_nothing(value):
         raise ValueError(f"{column} is missing")
-    if isinstance(value, list | dict | bool):
-        raise ValueError(f"{column} {value!r} is no id")
+    is_endless = isinstance(value, float | Decimal) and not math.isfinite(value)
+    if isinstance(value, list | dict | bool) or is_endless:
+        raise ValueError(f"{column} {shown(value)} is no id")
     if isinstance(value, float):
         value = int(value) if value.is_integer() else value
     elif isinstance(value, Decimal):
@@ -61,6 +63,15 @@ def one_spelling(keys: pl.Series) -> pl.Series:
     if not is_whole.any() or keys.str.contains(_NUMBER).sum() > is_whole.sum():
         return keys
     return keys.str.replace(_WHOLE, "$1")
+
+
+def without_twins(keys: pl.Series) -> pl.Series:
+    """Keys of a list of items, in which `7` and `7.0` are spelled as one; see `one_spelling`.
+
+    As they are where no two are the same number.
+    """
+    spelled = one_spelling(keys)
+    return spelled if spelled.n_unique() < keys.n_unique() else keys
 
 
 def known_spelling(keys: pl.Series, known: pl.Series) -> pl.Series:
