@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -304,41 +302,48 @@ def test_a_window_that_cannot_be_is_refused(
         shop.read_clicks(clicks(*times), **changes)
 
 
+@pytest.mark.parametrize("bound", [{"until": "2019-10-03"}, {"since": "2019-10-02"}])
 @pytest.mark.parametrize(
-    ("changes", "kept"),
+    "digits",
+    ["2019100{}0016", "2019100{}00", "19100{}001640", "19100{}0016"],
+    ids=["YYYYMMDDHHMM", "YYYYMMDDHH", "YYMMDDHHMMSS", "YYMMDDHHMM"],
+)
+@pytest.mark.parametrize("time_scale", [1, 1000])
+def test_dates_written_as_digits_have_no_window_of_dates(
+    shop: Shop, bound: dict[str, str], digits: str, time_scale: int
+) -> None:
+    times = [digits.format(day) for day in range(1, 7)]
+    with pytest.raises(
+        ValueError, match=r"20\d\d-.* is a date, and the times are no numbers since"
+    ):
+        shop.read_clicks(clicks(*times), **bound, time_scale=time_scale)
+
+
+def test_dates_written_as_digits_have_a_window_by_their_format_or_by_digits(shop: Shop) -> None:
+    shop.write(
+        "b.csv", "who,what,when\n" + "".join(f"a,{i},2019100{i}0016\n" for i in (1, 2, 3, 4))
+    )
+    by_format = shop.read("b.csv", time_format="%Y%m%d%H%M", until="2019-10-04")
+    assert sequences(by_format) == {"a": ["1", "2", "3"]}
+    assert sequences(shop.read("b.csv", since=201910020000)) == {"a": ["2", "3", "4"]}
+
+
+@pytest.mark.parametrize(
+    ("window", "times", "said"),
     [
-        ({"event": "kind", "keep_events": ["purchase"]}, ["1", "3", "4"]),
-        ({"event": "kind", "keep_events": "purchase"}, ["1", "3", "4"]),
-        ({"event": "kind", "keep_events": ["view", "purchase"]}, ["1", "2", "3", "4"]),
-        ({"rating": "stars", "min_rating": 3.5}, ["2", "3", "4"]),
-        ({"event": "kind"}, ["1", "2", "3", "4", "1"]),
+        ({"since": "2010-01-01"}, LATER, "as seconds, from 2019-10-01 to 2019-10-06"),
+        ({"until": "9999-01-01"}, [t * 1000 for t in LATER], "as milliseconds, from 2019-10-01 to"),
+        ({"until": "2030-01-01"}, ["2019-10-01"] * 4, "run from 2019-10-01 to 2019-10-01"),
+        ({"since": 0}, [1, 2, 3], "run from 1 to 3"),
     ],
 )
-@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
-def test_interactions_are_kept_by_type_and_rating(
-    shop: Shop, changes: dict[str, Any], kept: list[str], suffix: str
+def test_a_bound_outside_of_all_times_is_said(
+    shop: Shop,
+    caplog: pytest.LogCaptureFixture,
+    window: dict[str, Any],
+    times: list[Any],
+    said: str,
 ) -> None:
-    names = ["who", "what", "when", "kind", "stars"]
-    rows = [
-        ("a", 1, 1, "purchase", 3.0),
-        ("a", 2, 2, "view", 3.5),
-        ("a", 3, 3, "purchase", 4),
-        ("a", 4, 4, "purchase", 5),
-        ("a", 1, 5, "other", None),  # without a rating
-    ]
-    lines = (",".join("" if cell is None else str(cell) for cell in row) for row in rows)
-    content = "\n".join([",".join(names), *lines])
-    if suffix == "jsonl":
-        content = "\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in rows)
-    assert shop.read_clicks(content, f"b.{suffix}", **changes) == {"a": kept}
-
-
-def test_what_is_to_be_kept_has_to_be_there(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    content = "who,what,when,kind\na,1,1,view\na,2,2,cart\na,3,3,view\n"
-    with pytest.raises(ValueError, match=r"no row has kind 'purchse', there are: 'cart', 'view'"):
-        shop.read_clicks(content, event="kind", keep_events=["purchse"])
-    with pytest.raises(ValueError, match=r"keep_events \(view\) needs event, the column"):
-        shop.read(keep_events=["view"])
-    with pytest.raises(ValueError, match=r"min_rating \(4\) needs rating, the column"):
-        shop.read(min_rating=4)
-    assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
+    rows = "".join(f"a,{1 + place % 4},{time}\n" for place, time in enumerate(times))
+    assert shop.read_clicks(f"who,what,when\n{rows}", **window)
+    assert said in caplog.text

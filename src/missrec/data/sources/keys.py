@@ -11,7 +11,9 @@ import polars as pl
 from missrec.data.sources.text import UNPRINTABLE
 from missrec.data.sources.values import NULLS, is_nothing, shown
 
-_WHOLE = r"^(-?\d+)\.0*$"
+WHOLE = r"^(-?\d+)\.0*$"
+"""A whole number with decimals: 7.0."""
+
 _NUMBER = r"^-?\d+\."
 
 
@@ -59,10 +61,10 @@ def one_spelling(keys: pl.Series) -> pl.Series:
 
     As they are where any is a number with decimals, or goes on after them: `7.5`, `7.0.1`.
     """
-    is_whole = keys.str.contains(_WHOLE)
+    is_whole = keys.str.contains(WHOLE)
     if not is_whole.any() or keys.str.contains(_NUMBER).sum() > is_whole.sum():
         return keys
-    return keys.str.replace(_WHOLE, "$1")
+    return keys.str.replace(WHOLE, "$1")
 
 
 def without_twins(keys: pl.Series) -> pl.Series:
@@ -79,7 +81,7 @@ def known_spelling(keys: pl.Series, known: pl.Series) -> pl.Series:
 
     As they are where the list has them so, has none, or has several: `7.0` beside `7.00`.
     """
-    if not (keys.str.contains(_WHOLE).any() or known.str.contains(_WHOLE).any()):
+    if not (keys.str.contains(WHOLE).any() or known.str.contains(WHOLE).any()):
         return keys
     spelled = pl.DataFrame({"known": known, "plain": _plain(known)})
     spelled = spelled.unique("plain", keep="none")
@@ -93,4 +95,4 @@ def known_spelling(keys: pl.Series, known: pl.Series) -> pl.Series:
 
 
 def _plain(keys: pl.Series) -> pl.Series:
-    return keys.str.replace(_WHOLE, "$1")
+    return keys.str.replace(WHOLE, "$1")

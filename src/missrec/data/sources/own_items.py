@@ -9,11 +9,11 @@ from typing import Any
 import polars as pl
 
 from missrec.data.sources.addresses import read_addresses, what_is_wrong
-from missrec.data.sources.delimited import Layout
 from missrec.data.sources.events import ITEM_ROWS, RowBuffer
 from missrec.data.sources.keys import read_key, without_twins
 from missrec.data.sources.lines import Rejects
 from missrec.data.sources.parts import Part, find_parts
+from missrec.data.sources.settings import a_word, layout, words
 from missrec.data.sources.tables import collect_table
 from missrec.data.sources.text import item_text
 from missrec.data.sources.values import is_nothing, shown, unwritten
@@ -29,8 +29,8 @@ class OwnItems:
         *,
         path: str | Sequence[str] | None,
         item: str,
-        texts: Sequence[str],
-        images: Sequence[str],
+        texts: Sequence[str] | None,
+        images: Sequence[str] | None,
         delimiter: str | None = None,
         encoding: str | None = None,
         quoting: str | None = "standard",
@@ -54,10 +54,10 @@ class OwnItems:
             ValueError: settings that cannot be, or do not go together.
         """
         self._paths = path
-        self._item = item
-        self._texts = [texts] if isinstance(texts, str) else texts
-        self._images = [images] if isinstance(images, str) else images
-        self._layout = Layout(delimiter, encoding, quoting, escape, columns).checked()
+        self._item = a_word("item", item)
+        self._texts = words("texts", texts)
+        self._images = words("images", images)
+        self._layout = layout(delimiter, encoding, quoting, escape, columns)
 
     @property
     def parts(self) -> list[Part]:

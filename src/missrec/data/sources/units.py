@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from decimal import Decimal
 
 import numpy as np
@@ -15,6 +16,7 @@ _LEAST = {"seconds": 10**8, "milliseconds": 10**11, "microseconds": 10**14, "nan
 """Unit -> the least number of it that is a time, in 1973; a hundred times as many is none."""
 
 _NAMES = list(_LEAST)
+_log = logging.getLogger(__name__)
 _DIGITS = 3  # decimals between a unit and the next one
 
 
@@ -76,11 +78,14 @@ def in_window(
     """
     if since is None and until is None:
         return events
-    unit = _unit(events["time"].to_numpy(), scale=clock.scale)
+    times = events["time"].to_numpy()
+    unit = _unit(times, scale=clock.scale)
     fraction = pl.col("fraction") if "fraction" in events.columns else pl.lit("")
     for name, value in (("since", since), ("until", until)):
         if value is not None:
             bound = _bound(name, value, clock, unit, mixed=mixed)
+            if not times.min() <= bound.whole <= times.max():
+                _say_outside(name, value, times, clock, unit)
             time, tail = pl.col("time"), pl.lit(bound.fraction)
             is_below = (time < bound.whole) | ((time == bound.whole) & (fraction < tail))
             events = events.filter(~is_below if name == "since" else is_below)
@@ -106,6 +111,48 @@ def _bound(name: str, value: object, clock: Clock, unit: int | None, *, mixed: s
     if mixed == "as_is" or unit is None or not 0 <= place < unit:
         return bound
     return exactly(bound.number, Decimal(10 ** _digits(place, unit)))
+
+
+def _say_outside(
+    name: str, value: object, times: np.ndarray, clock: Clock, unit: int | None
+) -> None:
+    """Says that a bound has all times on one side, and what these were read as.
+
+    Raises:
+        ValueError: it is a date, and the times look like dates written as digits.
+    """
+    first, last = int(times.min()), int(times.max())
+    said = f"run from {first} to {last}"
+    if not clock.has_dates and unit is not None:
+        if clock.bound(name, value)[1] and _are_digits_of_dates(times, scale=clock.scale):
+            raise ValueError(
+                f"{name} ({value!r}) is a date, and the times are no numbers since 1970 but dates "
+                f"written as digits, such as {round(first / clock.scale)}; time_format reads them, "
+                "such as %Y%m%d%H%M"
+            )
+        seconds = clock.scale * 10 ** (_DIGITS * unit)
+        said = f"run, as {_NAMES[unit]}, from {_day(first / seconds)} to {_day(last / seconds)}"
+    elif clock.has_dates:
+        said = f"run from {_day(first / 10**6)} to {_day(last / 10**6)}"
+    _log.warning("%s (%s) is outside of the times, which %s", name, value, said)
+
+
+def _day(seconds: float) -> str:
+    return str(np.datetime64(round(seconds), "s"))[:10]
+
+
+def _are_digits_of_dates(times: np.ndarray, *, scale: float) -> bool:
+    """Whether all numbers are as 201910010016: a year, month, day and parts of its time."""
+    numbers = np.rint(times / scale).astype(np.int64)
+    for num_parts in (1, 2, 3):  # hours, minutes, seconds
+        rest = numbers
+        are_dates = np.ones(len(numbers), dtype=bool)
+        for first, end in [*[(0, 60)] * (num_parts - 1), (0, 24), (1, 32), (1, 13)]:
+            rest, part = np.divmod(rest, 100)
+            are_dates &= (first <= part) & (part < end)
+        if (are_dates & ((rest < 100) | ((rest >= 1900) & (rest < 2200)))).all():
+            return True
+    return False
 
 
 def _units(times: np.ndarray, *, scale: float) -> np.ndarray:
