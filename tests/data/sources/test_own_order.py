@@ -116,6 +116,48 @@ def test_json_that_is_no_time_is_rejected(shop: Shop, value: str) -> None:
     assert len(shop.rejects()) == 1
 
 
+@pytest.mark.parametrize(
+    "places",
+    [
+        (99999999999, 123456789, 1234567890),
+        (123456789012, 7, 123456789),
+        (2**64 - 1, 2**63 + 1, 2**63 + 2),
+        (2**64, 2**62, 2**63),
+        (10**30, 10**20 - 1, 10**20),
+        ("9223372036854775807.5", "9223372036854775806.5", "9223372036854775807"),
+        (-(2**63), -(2**64), -(2**63) - 1),
+        (-(10**20) + 1, -(10**20) - 1, -(10**20)),
+        ("-18446744073709551610", "-18446744073709551610.5", "-18446744073709551610.25"),
+        ("1e40", "-1e40", 5),
+        ("9" * 900, "8" * 900, "8" * 899 + "9"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_an_order_is_exact_for_numbers_of_any_size(
+    shop: Shop, places: tuple[Any, ...], suffix: str
+) -> None:
+    content = clicks(*places)
+    if suffix == "jsonl":
+        rows = enumerate(places, start=1)
+        content = "".join(f'{{"who": "a", "what": {i}, "when": {p}}}\n' for i, p in rows)
+    found = shop.read_clicks(content, f"b.{suffix}", time=None, order="when")
+    assert found == {"a": ["2", "3", "1"]}
+
+
+def test_an_order_of_unsigned_numbers_of_parquet_is_exact(shop: Shop) -> None:
+    places = pl.Series([2**64 - 1, 2**63, 2**64 - 2], dtype=pl.UInt64)
+    table = pl.DataFrame({"who": ["a"] * 3, "what": [1, 2, 3], "when": places})
+    table.write_parquet(shop.folder / "b.parquet")
+    assert sequences(shop.read("b.parquet", time=None, order="when")) == {"a": ["2", "3", "1"]}
+
+
+def test_an_order_of_too_many_digits_is_rejected(shop: Shop) -> None:
+    content = clicks(3, 1, 2, f"1.{'1' * 2000}", "1e5000", "1e-5000")
+    found = shop.read_clicks(content, time=None, order="when", max_share=0.5)
+    assert found == {"a": ["2", "3", "1"]}
+    assert len(shop.rejects()) == 3
+
+
 MIXED = {
     "seconds and milliseconds": (FIRST + 2, (FIRST + 1) * 1000 - 1000, (FIRST + 1) * 1000),
     "seconds and microseconds": (FIRST + 2, FIRST * 10**6, (FIRST + 1) * 10**6),

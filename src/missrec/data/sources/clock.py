@@ -15,8 +15,10 @@ from missrec.data.sources.events import LARGEST_TIME
 from missrec.data.sources.values import is_nothing
 
 _LONGEST_DATE = 100  # characters
+_DIGITS_OF_LARGEST = len(str(LARGEST_TIME))
 _MOST_DIGITS = 1000  # of a number that is compared exactly
 _EXACT = Context(prec=3 * _MOST_DIGITS, Emax=10**6, Emin=-(10**6), traps=[InvalidOperation])
+_REVERSED = str.maketrans("0123456789", "9876543210")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -55,7 +57,7 @@ def exactly(number: Decimal, factor: Decimal) -> Exact:
     assert isinstance(exponent, int)  # it is finite
     if not number:
         return Exact(0, "")
-    if number.adjusted() + factor.adjusted() > len(str(LARGEST_TIME)):
+    if number.adjusted() + factor.adjusted() > _DIGITS_OF_LARGEST:
         raise ValueError("is too large")
     if len(digits) > _MOST_DIGITS or exponent < -_MOST_DIGITS:
         raise ValueError(f"has more than {_MOST_DIGITS} digits")
@@ -67,16 +69,44 @@ def exactly(number: Decimal, factor: Decimal) -> Exact:
     return Exact(int(floor), decimals.rstrip("0"))
 
 
+def ranked(number: Decimal) -> Exact:
+    """What has the place of a number among others, of any size; the number itself where it fits.
+
+    Of others the whole number is the largest there is, and their own is in the fraction, after
+    the count of its digits: so texts go in the order of the numbers. Below zero all is reversed.
+
+    Raises:
+        ValueError: the number has too many digits.
+    """
+    try:
+        return exactly(number, Decimal(1))
+    except ValueError:
+        _, digits, exponent = number.as_tuple()
+        is_large = _DIGITS_OF_LARGEST <= number.adjusted() + 1 < _MOST_DIGITS
+        if not is_large or max(len(digits), -int(exponent)) > _MOST_DIGITS:
+            raise
+    floor = number.to_integral_value(ROUND_FLOOR, context=_EXACT)
+    decimals = format(_EXACT.subtract(number, floor), "f").partition(".")[2]
+    whole = format(abs(floor), "f")
+    place = f"{len(whole):04d}{whole}"
+    if number < 0:
+        return Exact(-LARGEST_TIME, (place.translate(_REVERSED) + decimals).rstrip("0"))
+    return Exact(LARGEST_TIME, (place + decimals).rstrip("0"))
+
+
 class Clock:
     """Reads one column; its first value decides whether it has dates or numbers."""
 
-    def __init__(self, column: str, *, scale: float, time_format: str | None) -> None:
+    def __init__(
+        self, column: str, *, scale: float, time_format: str | None, ranks: bool = False
+    ) -> None:
         """Keeps the settings.
 
         Args:
             column: its name, for messages.
             scale: numbers are multiplied by this, as exactly as it is written.
             time_format: of dates, as `datetime.strptime` takes it; None for ISO dates, or numbers.
+            ranks: numbers only give an order, see `ranked`; then the scale is 1.
 
         Raises:
             ValueError: the scale is no number above 0, or the format names nothing that there is.
@@ -91,6 +121,7 @@ class Clock:
         self._factor = Decimal(repr(scale))
         self._format = time_format
         self._is_plain = scale == 1
+        self._ranks = ranks
 
     def bound(self, name: str, value: Any) -> tuple[Exact, bool]:
         """A value that times are to be compared with, and whether it is a date.
@@ -106,7 +137,7 @@ class Clock:
             with suppress(ValueError):
                 reader = Clock(name, scale=self.scale, time_format=self._format)
                 return reader.read(str(value)), True
-        reader = Clock(name, scale=self.scale, time_format=None)
+        reader = Clock(name, scale=self.scale, time_format=None, ranks=self._ranks)
         return reader.read(str(value)), bool(reader.has_dates)
 
     def read(self, value: Any) -> Exact:
@@ -144,7 +175,7 @@ class Clock:
 
     def _scaled(self, number: Decimal, shown: Any) -> Exact:
         try:
-            return exactly(number, self._factor)
+            return ranked(number) if self._ranks else exactly(number, self._factor)
         except ValueError as error:
             raise ValueError(f"{self._column} {str(shown)[:80]!r} {error}") from error
 

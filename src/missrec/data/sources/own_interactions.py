@@ -168,7 +168,7 @@ class OwnInteractions:
         self._choice.check()
         events = with_fractions(buffer.frame(), fractions.frame())
         num_read = len(events)
-        if self._place and clock.has_dates is False:
+        if self.timed and self._place and clock.has_dates is False:
             events = one_unit(events, column=self._place, scale=self._scale, mixed=self._mixed)
         since, until = self._window
         if len(events):
@@ -177,4 +177,9 @@ class OwnInteractions:
         return ReadEvents(timeline(events), num_rows, num_left_out)
 
     def _clock(self) -> Clock:
-        return Clock(self._place or "", scale=self._scale, time_format=self._time_format)
+        return Clock(
+            self._place or "",
+            scale=self._scale,
+            time_format=self._time_format,
+            ranks=not self.timed,
+        )
