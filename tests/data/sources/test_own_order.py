@@ -158,6 +158,14 @@ def test_an_order_of_too_many_digits_is_rejected(shop: Shop) -> None:
     assert len(shop.rejects()) == 3
 
 
+def test_dates_below_the_microsecond_are_said_to_be_stored_in_microseconds(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    times = [f"2019-10-01 00:00:00.00000000{place}" for place in (3, 1, 2)]
+    assert shop.read_clicks(clicks(*times)) == {"a": ["2", "3", "1"]}
+    assert "of dates microseconds are stored, of numbers a larger time_scale" in caplog.text
+
+
 MIXED = {
     "seconds and milliseconds": (FIRST + 2, (FIRST + 1) * 1000 - 1000, (FIRST + 1) * 1000),
     "seconds and microseconds": (FIRST + 2, FIRST * 10**6, (FIRST + 1) * 10**6),
@@ -210,6 +218,17 @@ def test_numbers_of_one_size_or_none_are_one_unit(shop: Shop, times: tuple[int, 
         ("2019-10-01 00:16:40 America/New_York", 1000 + 4 * 3600),
         ("2019-10-01 00:16:40.5 (UTC)", 1000.5),
         ("2019-10-01", 0),
+        ("2019-10-01 00:16:40 +0000 UTC", 1000),
+        ("2019-10-01 00:16:40 -0700 PDT", 1000 + 7 * 3600),
+        ("2019-10-01 00:16:40.5 +0530 IST", 1000.5 - 5.5 * 3600),
+        ("2019-10-01T00:16:40+02:00[Europe/Berlin]", 1000 - 7200),
+        ("2019-10-01T00:16:40.25Z[UTC]", 1000.25),
+        ("2019-10-01T00:16:40-03:00[America/Argentina/Buenos_Aires]", 1000 + 3 * 3600),
+        ("1 Oct 2019 00:16:40 GMT", 1000),
+        ("Tue, 01 Oct 2019 00:16:40 +0000", 1000),
+        ("Tue, 1 Oct 2019 00:16 -0700 (PDT)", 960 + 7 * 3600),
+        ("01 Oct 2019 00:16:40 EST", 1000 + 5 * 3600),
+        ("1 Oct 2019 00:16:40", 1000),
     ],
 )
 def test_dates_may_name_a_zone(text: str, seconds: float) -> None:
@@ -231,6 +250,18 @@ def test_dates_are_exact_below_the_microsecond() -> None:
         ("%Y%m%d", 20101201, datetime(2010, 12, 1, tzinfo=UTC)),
         ("%m/%d/%Y %I:%M %p", "12/1/2010 8:26 PM", datetime(2010, 12, 1, 20, 26, tzinfo=UTC)),
         (
+            "%Y-%m-%d %H:%M %Z",
+            "2010-12-01 08:26 CET",
+            datetime(2010, 12, 1, 7, 26, tzinfo=UTC),
+        ),
+        (
+            "%d.%m.%Y %H:%M%Z",
+            "1.12.2010 08:26 America/New_York",
+            datetime(2010, 12, 1, 13, 26, tzinfo=UTC),
+        ),
+        ("%d.%m.%Y %H:%M %Z", "1.12.2010 08:26 utc", datetime(2010, 12, 1, 8, 26, tzinfo=UTC)),
+        ("%d.%m.%Y %H:%M %Z", "1.12.2010 08:26", datetime(2010, 12, 1, 8, 26, tzinfo=UTC)),
+        (
             "%Y-%m-%d %H:%M:%S %z",
             "2010-12-01 08:26:00 +0200",
             datetime(2010, 12, 1, 6, 26, tzinfo=UTC),
@@ -247,6 +278,10 @@ def test_dates_of_a_named_format_are_times(time_format: str, text: Any, moment: 
     [
         ({}, "2019-10-01 00:16:40 PST8", "neither a number nor an ISO date"),
         ({}, "2019-10-01 00:16:40 XYZ", "there is no zone 'XYZ'"),
+        ({}, "1 Oct 2019 00:16:40 XYZ", "neither a number nor an ISO date"),
+        ({}, "31 Feb 2019 00:16:40 GMT", "neither a number nor an ISO date"),
+        ({}, "2019-10-01 00:16:40+02:00[Europe/Berlin", "neither a number nor an ISO date"),
+        ({"time_format": "%d.%m.%Y %Z"}, "1.12.2010 CEST", "there is no zone 'CEST'"),
         ({}, "12/1/2010 8:26", "time_format takes others"),
         ({}, "12/1/2010 8:26 AM", "time_format takes others"),
         ({"time_format": "%d/%m/%Y"}, "12/13/2010", "no date in the format '%d/%m/%Y'"),

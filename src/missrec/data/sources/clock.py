@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 import re
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_FLOOR, Context, Decimal, InvalidOperation
-from functools import lru_cache
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
+from missrec.data.sources.dates import DateReader
 from missrec.data.sources.events import LARGEST_TIME
-from missrec.data.sources.values import is_nothing
+from missrec.data.sources.values import is_nothing, shown
 
-_LONGEST_DATE = 100  # characters
 _DIGITS_OF_LARGEST = len(str(LARGEST_TIME))
 _MOST_DIGITS = 1000  # of a number that is compared exactly
 _EXACT = Context(prec=3 * _MOST_DIGITS, Emax=10**6, Emin=-(10**6), traps=[InvalidOperation])
@@ -23,10 +21,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 _FINER = re.compile(r"([.,]\d{6})(\d+)")  # digits below the microsecond
-_OFFSET = re.compile(r"\s*(?:UTC|GMT|\s)\s*([+-])(\d{1,2}):?(\d{2})$")  # set apart from the time
-_ZONE = re.compile(
-    r"(.*[\dMm])\s*\(?\b(?![AaPp][Mm]\b)([A-Za-z][A-Za-z_]*(?:[/+-][A-Za-z0-9_+-]+)*)\)?$"
-)
 
 
 class Exact(NamedTuple):
@@ -113,13 +107,12 @@ class Clock:
         """
         if not 0 < scale < math.inf:
             raise ValueError(f"time_scale ({scale}) must be a number above 0")
-        if time_format is not None:
-            _check_format(time_format)
         self.has_dates: bool | None = None if time_format is None else True
         self.scale = scale
         self._column = column
         self._factor = Decimal(repr(scale))
         self._format = time_format
+        self._dates = DateReader(time_format)
         self._is_plain = scale == 1
         self._ranks = ranks
 
@@ -170,14 +163,16 @@ class Clock:
             self.has_dates = is_date
         if self.has_dates != is_date:
             kinds = ("a date", "a number") if is_date else ("a number", "a date")
-            raise ValueError(f"{self._column} {value!r} is {kinds[0]}, the first one is {kinds[1]}")
+            raise ValueError(
+                f"{self._column} {shown(value)} is {kinds[0]}, the first one is {kinds[1]}"
+            )
         return exact
 
-    def _scaled(self, number: Decimal, shown: Any) -> Exact:
+    def _scaled(self, number: Decimal, value: Any) -> Exact:
         try:
             return ranked(number) if self._ranks else exactly(number, self._factor)
         except ValueError as error:
-            raise ValueError(f"{self._column} {str(shown)[:80]!r} {error}") from error
+            raise ValueError(f"{self._column} {shown(value)} {error}") from error
 
     def _moment(self, value: Any) -> Exact:
         finer = ""
@@ -190,45 +185,21 @@ class Clock:
             if beyond := _FINER.search(text):
                 finer = beyond[2].rstrip("0")
                 text = text.replace(beyond[0], beyond[1], 1)
-            found = self._parsed(text)
+            try:
+                found = self._dates.read(text)
+            except ValueError as error:
+                raise ValueError(f"{self._column} {error}") from error
             if found is None:
                 expected = "neither a number nor an ISO date; time_format takes others"
                 if self._format:
                     expected = f"no date in the format {self._format!r}"
-                raise ValueError(f"{self._column} {value!r} is {expected}")
+                raise ValueError(f"{self._column} {shown(value)} is {expected}")
             moment = found
         try:
             since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
         except OverflowError as error:
-            raise ValueError(f"{self._column} {value!r} is out of range") from error
+            raise ValueError(f"{self._column} {shown(value)} is out of range") from error
         return Exact(since // _MICROSECOND, finer)
-
-    def _parsed(self, text: str) -> datetime | None:
-        """The date in a text, which a zone may follow."""
-        if len(text) > _LONGEST_DATE:
-            return None
-        if not text.endswith((" UTC", " GMT")) and (moment := self._date(text)) is not None:
-            return moment
-        if (offset := _OFFSET.search(text)) and (moment := self._date(text[: offset.start()])):
-            minutes = int(offset[2]) * 60 + int(offset[3])
-            if minutes >= 24 * 60:
-                return None
-            sign = -1 if offset[1] == "-" else 1
-            return moment.replace(tzinfo=timezone(sign * timedelta(minutes=minutes)))
-        if (named := _ZONE.fullmatch(text)) and (moment := self._date(named[1].strip())):
-            zone = _zone(named[2])
-            if zone is None:
-                raise ValueError(f"{self._column} {text!r}: there is no zone {named[2]!r}")
-            return moment.replace(tzinfo=zone)
-        return None
-
-    def _date(self, text: str) -> datetime | None:
-        try:
-            if self._format is None:
-                return datetime.fromisoformat(text)
-            return datetime.strptime(text, self._format)
-        except (ValueError, OverflowError):
-            return None
 
 
 def number_in(value: Any) -> Decimal | None:
@@ -240,22 +211,3 @@ def number_in(value: Any) -> Decimal | None:
     except InvalidOperation:
         return None
     return number if number.is_finite() else None
-
-
-def _check_format(time_format: str) -> None:
-    try:
-        datetime.strptime("", time_format)
-    except (ValueError, re.error) as error:
-        if "does not match" not in str(error):
-            raise ValueError(f"time_format ({time_format!r}): {error}") from error
-
-
-@lru_cache(maxsize=256)
-def _zone(name: str) -> tzinfo | None:
-    """A zone of the tz database by its name; None where there is none."""
-    if name in ("UTC", "GMT", "Z"):
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return None

@@ -84,8 +84,9 @@ def quoted_in(text: str) -> list[str]:
 
 def shown(value: Any) -> str:
     """A value for a message, which is one line: as Python writes it, its beginning alone."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+    if isinstance(value, str | bytes):
+        return repr(value[:_LONGEST_SHOWN])
+    return repr(value)[:_LONGEST_SHOWN]
 
 
 def _literal(text: str) -> Any:
