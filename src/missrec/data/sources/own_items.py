@@ -16,7 +16,7 @@ from missrec.data.sources.parts import Part, find_parts
 from missrec.data.sources.settings import a_word, layout, words
 from missrec.data.sources.tables import collect_table
 from missrec.data.sources.text import item_text
-from missrec.data.sources.values import is_nothing, shown, unwritten
+from missrec.data.sources.values import NULLS, shown, unwritten
 
 _log = logging.getLogger(__name__)
 
@@ -96,9 +96,12 @@ class OwnItems:
 
 def _said(cell: Any) -> Any:
     """What a cell of text says: what is in a list written as one, nothing where it is a null."""
-    if isinstance(cell, str):
-        cell = unwritten(cell)
-    return None if is_nothing(cell) else cell
+    if not isinstance(cell, str):
+        return cell
+    text = cell.strip()
+    if text[:1] in ("[", "{"):
+        return unwritten(text)
+    return None if text in NULLS else cell
 
 
 def _each_once(rows: pl.DataFrame) -> pl.DataFrame:
