@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,23 +9,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from missrec.data.sources.clock import Clock, Exact
 from missrec.data.sources.units import MixedUnitsError
-from shop import Shop, sequences
-
-FIRST = 1_569_888_000  # 2019-10-01, in seconds
+from shop import FIRST, Shop, clicks, sequences
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path)
-
-
-def clicks(*times: object) -> str:
-    """One user, who takes 1, 2, 3 at these times, with a comma for a delimiter."""
-    return "who,what,when\n" + "".join(
-        f"a,{item},{time}\n" for item, time in enumerate(times, start=1)
-    )
 
 
 @pytest.mark.parametrize(
@@ -205,107 +194,6 @@ def test_numbers_of_one_size_or_none_are_one_unit(shop: Shop, times: tuple[int, 
     assert shop.read_clicks(clicks(*times)) == {"a": ["2", "3", "1"]}
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("2019-10-01 00:16:40 UTC", 1000),
-        ("2019-10-01 00:16:40 GMT", 1000),
-        ("2019-10-01 00:16:40 Z", 1000),
-        ("2019-10-01T00:16:40Z", 1000),
-        ("2019-10-01 00:16:40 +0100", 1000 - 3600),
-        ("2019-10-01 00:16:40 GMT+01:00", 1000 - 3600),
-        ("2019-10-01 00:16:40 Europe/Berlin", 1000 - 7200),
-        ("2019-10-01 00:16:40 America/New_York", 1000 + 4 * 3600),
-        ("2019-10-01 00:16:40.5 (UTC)", 1000.5),
-        ("2019-10-01", 0),
-        ("2019-10-01 00:16:40 +0000 UTC", 1000),
-        ("2019-10-01 00:16:40 -0700 PDT", 1000 + 7 * 3600),
-        ("2019-10-01 00:16:40.5 +0530 IST", 1000.5 - 5.5 * 3600),
-        ("2019-10-01T00:16:40+02:00[Europe/Berlin]", 1000 - 7200),
-        ("2019-10-01T00:16:40.25Z[UTC]", 1000.25),
-        ("2019-10-01T00:16:40-03:00[America/Argentina/Buenos_Aires]", 1000 + 3 * 3600),
-        ("1 Oct 2019 00:16:40 GMT", 1000),
-        ("Tue, 01 Oct 2019 00:16:40 +0000", 1000),
-        ("Tue, 1 Oct 2019 00:16 -0700 (PDT)", 960 + 7 * 3600),
-        ("01 Oct 2019 00:16:40 EST", 1000 + 5 * 3600),
-        ("1 Oct 2019 00:16:40", 1000),
-    ],
-)
-def test_dates_may_name_a_zone(text: str, seconds: float) -> None:
-    clock = Clock("when", scale=1, time_format=None)
-    assert clock.read(text) == (FIRST * 10**6 + round(seconds * 10**6), "")
-
-
-def test_dates_are_exact_below_the_microsecond() -> None:
-    clock = Clock("when", scale=1, time_format=None)
-    assert clock.read("2019-10-01 00:00:00.123456789 UTC") == Exact(FIRST * 10**6 + 123_456, "789")
-
-
-@pytest.mark.parametrize(
-    ("time_format", "text", "moment"),
-    [
-        ("%m/%d/%Y %H:%M", "12/1/2010 8:26", datetime(2010, 12, 1, 8, 26, tzinfo=UTC)),
-        ("%m/%d/%Y %H:%M", "12/1/2010 8:26 UTC", datetime(2010, 12, 1, 8, 26, tzinfo=UTC)),
-        ("%d.%m.%Y", "1.12.2010", datetime(2010, 12, 1, tzinfo=UTC)),
-        ("%Y%m%d", 20101201, datetime(2010, 12, 1, tzinfo=UTC)),
-        ("%m/%d/%Y %I:%M %p", "12/1/2010 8:26 PM", datetime(2010, 12, 1, 20, 26, tzinfo=UTC)),
-        (
-            "%Y-%m-%d %H:%M %Z",
-            "2010-12-01 08:26 CET",
-            datetime(2010, 12, 1, 7, 26, tzinfo=UTC),
-        ),
-        (
-            "%d.%m.%Y %H:%M%Z",
-            "1.12.2010 08:26 America/New_York",
-            datetime(2010, 12, 1, 13, 26, tzinfo=UTC),
-        ),
-        ("%d.%m.%Y %H:%M %Z", "1.12.2010 08:26 utc", datetime(2010, 12, 1, 8, 26, tzinfo=UTC)),
-        ("%d.%m.%Y %H:%M %Z", "1.12.2010 08:26", datetime(2010, 12, 1, 8, 26, tzinfo=UTC)),
-        (
-            "%Y-%m-%d %H:%M:%S %z",
-            "2010-12-01 08:26:00 +0200",
-            datetime(2010, 12, 1, 6, 26, tzinfo=UTC),
-        ),
-    ],
-)
-def test_dates_of_a_named_format_are_times(time_format: str, text: Any, moment: datetime) -> None:
-    clock = Clock("when", scale=1, time_format=time_format)
-    assert clock.read(text) == (moment.timestamp() * 10**6, "")
-
-
-@pytest.mark.parametrize(
-    ("changes", "text", "said"),
-    [
-        ({}, "2019-10-01 00:16:40 PST8", "neither a number nor an ISO date"),
-        ({}, "2019-10-01 00:16:40 XYZ", "there is no zone 'XYZ'"),
-        ({}, "1 Oct 2019 00:16:40 XYZ", "neither a number nor an ISO date"),
-        ({}, "31 Feb 2019 00:16:40 GMT", "neither a number nor an ISO date"),
-        ({}, "2019-10-01 00:16:40+02:00[Europe/Berlin", "neither a number nor an ISO date"),
-        ({"time_format": "%d.%m.%Y %Z"}, "1.12.2010 CEST", "there is no zone 'CEST'"),
-        ({}, "12/1/2010 8:26", "time_format takes others"),
-        ({}, "12/1/2010 8:26 AM", "time_format takes others"),
-        ({"time_format": "%d/%m/%Y"}, "12/13/2010", "no date in the format '%d/%m/%Y'"),
-    ],
-)
-def test_dates_that_say_no_time_are_rejected_with_the_reason_on_the_terminal(
-    shop: Shop,
-    caplog: pytest.LogCaptureFixture,
-    changes: dict[str, Any],
-    text: str,
-    said: str,
-) -> None:
-    with pytest.raises(ValueError, match=r"3 of 3 rows cannot be used, .*\(b.csv, line 2: when"):
-        shop.read_clicks(clicks(text, text, text), **changes)
-    assert caplog.text.count(said) == 3
-    assert len(shop.rejects()) == 3
-
-
-@pytest.mark.parametrize("time_format", ["%Q", "%"])
-def test_a_format_that_there_is_not_is_refused(shop: Shop, time_format: str) -> None:
-    with pytest.raises(ValueError, match=rf"time_format \('{time_format}'\): "):
-        shop.read(time_format=time_format)
-
-
 NANOSECONDS = [FIRST * 10**9 + one for one in (3, 1, 2)]
 
 
@@ -327,100 +215,3 @@ def test_times_of_any_type_of_parquet_are_in_order(shop: Shop, times: pl.Series)
     table = pl.DataFrame({"who": ["a"] * 3, "what": [1, 2, 3], "when": times})
     table.write_parquet(shop.folder / "b.parquet")
     assert sequences(shop.read("b.parquet")) == {"a": ["2", "3", "1"]}
-
-
-LATER = [(FIRST + day * 86_400) for day in range(6)]
-
-
-@pytest.mark.parametrize(
-    ("window", "times"),
-    [
-        ({"since": "2019-10-02", "until": "2019-10-05"}, LATER),
-        ({"since": LATER[1], "until": LATER[4]}, LATER),
-        ({"since": LATER[1], "until": LATER[4]}, [time * 1000 for time in LATER]),
-        ({"since": "2019-10-02", "until": "2019-10-05"}, [f"{time}.0" for time in LATER]),
-        (
-            {"since": "2019-10-01 23:59:59.5", "until": "2019-10-05"},
-            [datetime.fromtimestamp(time, UTC).isoformat() for time in LATER],
-        ),
-        ({"since": 0.15, "until": 0.5}, [f"0.{place}" for place in range(1, 7)]),
-        ({"since": -4.5, "until": "-1.99"}, [-5, -4, -3, -2, -1, 0]),
-        ({"since": LATER[1], "until": LATER[4], "time_scale": 1000}, LATER),
-        ({"since": "2019-10-02", "until": "2019-10-05", "time_scale": 1000}, LATER),
-        (
-            {"since": "2019-10-02", "until": "5/10/2019", "time_format": "%d/%m/%Y"},
-            [f"{day}/10/2019" for day in range(1, 7)],
-        ),
-    ],
-)
-def test_a_window_keeps_what_is_in_it(shop: Shop, window: dict[str, Any], times: list[Any]) -> None:
-    rows = "".join(f"a,{1 + place % 4},{time}\n" for place, time in enumerate(times))
-    shop.write("b.csv", f"who,what,when\n{rows}")
-    prepared = shop.read("b.csv", **window)
-    assert sequences(prepared) == {"a": ["2", "3", "4"]}
-    steps = {step.name: step.num_interactions for step in prepared.steps}
-    assert (steps["rows read"], steps["readable"], steps["chosen"]) == (6, 6, 3)
-
-
-@pytest.mark.parametrize(
-    ("changes", "times", "said"),
-    [
-        ({"since": "2019-10-02"}, [1, 2, 3], "the times are numbers of an unknown unit"),
-        ({"since": "2029-10-02", "until": "2030-01-01"}, LATER[:3], "no interaction is left"),
-        ({"since": 7}, ["2019-10-01"] * 3, "is a number, the times are dates"),
-        ({"until": "soon"}, [1, 2, 3], "until 'soon' is neither"),
-        ({"since": 1, "time": None}, [1, 2, 3], "since and until need time"),
-    ],
-)
-def test_a_window_that_cannot_be_is_refused(
-    shop: Shop, changes: dict[str, Any], times: list[Any], said: str
-) -> None:
-    with pytest.raises(ValueError, match=said):
-        shop.read_clicks(clicks(*times), **changes)
-
-
-@pytest.mark.parametrize("bound", [{"until": "2019-10-03"}, {"since": "2019-10-02"}])
-@pytest.mark.parametrize(
-    "digits",
-    ["2019100{}0016", "2019100{}00", "19100{}001640", "19100{}0016"],
-    ids=["YYYYMMDDHHMM", "YYYYMMDDHH", "YYMMDDHHMMSS", "YYMMDDHHMM"],
-)
-@pytest.mark.parametrize("time_scale", [1, 1000])
-def test_dates_written_as_digits_have_no_window_of_dates(
-    shop: Shop, bound: dict[str, str], digits: str, time_scale: int
-) -> None:
-    times = [digits.format(day) for day in range(1, 7)]
-    with pytest.raises(
-        ValueError, match=r"20\d\d-.* is a date, and the times are no numbers since"
-    ):
-        shop.read_clicks(clicks(*times), **bound, time_scale=time_scale)
-
-
-def test_dates_written_as_digits_have_a_window_by_their_format_or_by_digits(shop: Shop) -> None:
-    shop.write(
-        "b.csv", "who,what,when\n" + "".join(f"a,{i},2019100{i}0016\n" for i in (1, 2, 3, 4))
-    )
-    by_format = shop.read("b.csv", time_format="%Y%m%d%H%M", until="2019-10-04")
-    assert sequences(by_format) == {"a": ["1", "2", "3"]}
-    assert sequences(shop.read("b.csv", since=201910020000)) == {"a": ["2", "3", "4"]}
-
-
-@pytest.mark.parametrize(
-    ("window", "times", "said"),
-    [
-        ({"since": "2010-01-01"}, LATER, "as seconds, from 2019-10-01 to 2019-10-06"),
-        ({"until": "9999-01-01"}, [t * 1000 for t in LATER], "as milliseconds, from 2019-10-01 to"),
-        ({"until": "2030-01-01"}, ["2019-10-01"] * 4, "run from 2019-10-01 to 2019-10-01"),
-        ({"since": 0}, [1, 2, 3], "run from 1 to 3"),
-    ],
-)
-def test_a_bound_outside_of_all_times_is_said(
-    shop: Shop,
-    caplog: pytest.LogCaptureFixture,
-    window: dict[str, Any],
-    times: list[Any],
-    said: str,
-) -> None:
-    rows = "".join(f"a,{1 + place % 4},{time}\n" for place, time in enumerate(times))
-    assert shop.read_clicks(f"who,what,when\n{rows}", **window)
-    assert said in caplog.text

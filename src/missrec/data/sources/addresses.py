@@ -104,7 +104,7 @@ def _pictures(cell: Any) -> Iterator[Any]:
 def _rows(value: Mapping[str, Any]) -> list[Any]:
     """The pictures of an object with lists in it: what stands beside the lists, then row by row.
 
-    Without what says other things: lists and values in which no picture is. None where all do.
+    Without what says other things: lists and values in which no picture is. Empty where all do.
     """
     telling = {key: cell for key, cell in value.items() if any(map(_fits, _texts(cell)))}
     lists = {key: cell for key, cell in telling.items() if isinstance(cell, list)}

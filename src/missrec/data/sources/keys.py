@@ -23,8 +23,12 @@ def read_key(value: Any, column: str) -> str:
     Raises:
         ValueError: there is none, or it cannot be one, see `check_key`.
     """
-    is_plain = type(value) is str and value.isalnum() and value.isascii()
-    if is_plain and (not value.isalpha() or value not in NULLS):  # the former is faster
+    if (
+        type(value) is str
+        and value.isalnum()
+        and value.isascii()
+        and (not value.isalpha() or value not in NULLS)  # the former is faster
+    ):
         return value  # what most are
     if isinstance(value, bytes):
         value = value.decode(errors="replace")

@@ -172,7 +172,8 @@ class OwnInteractions:
             events = one_unit(events, column=self._place, scale=self._scale, mixed=self._mixed)
         since, until = self._window
         if len(events):
-            events = in_window(events, clock, since=since, until=until, mixed=self._mixed)
+            mixed = self._mixed if self.timed else "as_is"
+            events = in_window(events, clock, since=since, until=until, mixed=mixed)
         num_left_out += num_read - len(events)
         return ReadEvents(timeline(events), num_rows, num_left_out)
 

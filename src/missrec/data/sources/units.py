@@ -17,6 +17,7 @@ _LEAST = {"seconds": 10**8, "milliseconds": 10**11, "microseconds": 10**14, "nan
 
 _NAMES = list(_LEAST)
 _log = logging.getLogger(__name__)
+_SECONDS_A_DAY = 86_400
 _DIGITS = 3  # decimals between a unit and the next one
 
 
@@ -85,7 +86,9 @@ def in_window(
         if value is not None:
             bound = _bound(name, value, clock, unit, mixed=mixed)
             if not times.min() <= bound.whole <= times.max():
-                _say_outside(name, value, times, clock, unit)
+                if not clock.has_dates and unit is not None:
+                    _check_no_digits(name, value, times, clock)
+                _say_outside(f"{name} ({value})", bound.whole, times, clock, unit)
             time, tail = pl.col("time"), pl.lit(bound.fraction)
             is_below = (time < bound.whole) | ((time == bound.whole) & (fraction < tail))
             events = events.filter(~is_below if name == "since" else is_below)
@@ -113,28 +116,30 @@ def _bound(name: str, value: object, clock: Clock, unit: int | None, *, mixed: s
     return exactly(bound.number, Decimal(10 ** _digits(place, unit)))
 
 
-def _say_outside(
-    name: str, value: object, times: np.ndarray, clock: Clock, unit: int | None
-) -> None:
+def _check_no_digits(name: str, value: object, times: np.ndarray, clock: Clock) -> None:
+    """Refuses a date as a bound of times that look like dates written as digits."""
+    if clock.bound(name, value)[1] and _are_digits_of_dates(times, scale=clock.scale):
+        raise ValueError(
+            f"{name} ({value!r}) is a date, and the times are no numbers since 1970 but dates "
+            f"written as digits, such as {round(int(times[0]) / clock.scale)}; time_format reads "
+            "them, such as %Y%m%d%H%M"
+        )
+
+
+def _say_outside(said: str, bound: int, times: np.ndarray, clock: Clock, unit: int | None) -> None:
     """Says that a bound has all times on one side, and what these were read as.
 
-    Raises:
-        ValueError: it is a date, and the times look like dates written as digits.
+    Nothing is said of one that is less than a day away: a month has no time at its ends.
     """
     first, last = int(times.min()), int(times.max())
-    said = f"run from {first} to {last}"
-    if not clock.has_dates and unit is not None:
-        if clock.bound(name, value)[1] and _are_digits_of_dates(times, scale=clock.scale):
-            raise ValueError(
-                f"{name} ({value!r}) is a date, and the times are no numbers since 1970 but dates "
-                f"written as digits, such as {round(first / clock.scale)}; time_format reads them, "
-                "such as %Y%m%d%H%M"
-            )
-        seconds = clock.scale * 10 ** (_DIGITS * unit)
-        said = f"run, as {_NAMES[unit]}, from {_day(first / seconds)} to {_day(last / seconds)}"
-    elif clock.has_dates:
-        said = f"run from {_day(first / 10**6)} to {_day(last / 10**6)}"
-    _log.warning("%s (%s) is outside of the times, which %s", name, value, said)
+    run = f"run from {first} to {last}"
+    if clock.has_dates or unit is not None:
+        read_as = f", as {_NAMES[unit]}," if unit is not None and not clock.has_dates else ""
+        second = clock.scale * 10 ** (_DIGITS * (unit or 0)) if read_as else 10**6
+        if min(abs(first - bound), abs(last - bound)) <= _SECONDS_A_DAY * second:
+            return
+        run = f"run{read_as} from {_day(first / second)} to {_day(last / second)}"
+    _log.warning("%s is outside of the times, which %s", said, run)
 
 
 def _day(seconds: float) -> str:
