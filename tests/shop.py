@@ -28,6 +28,10 @@ CLICKS = "who,what,when\nann,1,3\nann,2,1\nann,3,2\nbob,1,1\nbob,1,2\nbob,2,2\n"
 """By time: ann took 2 3 1, bob 1 1 2, the last two at the same time."""
 
 
+FIRST = 1_569_888_000
+"""2019-10-01, in seconds."""
+
+
 class Shop:
     """A folder with a shop's files, and how to read them."""
 
@@ -78,6 +82,13 @@ class Shop:
 
     def rejects(self) -> list[tuple[Any, ...]]:
         return pl.read_csv(self.folder / "rejects.csv").rows()
+
+
+def clicks(*times: object) -> str:
+    """One user, who takes 1, 2, 3 at these times, with a comma for a delimiter."""
+    return "who,what,when\n" + "".join(
+        f"a,{item},{time}\n" for item, time in enumerate(times, start=1)
+    )
 
 
 def sequences(prepared: PreparedDomain) -> Orders:

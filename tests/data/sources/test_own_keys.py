@@ -33,7 +33,12 @@ PLAIN = {"of_items": {"texts": ["name"], "images": []}}
         (["7", "8.0", "9.0"], ["7", "8", "9"], ["7", "8", "9"]),
         (["7.0", "8.0", "9.00"], ["7", "8", "9"], ["7", "8", "9"]),
         (["7", "8", "9.0"], ["7.0", "8.0", "9.0"], ["7.0", "8.0", "9.0"]),
-        (["7", "7.0", "8.0"], ["7", "7.0", "8"], ["7", "7.0", "8"]),  # two items
+        (["7", "7.0", "8.0"], ["7", "7.0", "8"], ["7", "7", "8"]),
+        (
+            ["7", "7.0", "8.0"],
+            ["7", "7.0", "8.0", "8.5"],
+            ["7", "7.0", "8.0"],
+        ),  # numbers with decimals
         (["7.0", "7", "1.5"], ["7.0", "7", "1.5"], ["7.0", "7", "1.5"]),
         (["-7.0", "8", "A.0"], ["-7", "8", "A.0"], ["-7", "8", "A.0"]),
     ],
@@ -62,6 +67,58 @@ def test_users_are_one_where_the_column_has_whole_numbers(
     keys: list[str], meant: list[str]
 ) -> None:
     assert one_spelling(pl.Series(keys)).to_list() == meant
+
+
+@pytest.mark.parametrize(
+    ("keys", "meant", "names"),
+    [
+        (["7", "8", "7.0", "10.0", "8.0"], ["10", "7", "8"], ["10.0", "7", "8"]),
+        (["3.0", "3"], ["3"], ["3.0"]),
+        (["3", "A", "3.00"], ["3", "A"], ["3", "A"]),
+        (["3.0", "4.0"], ["3.0", "4.0"], ["3.0", "4.0"]),  # as they are, none twice
+        (["3", "3.0", "3.5"], ["3", "3.0", "3.5"], ["3", "3.0", "3.5"]),
+    ],
+)
+def test_items_written_both_ways_are_one_item_the_first(
+    shop: Shop, keys: list[str], meant: list[str], names: list[str]
+) -> None:
+    shop.write("p.csv", products(*keys))
+    rows = "".join(f"a,{key},{place}\n" for place, key in enumerate([*keys, *keys[:1] * 2]))
+    shop.write("b.csv", f"who,what,when\n{rows}")
+    prepared = shop.read("b.csv", items="p.csv", **PLAIN)
+    assert prepared.item_keys == meant
+    assert prepared.item_texts == [f"Thing {name}." for name in names]
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (["1", "2", "1", "3", "1"], "2 of 5 rows list an item again, such as '1'; of each the fir"),
+        (["1", "2", "3", "2.0"], "1 of 4 rows list an item again, such as '2'; of each the first "),
+        (["1", "2", "3", "2.0"], "1 keys have decimals that others lack, '2.0' is read as '2'"),
+    ],
+)
+def test_items_that_are_listed_again_are_said(
+    shop: Shop, caplog: pytest.LogCaptureFixture, keys: list[str], said: str
+) -> None:
+    shop.write("p.csv", products(*keys))
+    assert shop.read_clicks("who,what,when\na,1,1\na,2,2\na,3,3\n", items="p.csv", **PLAIN)
+    assert said in caplog.text
+
+
+@pytest.mark.parametrize("null", ["\\N", "nan", "NaN", "NULL", "null", "None", " <NA> "])
+def test_what_tools_write_for_nothing_is_no_user_and_no_item(shop: Shop, null: str) -> None:
+    rows = f"a,1,1\n{null},2,2\na,2,3\na,{null},4\n{null},3,5\na,3,6\n"
+    found = shop.read_clicks(f"who,what,when\n{rows}", max_share=0.5)
+    assert found == {"a": ["1", "2", "3"]}
+    assert [row[2] for row in shop.rejects()] == [
+        *("who is missing", "what is missing", "who is missing"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["Nan", "NA", "N", "none", "Null", "nancy", "n/a"])
+def test_what_is_like_nothing_may_be_a_name(name: str) -> None:
+    assert read_key(name, "who") == name
 
 
 def test_users_written_both_ways_have_one_sequence(shop: Shop) -> None:
@@ -93,7 +150,13 @@ def test_ids_of_any_type_are_strings(value: Any, key: str) -> None:
     assert read_key(value, "who") == key
 
 
-@pytest.mark.parametrize("value", [None, "", "  ", float("nan"), [], {}, True, b"\xff", "a\nb"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, "", "  ", float("nan"), [], {}, True, b"\xff", "a\nb"),
+        *(float("inf"), float("-inf"), Decimal("Infinity"), b"NULL", "\\N"),
+    ],
+)
 def test_what_is_no_id_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="who "):
         read_key(value, "who")

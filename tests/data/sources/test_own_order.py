@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,23 +9,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from missrec.data.sources.clock import Clock, Exact
 from missrec.data.sources.units import MixedUnitsError
-from shop import Shop, sequences
-
-FIRST = 1_569_888_000  # 2019-10-01, in seconds
+from shop import FIRST, Shop, clicks, sequences
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path)
-
-
-def clicks(*times: object) -> str:
-    """One user, who takes 1, 2, 3 at these times, with a comma for a delimiter."""
-    return "who,what,when\n" + "".join(
-        f"a,{item},{time}\n" for item, time in enumerate(times, start=1)
-    )
 
 
 @pytest.mark.parametrize(
@@ -118,6 +105,56 @@ def test_json_that_is_no_time_is_rejected(shop: Shop, value: str) -> None:
     assert len(shop.rejects()) == 1
 
 
+@pytest.mark.parametrize(
+    "places",
+    [
+        (99999999999, 123456789, 1234567890),
+        (123456789012, 7, 123456789),
+        (2**64 - 1, 2**63 + 1, 2**63 + 2),
+        (2**64, 2**62, 2**63),
+        (10**30, 10**20 - 1, 10**20),
+        ("9223372036854775807.5", "9223372036854775806.5", "9223372036854775807"),
+        (-(2**63), -(2**64), -(2**63) - 1),
+        (-(10**20) + 1, -(10**20) - 1, -(10**20)),
+        ("-18446744073709551610", "-18446744073709551610.5", "-18446744073709551610.25"),
+        ("1e40", "-1e40", 5),
+        ("9" * 900, "8" * 900, "8" * 899 + "9"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_an_order_is_exact_for_numbers_of_any_size(
+    shop: Shop, places: tuple[Any, ...], suffix: str
+) -> None:
+    content = clicks(*places)
+    if suffix == "jsonl":
+        rows = enumerate(places, start=1)
+        content = "".join(f'{{"who": "a", "what": {i}, "when": {p}}}\n' for i, p in rows)
+    found = shop.read_clicks(content, f"b.{suffix}", time=None, order="when")
+    assert found == {"a": ["2", "3", "1"]}
+
+
+def test_an_order_of_unsigned_numbers_of_parquet_is_exact(shop: Shop) -> None:
+    places = pl.Series([2**64 - 1, 2**63, 2**64 - 2], dtype=pl.UInt64)
+    table = pl.DataFrame({"who": ["a"] * 3, "what": [1, 2, 3], "when": places})
+    table.write_parquet(shop.folder / "b.parquet")
+    assert sequences(shop.read("b.parquet", time=None, order="when")) == {"a": ["2", "3", "1"]}
+
+
+def test_an_order_of_too_many_digits_is_rejected(shop: Shop) -> None:
+    content = clicks(3, 1, 2, f"1.{'1' * 2000}", "1e5000", "1e-5000")
+    found = shop.read_clicks(content, time=None, order="when", max_share=0.5)
+    assert found == {"a": ["2", "3", "1"]}
+    assert len(shop.rejects()) == 3
+
+
+def test_dates_below_the_microsecond_are_said_to_be_stored_in_microseconds(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    times = [f"2019-10-01 00:00:00.00000000{place}" for place in (3, 1, 2)]
+    assert shop.read_clicks(clicks(*times)) == {"a": ["2", "3", "1"]}
+    assert "of dates microseconds are stored, of numbers a larger time_scale" in caplog.text
+
+
 MIXED = {
     "seconds and milliseconds": (FIRST + 2, (FIRST + 1) * 1000 - 1000, (FIRST + 1) * 1000),
     "seconds and microseconds": (FIRST + 2, FIRST * 10**6, (FIRST + 1) * 10**6),
@@ -157,80 +194,6 @@ def test_numbers_of_one_size_or_none_are_one_unit(shop: Shop, times: tuple[int, 
     assert shop.read_clicks(clicks(*times)) == {"a": ["2", "3", "1"]}
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("2019-10-01 00:16:40 UTC", 1000),
-        ("2019-10-01 00:16:40 GMT", 1000),
-        ("2019-10-01 00:16:40 Z", 1000),
-        ("2019-10-01T00:16:40Z", 1000),
-        ("2019-10-01 00:16:40 +0100", 1000 - 3600),
-        ("2019-10-01 00:16:40 GMT+01:00", 1000 - 3600),
-        ("2019-10-01 00:16:40 Europe/Berlin", 1000 - 7200),
-        ("2019-10-01 00:16:40 America/New_York", 1000 + 4 * 3600),
-        ("2019-10-01 00:16:40.5 (UTC)", 1000.5),
-        ("2019-10-01", 0),
-    ],
-)
-def test_dates_may_name_a_zone(text: str, seconds: float) -> None:
-    clock = Clock("when", scale=1, time_format=None)
-    assert clock.read(text) == (FIRST * 10**6 + round(seconds * 10**6), "")
-
-
-def test_dates_are_exact_below_the_microsecond() -> None:
-    clock = Clock("when", scale=1, time_format=None)
-    assert clock.read("2019-10-01 00:00:00.123456789 UTC") == Exact(FIRST * 10**6 + 123_456, "789")
-
-
-@pytest.mark.parametrize(
-    ("time_format", "text", "moment"),
-    [
-        ("%m/%d/%Y %H:%M", "12/1/2010 8:26", datetime(2010, 12, 1, 8, 26, tzinfo=UTC)),
-        ("%m/%d/%Y %H:%M", "12/1/2010 8:26 UTC", datetime(2010, 12, 1, 8, 26, tzinfo=UTC)),
-        ("%d.%m.%Y", "1.12.2010", datetime(2010, 12, 1, tzinfo=UTC)),
-        ("%Y%m%d", 20101201, datetime(2010, 12, 1, tzinfo=UTC)),
-        ("%m/%d/%Y %I:%M %p", "12/1/2010 8:26 PM", datetime(2010, 12, 1, 20, 26, tzinfo=UTC)),
-        (
-            "%Y-%m-%d %H:%M:%S %z",
-            "2010-12-01 08:26:00 +0200",
-            datetime(2010, 12, 1, 6, 26, tzinfo=UTC),
-        ),
-    ],
-)
-def test_dates_of_a_named_format_are_times(time_format: str, text: Any, moment: datetime) -> None:
-    clock = Clock("when", scale=1, time_format=time_format)
-    assert clock.read(text) == (moment.timestamp() * 10**6, "")
-
-
-@pytest.mark.parametrize(
-    ("changes", "text", "said"),
-    [
-        ({}, "2019-10-01 00:16:40 PST8", "neither a number nor an ISO date"),
-        ({}, "2019-10-01 00:16:40 XYZ", "there is no zone 'XYZ'"),
-        ({}, "12/1/2010 8:26", "time_format takes others"),
-        ({}, "12/1/2010 8:26 AM", "time_format takes others"),
-        ({"time_format": "%d/%m/%Y"}, "12/13/2010", "no date in the format '%d/%m/%Y'"),
-    ],
-)
-def test_dates_that_say_no_time_are_rejected_with_the_reason_on_the_terminal(
-    shop: Shop,
-    caplog: pytest.LogCaptureFixture,
-    changes: dict[str, Any],
-    text: str,
-    said: str,
-) -> None:
-    with pytest.raises(ValueError, match=r"3 of 3 rows cannot be used, .*\(b.csv, line 2: when"):
-        shop.read_clicks(clicks(text, text, text), **changes)
-    assert caplog.text.count(said) == 3
-    assert len(shop.rejects()) == 3
-
-
-@pytest.mark.parametrize("time_format", ["%Q", "%"])
-def test_a_format_that_there_is_not_is_refused(shop: Shop, time_format: str) -> None:
-    with pytest.raises(ValueError, match=rf"time_format \('{time_format}'\): "):
-        shop.read(time_format=time_format)
-
-
 NANOSECONDS = [FIRST * 10**9 + one for one in (3, 1, 2)]
 
 
@@ -252,93 +215,3 @@ def test_times_of_any_type_of_parquet_are_in_order(shop: Shop, times: pl.Series)
     table = pl.DataFrame({"who": ["a"] * 3, "what": [1, 2, 3], "when": times})
     table.write_parquet(shop.folder / "b.parquet")
     assert sequences(shop.read("b.parquet")) == {"a": ["2", "3", "1"]}
-
-
-LATER = [(FIRST + day * 86_400) for day in range(6)]
-
-
-@pytest.mark.parametrize(
-    ("window", "times"),
-    [
-        ({"since": "2019-10-02", "until": "2019-10-05"}, LATER),
-        ({"since": LATER[1], "until": LATER[4]}, LATER),
-        ({"since": LATER[1], "until": LATER[4]}, [time * 1000 for time in LATER]),
-        ({"since": "2019-10-02", "until": "2019-10-05"}, [f"{time}.0" for time in LATER]),
-        (
-            {"since": "2019-10-01 23:59:59.5", "until": "2019-10-05"},
-            [datetime.fromtimestamp(time, UTC).isoformat() for time in LATER],
-        ),
-        ({"since": 0.15, "until": 0.5}, [f"0.{place}" for place in range(1, 7)]),
-        ({"since": -4.5, "until": "-1.99"}, [-5, -4, -3, -2, -1, 0]),
-        ({"since": LATER[1], "until": LATER[4], "time_scale": 1000}, LATER),
-        ({"since": "2019-10-02", "until": "2019-10-05", "time_scale": 1000}, LATER),
-        (
-            {"since": "2019-10-02", "until": "5/10/2019", "time_format": "%d/%m/%Y"},
-            [f"{day}/10/2019" for day in range(1, 7)],
-        ),
-    ],
-)
-def test_a_window_keeps_what_is_in_it(shop: Shop, window: dict[str, Any], times: list[Any]) -> None:
-    rows = "".join(f"a,{1 + place % 4},{time}\n" for place, time in enumerate(times))
-    shop.write("b.csv", f"who,what,when\n{rows}")
-    prepared = shop.read("b.csv", **window)
-    assert sequences(prepared) == {"a": ["2", "3", "4"]}
-    steps = {step.name: step.num_interactions for step in prepared.steps}
-    assert (steps["rows read"], steps["readable"], steps["chosen"]) == (6, 6, 3)
-
-
-@pytest.mark.parametrize(
-    ("changes", "times", "said"),
-    [
-        ({"since": "2019-10-02"}, [1, 2, 3], "the times are numbers of an unknown unit"),
-        ({"since": "2029-10-02", "until": "2030-01-01"}, LATER[:3], "no interaction is left"),
-        ({"since": 7}, ["2019-10-01"] * 3, "is a number, the times are dates"),
-        ({"until": "soon"}, [1, 2, 3], "until 'soon' is neither"),
-        ({"since": 1, "time": None}, [1, 2, 3], "since and until need time"),
-    ],
-)
-def test_a_window_that_cannot_be_is_refused(
-    shop: Shop, changes: dict[str, Any], times: list[Any], said: str
-) -> None:
-    with pytest.raises(ValueError, match=said):
-        shop.read_clicks(clicks(*times), **changes)
-
-
-@pytest.mark.parametrize(
-    ("changes", "kept"),
-    [
-        ({"event": "kind", "keep_events": ["purchase"]}, ["1", "3", "4"]),
-        ({"event": "kind", "keep_events": "purchase"}, ["1", "3", "4"]),
-        ({"event": "kind", "keep_events": ["view", "purchase"]}, ["1", "2", "3", "4"]),
-        ({"rating": "stars", "min_rating": 3.5}, ["2", "3", "4"]),
-        ({"event": "kind"}, ["1", "2", "3", "4", "1"]),
-    ],
-)
-@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
-def test_interactions_are_kept_by_type_and_rating(
-    shop: Shop, changes: dict[str, Any], kept: list[str], suffix: str
-) -> None:
-    names = ["who", "what", "when", "kind", "stars"]
-    rows = [
-        ("a", 1, 1, "purchase", 3.0),
-        ("a", 2, 2, "view", 3.5),
-        ("a", 3, 3, "purchase", 4),
-        ("a", 4, 4, "purchase", 5),
-        ("a", 1, 5, "other", None),  # without a rating
-    ]
-    lines = (",".join("" if cell is None else str(cell) for cell in row) for row in rows)
-    content = "\n".join([",".join(names), *lines])
-    if suffix == "jsonl":
-        content = "\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in rows)
-    assert shop.read_clicks(content, f"b.{suffix}", **changes) == {"a": kept}
-
-
-def test_what_is_to_be_kept_has_to_be_there(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    content = "who,what,when,kind\na,1,1,view\na,2,2,cart\na,3,3,view\n"
-    with pytest.raises(ValueError, match=r"no row has kind 'purchse', there are: 'cart', 'view'"):
-        shop.read_clicks(content, event="kind", keep_events=["purchse"])
-    with pytest.raises(ValueError, match=r"keep_events \(view\) needs event, the column"):
-        shop.read(keep_events=["view"])
-    with pytest.raises(ValueError, match=r"min_rating \(4\) needs rating, the column"):
-        shop.read(min_rating=4)
-    assert not [one for one in caplog.records if one.levelno >= logging.ERROR]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from missrec.data.sources.lines import stream_lines
-from missrec.data.sources.values import shown
 from shop import BY_TIME, CLICKS, Shop
 
 ROWS = [
@@ -91,13 +89,6 @@ def test_utf_16_whose_order_cannot_be_seen_is_told(tmp_path: Path, content: byte
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"b.csv does not begin .* set encoding=utf-16-le or utf-"):
         list(stream_lines(path, remedy="", encoding="utf-16"))
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [("a" * 80, "a" * 80), ("a" * 81, f"{'a' * 80}..."), ([1], "[1]")]
-)
-def test_a_long_value_is_cut_where_it_is_shown(value: Any, text: str) -> None:
-    assert shown(value) == text
 
 
 def test_a_long_cell_makes_no_long_message(shop: Shop) -> None:

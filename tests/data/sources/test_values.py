@@ -76,6 +76,17 @@ FILES = ["a.jpg", "b.jpg"]
             {"thumb": ["http://x/2.jpg", "http://y/2.jpg"], "hi_res": ["http://x/1.jpg", None]},
             [*HTTP, "http://y/2.jpg"],
         ),
+        ({"primary": "http://x/1.jpg", "gallery": ["http://x/2.jpg"]}, HTTP),
+        ({"gallery": ["http://x/2.jpg"], "primary": "http://x/1.jpg", "n": [1]}, HTTP),
+        ({"url": "http://x/1.jpg", "tags": []}, HTTP[:1]),
+        ({"url": "http://x/1.jpg", "tags": ["front"]}, HTTP[:1]),
+        ({"alt": "Blue", "all": HTTP}, HTTP),
+        ({"images": [{"url": "http://x/1.jpg", "tags": ["a"]}, {"url": "http://x/2.jpg"}]}, HTTP),
+        ({"images": [{"thumb": "http://x/2.jpg", "large": "http://x/1.jpg"}]}, HTTP),
+        ('{"url": "http://x/1.jpg", "tags": ["front"]}', HTTP[:1]),
+        ({"large": HTTP, "variant": ["MAIN", "PT01"], "hi_res": [None, None]}, HTTP),
+        ("\\N", []),
+        ("nan", []),
         (b"http://x/1.jpg", HTTP[:1]),
         ("010/0108775015.jpg", ["010/0108775015.jpg"]),
         ("sub folder\\b.PNG", ["sub folder\\b.PNG"]),
@@ -109,6 +120,10 @@ def test_a_cell_names_addresses_and_files(cell: Any, kept: list[str]) -> None:
         "http://x/\x00.jpg",
         "b\n.jpg",
         "1",
+        "www.shop.com/a.jpg",
+        "cdn.shop.com/p/4.jpg",
+        "WWW.shop/a.jpg",
+        "shop.co.uk:8080/a.jpg",
     ],
 )
 def test_what_is_neither_is_refused(cell: str) -> None:
@@ -120,6 +135,51 @@ def test_what_holds_no_address_is_refused(cell: Any) -> None:
     found = read_addresses(cell)
     assert found.kept == []
     assert len(found.refused) == 1
+
+
+@pytest.mark.parametrize(
+    "file", ["www.jpg", "shop.com.jpg", "v1.2/a.jpg", "p/shop.com/a.jpg", "wwwroot/a.jpg"]
+)
+def test_files_whose_folder_is_no_host_are_files(file: str) -> None:
+    assert read_addresses(file) == ([file], [])
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ("['Toys', 'Games']", "Toys Games."),
+        ('["Toys", "Games"]', "Toys Games."),
+        ("['Toys' \"Men's\"]", "Toys Men's."),
+        ("['Toys', nan]", "Toys."),
+        ("[['Toys', 'Games'], ['Chess']]", "Toys Games Chess."),
+        ("[{'id': 16, 'name': 'Animation'}]", "16 Animation."),
+        ('{"en": "Pen", "fr": null}', "Pen."),
+        ("[]", ""),
+        ("{}", ""),
+        ("\\N", ""),
+        ("nan", ""),
+        ("NULL", ""),
+        ("[REC]", "[REC]."),
+        ("[2019]", "[2019]."),
+        ("['til] Pen [Large]", "['til] Pen [Large]."),
+        ("['a'] * 9", "['a'] * 9."),
+        ("Null", "Null."),
+    ],
+)
+def test_lists_written_as_a_text_and_nulls_are_read_as_such(
+    shop: Shop, cell: str, text: str
+) -> None:
+    table = {"sku": ["1", "2", "3"], "name": [cell, "Ink", "Pad"], "photo": [None] * 3}
+    pl.DataFrame(table, schema_overrides={"photo": pl.String}).write_csv(shop.folder / "p.csv")
+    prepared = shop.read(items="p.csv", of_items={"texts": ["name"]})
+    assert prepared.item_texts[0] == text
+
+
+def test_a_host_without_its_beginning_is_said(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    rows = "1,Pen,cdn.shop.com/p/4.jpg\n2,Ink,p/4.jpg\n3,Pad,\n"
+    shop.write("p.csv", f"sku,name,photo\n{rows}")
+    shop.read(items="p.csv", of_items={"texts": ["name"]})
+    assert "begins with a host: write https://cdn.shop.com/p/4.jpg)" in caplog.text
 
 
 def test_one_good_address_among_others_is_kept_and_the_others_are_listed(

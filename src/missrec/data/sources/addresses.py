@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
-from missrec.data.sources.values import is_nothing, scalars
+from missrec.data.sources.values import is_nothing, quoted_in, scalars, unwritten
 
 _NO_CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
 _ADDRESS = re.compile(rf"https?://[^\s/?#{_NO_CONTROLS}][^{_NO_CONTROLS}]*", re.IGNORECASE)
@@ -20,10 +17,13 @@ _FILE = re.compile(
     re.IGNORECASE,
 )
 _UPWARDS = re.compile(r"(?:^|[/\\])\.\.(?:[/\\]|$)")
+_HOST = re.compile(  # as the first of several folders, where an address lacks its beginning
+    r"(?:www\.[^\\/\s]+|(?:[a-z0-9-]+\.)+(?:com|net|org|info|biz|io|eu|co|de|uk|fr|it|es|nl|pl|ru"
+    r"|cn|jp|kr|in|br|au|ca|us|shop|store|cloud))(?::\d+)?/",
+    re.IGNORECASE,
+)
 _BETWEEN_ADDRESSES = re.compile(r"\s*\|\s*|[\s,;]+(?=https?://)", re.IGNORECASE)
 _BETWEEN_FILES = re.compile(r"\s*[,;]\s*")
-_QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
-_LONGEST_TEXT = 100_000  # characters of a list in Python's own notation
 
 _SIZES = ("hi_res", "xlarge", "large", "medium", "small", "thumb", "thumbnail")
 """Names of pictures in an object, best first; those of other names stay where they are."""
@@ -46,8 +46,8 @@ def read_addresses(cell: Any) -> Addresses:
 
     Several in one text are told apart by `|`, or by commas, semicolons and blanks where each is an
     address or a file; a list written as a text, in JSON or as Python shows it, is read as one. An
-    object, such as `{"large": ..., "variant": ...}`, may say other things besides; one of lists is
-    read picture by picture.
+    object, such as `{"large": ..., "variant": ...}`, may say other things besides; lists in it are
+    read picture by picture, after what stands beside them.
     """
     if type(cell) is str and _ONE_ADDRESS.fullmatch(cell):
         return Addresses([cell], [])  # what most are
@@ -76,25 +76,45 @@ def is_image_file(text: str) -> bool:
 
 
 def _fits(text: str) -> bool:
-    return is_address(text) or is_image_file(text)
+    return is_address(text) or (is_image_file(text) and _HOST.match(text) is None)
+
+
+def what_is_wrong(text: str) -> str:
+    """Why a refused text is none, as far as it is no plain "neither"; empty otherwise."""
+    if _HOST.match(text) and is_image_file(text):
+        return f" (begins with a host: write https://{text[:40]}{'...' * (len(text) > 40)})"
+    return ""
 
 
 def _pictures(cell: Any) -> Iterator[Any]:
-    """What a cell holds, one after the other: objects without lists in them, or other values."""
+    """What a cell holds, one after the other: objects, one a picture, or other values."""
     waiting = [cell]
     while waiting:
         value = waiting.pop()
         if isinstance(value, str):
             value = _parsed(value)
         if isinstance(value, Mapping):
-            lists = {key: column for key, column in value.items() if isinstance(column, list)}
-            if lists:
-                rows = zip_longest(*lists.values())
-                value = [dict(zip(lists, row, strict=True)) for row in rows]
+            value = _rows(value) or value
         if isinstance(value, list | tuple):
             waiting.extend(reversed(value))
         elif not is_nothing(value):
             yield value
+
+
+def _rows(value: Mapping[str, Any]) -> list[Any]:
+    """The pictures of an object with lists in it: what stands beside the lists, then row by row.
+
+    Without what says other things: lists and values in which no picture is. Empty where all do.
+    """
+    telling = {key: cell for key, cell in value.items() if any(map(_fits, _texts(cell)))}
+    lists = {key: cell for key, cell in telling.items() if isinstance(cell, list)}
+    if not lists and not any(isinstance(cell, list) for cell in value.values()):
+        return []
+    single = {key: cell for key, cell in telling.items() if key not in lists}
+    rows: list[Any] = [dict(zip(lists, row, strict=True)) for row in zip_longest(*lists.values())]
+    if len(lists) == 1:
+        (rows,) = lists.values()
+    return [single, *rows] if single else rows
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -109,20 +129,8 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _parsed(text: str) -> Any:
     """The list or the object that is written in a text; the text itself where it is none."""
+    value = unwritten(text)
     inner = text.strip()
-    if (inner[:1], inner[-1:]) not in (("[", "]"), ("{", "}")):
-        return text
-    try:
-        return json.loads(inner)
-    except (ValueError, RecursionError):
-        pass
-    if "{" not in inner:  # also as numpy shows arrays, without commas
-        quoted = [single or double for single, double in _QUOTED.findall(inner)]
-        return [re.sub(r"\\(.)", r"\1", one) for one in quoted] or inner[1:-1].split(",")
-    if len(inner) > _LONGEST_TEXT:
-        return text
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of backslashes in it
-            return ast.literal_eval(inner)
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        return text
+    if value is not text or (inner[:1], inner[-1:]) != ("[", "]") or "{" in inner:
+        return value
+    return quoted_in(inner) or inner[1:-1].split(",")

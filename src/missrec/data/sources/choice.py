@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from missrec.data.sources.clock import number_in
-from missrec.data.sources.values import is_nothing, plain_text
+from missrec.data.sources.keys import WHOLE
+from missrec.data.sources.settings import kinds, perhaps_a_word
+from missrec.data.sources.values import is_nothing, plain_text, shown
 
+_log = logging.getLogger(__name__)
 _MOST_SHOWN = 20
 
 
@@ -18,14 +24,14 @@ class EventChoice:
         self,
         *,
         event: str | None,
-        keep_events: str | Sequence[str],
+        keep_events: str | Sequence[str] | None,
         rating: str | None,
         min_rating: float | None,
     ) -> None:
         """Keeps the settings.
 
         Args:
-            event: column of the type.
+            event: column of the type; it must be there also where nothing is kept by it.
             keep_events: types that are kept; none keeps all.
             rating: column of the rating, a number.
             min_rating: the least that is kept; None keeps all.
@@ -33,18 +39,17 @@ class EventChoice:
         Raises:
             ValueError: there is something to keep by, and no column is named.
         """
-        types = [keep_events] if isinstance(keep_events, str) else list(keep_events)
+        types = [] if keep_events is None else kinds("keep_events", keep_events)
         if types and event is None:
-            raise ValueError(f"keep_events ({', '.join(map(str, types))}) needs event, the column")
+            raise ValueError(f"keep_events ({', '.join(types)}) needs event, the column")
         if min_rating is not None and rating is None:
             raise ValueError(f"min_rating ({min_rating}) needs rating, the column")
-        self._types = {str(kind) for kind in types}
-        self._event = event if types else None
-        self._rating = rating if min_rating is not None else None
+        self._types = {_spelled(kind): kind for kind in types}
+        self._event, self._rating = perhaps_a_word("event", event), perhaps_a_word("rating", rating)
         self._least = None if min_rating is None else number_in(min_rating)
         if min_rating is not None and self._least is None:
             raise ValueError(f"min_rating ({min_rating!r}) is no number")
-        self._seen: dict[str, None] = {}
+        self._seen: dict[str, str] = {}
         self.columns = [column for column in (self._event, self._rating) if column is not None]
 
     def keeps(self, values: Sequence[Any]) -> bool:
@@ -56,30 +61,43 @@ class EventChoice:
         Raises:
             ValueError: the rating is no number.
         """
-        if self._event is not None:
-            kind = plain_text(values[0]).strip()
+        if self._types:
+            shown_kind = plain_text(values[0]).strip()
+            kind = _spelled(shown_kind)
             is_kept = kind in self._types
             if is_kept or len(self._seen) < _MOST_SHOWN:
-                self._seen[kind] = None
+                self._seen[kind] = shown_kind
             if not is_kept:
                 return False
-        if self._rating is None or self._least is None:
+        if self._least is None:
             return True
         if is_nothing(values[-1]):
             return False  # nobody said that it is enough
         rating = number_in(values[-1])
         if rating is None:
-            raise ValueError(f"{self._rating} {values[-1]!r} is no number")
+            raise ValueError(f"{self._rating} {shown(values[-1])} is no number")
         return rating >= self._least
 
     def check(self) -> None:
-        """Refuses types of which no row had any: they are misspelt.
+        """Refuses types of which no row had any, as they are misspelt; says so of some of them.
 
         Raises:
             ValueError: says which there are.
         """
-        if self._event and self._seen and not self._types & set(self._seen):
-            raise ValueError(
-                f"no row has {self._event} {' or '.join(map(repr, sorted(self._types)))}, there "
-                f"are: {', '.join(map(repr, sorted(self._seen)))}"
-            )
+        missing = sorted(self._types[kind] for kind in self._types.keys() - self._seen.keys())
+        if not self._seen or not missing:
+            return
+        said = (
+            f"no row has {self._event} {' or '.join(map(shown, missing))}, there are: "
+            f"{', '.join(map(shown, sorted(self._seen.values())))}"
+        )
+        if len(missing) == len(self._types):
+            raise ValueError(said)
+        _log.warning("%s", said)
+
+
+@lru_cache(maxsize=256)
+def _spelled(kind: str) -> str:
+    """A type as keys are compared, `1.0` as `1`; and truth values, written in two ways, as one."""
+    is_truth = kind.lower() in ("true", "false")
+    return kind.lower() if is_truth else re.sub(WHOLE, r"\1", kind)

@@ -5,26 +5,22 @@ from __future__ import annotations
 import math
 import re
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_FLOOR, Context, Decimal, InvalidOperation
-from functools import lru_cache
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
+from missrec.data.sources.dates import DateReader
 from missrec.data.sources.events import LARGEST_TIME
-from missrec.data.sources.values import is_nothing
+from missrec.data.sources.values import is_nothing, shown
 
-_LONGEST_DATE = 100  # characters
+_DIGITS_OF_LARGEST = len(str(LARGEST_TIME))
 _MOST_DIGITS = 1000  # of a number that is compared exactly
 _EXACT = Context(prec=3 * _MOST_DIGITS, Emax=10**6, Emin=-(10**6), traps=[InvalidOperation])
+_REVERSED = str.maketrans("0123456789", "9876543210")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 _FINER = re.compile(r"([.,]\d{6})(\d+)")  # digits below the microsecond
-_OFFSET = re.compile(r"\s*(?:UTC|GMT|\s)\s*([+-])(\d{1,2}):?(\d{2})$")  # set apart from the time
-_ZONE = re.compile(
-    r"(.*[\dMm])\s*\(?\b(?![AaPp][Mm]\b)([A-Za-z][A-Za-z_]*(?:[/+-][A-Za-z0-9_+-]+)*)\)?$"
-)
 
 
 class Exact(NamedTuple):
@@ -55,7 +51,7 @@ def exactly(number: Decimal, factor: Decimal) -> Exact:
     assert isinstance(exponent, int)  # it is finite
     if not number:
         return Exact(0, "")
-    if number.adjusted() + factor.adjusted() > len(str(LARGEST_TIME)):
+    if number.adjusted() + factor.adjusted() > _DIGITS_OF_LARGEST:
         raise ValueError("is too large")
     if len(digits) > _MOST_DIGITS or exponent < -_MOST_DIGITS:
         raise ValueError(f"has more than {_MOST_DIGITS} digits")
@@ -67,30 +63,58 @@ def exactly(number: Decimal, factor: Decimal) -> Exact:
     return Exact(int(floor), decimals.rstrip("0"))
 
 
+def ranked(number: Decimal) -> Exact:
+    """What has the place of a number among others, of any size; the number itself where it fits.
+
+    Of others the whole number is the largest there is, and their own is in the fraction, after
+    the count of its digits: so texts go in the order of the numbers. Below zero all is reversed.
+
+    Raises:
+        ValueError: the number has too many digits.
+    """
+    try:
+        return exactly(number, Decimal(1))
+    except ValueError:
+        _, digits, exponent = number.as_tuple()
+        is_large = _DIGITS_OF_LARGEST <= number.adjusted() + 1 < _MOST_DIGITS
+        if not is_large or max(len(digits), -int(exponent)) > _MOST_DIGITS:
+            raise
+    floor = number.to_integral_value(ROUND_FLOOR, context=_EXACT)
+    decimals = format(_EXACT.subtract(number, floor), "f").partition(".")[2]
+    whole = format(abs(floor), "f")
+    place = f"{len(whole):04d}{whole}"
+    if number < 0:
+        return Exact(-LARGEST_TIME, (place.translate(_REVERSED) + decimals).rstrip("0"))
+    return Exact(LARGEST_TIME, (place + decimals).rstrip("0"))
+
+
 class Clock:
     """Reads one column; its first value decides whether it has dates or numbers."""
 
-    def __init__(self, column: str, *, scale: float, time_format: str | None) -> None:
+    def __init__(
+        self, column: str, *, scale: float, time_format: str | None, ranks: bool = False
+    ) -> None:
         """Keeps the settings.
 
         Args:
             column: its name, for messages.
             scale: numbers are multiplied by this, as exactly as it is written.
             time_format: of dates, as `datetime.strptime` takes it; None for ISO dates, or numbers.
+            ranks: numbers only give an order, see `ranked`; then the scale is 1.
 
         Raises:
             ValueError: the scale is no number above 0, or the format names nothing that there is.
         """
         if not 0 < scale < math.inf:
             raise ValueError(f"time_scale ({scale}) must be a number above 0")
-        if time_format is not None:
-            _check_format(time_format)
         self.has_dates: bool | None = None if time_format is None else True
         self.scale = scale
         self._column = column
         self._factor = Decimal(repr(scale))
         self._format = time_format
+        self._dates = DateReader(time_format)
         self._is_plain = scale == 1
+        self._ranks = ranks
 
     def bound(self, name: str, value: Any) -> tuple[Exact, bool]:
         """A value that times are to be compared with, and whether it is a date.
@@ -106,7 +130,7 @@ class Clock:
             with suppress(ValueError):
                 reader = Clock(name, scale=self.scale, time_format=self._format)
                 return reader.read(str(value)), True
-        reader = Clock(name, scale=self.scale, time_format=None)
+        reader = Clock(name, scale=self.scale, time_format=None, ranks=self._ranks)
         return reader.read(str(value)), bool(reader.has_dates)
 
     def read(self, value: Any) -> Exact:
@@ -139,14 +163,16 @@ class Clock:
             self.has_dates = is_date
         if self.has_dates != is_date:
             kinds = ("a date", "a number") if is_date else ("a number", "a date")
-            raise ValueError(f"{self._column} {value!r} is {kinds[0]}, the first one is {kinds[1]}")
+            raise ValueError(
+                f"{self._column} {shown(value)} is {kinds[0]}, the first one is {kinds[1]}"
+            )
         return exact
 
-    def _scaled(self, number: Decimal, shown: Any) -> Exact:
+    def _scaled(self, number: Decimal, value: Any) -> Exact:
         try:
-            return exactly(number, self._factor)
+            return ranked(number) if self._ranks else exactly(number, self._factor)
         except ValueError as error:
-            raise ValueError(f"{self._column} {str(shown)[:80]!r} {error}") from error
+            raise ValueError(f"{self._column} {shown(value)} {error}") from error
 
     def _moment(self, value: Any) -> Exact:
         finer = ""
@@ -159,45 +185,21 @@ class Clock:
             if beyond := _FINER.search(text):
                 finer = beyond[2].rstrip("0")
                 text = text.replace(beyond[0], beyond[1], 1)
-            found = self._parsed(text)
+            try:
+                found = self._dates.read(text)
+            except ValueError as error:
+                raise ValueError(f"{self._column} {error}") from error
             if found is None:
                 expected = "neither a number nor an ISO date; time_format takes others"
                 if self._format:
                     expected = f"no date in the format {self._format!r}"
-                raise ValueError(f"{self._column} {value!r} is {expected}")
+                raise ValueError(f"{self._column} {shown(value)} is {expected}")
             moment = found
         try:
             since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
         except OverflowError as error:
-            raise ValueError(f"{self._column} {value!r} is out of range") from error
+            raise ValueError(f"{self._column} {shown(value)} is out of range") from error
         return Exact(since // _MICROSECOND, finer)
-
-    def _parsed(self, text: str) -> datetime | None:
-        """The date in a text, which a zone may follow."""
-        if len(text) > _LONGEST_DATE:
-            return None
-        if not text.endswith((" UTC", " GMT")) and (moment := self._date(text)) is not None:
-            return moment
-        if (offset := _OFFSET.search(text)) and (moment := self._date(text[: offset.start()])):
-            minutes = int(offset[2]) * 60 + int(offset[3])
-            if minutes >= 24 * 60:
-                return None
-            sign = -1 if offset[1] == "-" else 1
-            return moment.replace(tzinfo=timezone(sign * timedelta(minutes=minutes)))
-        if (named := _ZONE.fullmatch(text)) and (moment := self._date(named[1].strip())):
-            zone = _zone(named[2])
-            if zone is None:
-                raise ValueError(f"{self._column} {text!r}: there is no zone {named[2]!r}")
-            return moment.replace(tzinfo=zone)
-        return None
-
-    def _date(self, text: str) -> datetime | None:
-        try:
-            if self._format is None:
-                return datetime.fromisoformat(text)
-            return datetime.strptime(text, self._format)
-        except (ValueError, OverflowError):
-            return None
 
 
 def number_in(value: Any) -> Decimal | None:
@@ -209,22 +211,3 @@ def number_in(value: Any) -> Decimal | None:
     except InvalidOperation:
         return None
     return number if number.is_finite() else None
-
-
-def _check_format(time_format: str) -> None:
-    try:
-        datetime.strptime("", time_format)
-    except (ValueError, re.error) as error:
-        if "does not match" not in str(error):
-            raise ValueError(f"time_format ({time_format!r}): {error}") from error
-
-
-@lru_cache(maxsize=256)
-def _zone(name: str) -> tzinfo | None:
-    """A zone of the tz database by its name; None where there is none."""
-    if name in ("UTC", "GMT", "Z"):
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return None

@@ -11,6 +11,7 @@ import polars as pl
 
 from missrec.data.domain import MIN_INTERACTIONS, PreparedDomain, Step
 from missrec.data.sources.keys import known_spelling, one_spelling
+from missrec.data.sources.settings import a_number
 
 _SHOWN_KEYS = 2
 _log = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ class InteractionFilter:
         Raises:
             ValueError: a minimum is too small.
         """
+        a_number("min_user_interactions", min_user_interactions)
+        a_number("min_item_interactions", min_item_interactions)
         if min_user_interactions < MIN_INTERACTIONS:
             raise ValueError(
                 f"min_user_interactions ({min_user_interactions}) must be at least "
@@ -232,7 +235,8 @@ def _moments(kept: _Kept, moments: np.ndarray | None) -> np.ndarray:
     if num_ties := int(np.count_nonzero(was_in_order & (np.diff(times) == 0))):
         _log.warning(
             "%s steps from one interaction to the next take less than what is stored of times: "
-            "their order is right, their times are equal; a larger time_scale keeps more",
+            "their order is right, their times are equal; of dates microseconds are stored, of "
+            "numbers a larger time_scale keeps more",
             f"{num_ties:,}",
         )
     return np.asarray(times)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
 
 from missrec.data.sources.text import UNPRINTABLE
-from missrec.data.sources.values import is_nothing
+from missrec.data.sources.values import NULLS, is_nothing, shown
 
-_WHOLE = r"^(-?\d+)\.0*$"
+WHOLE = r"^(-?\d+)\.0*$"
+"""A whole number with decimals: 7.0."""
+
 _NUMBER = r"^-?\d+\."
 
 
@@ -20,14 +23,20 @@ def read_key(value: Any, column: str) -> str:
     Raises:
         ValueError: there is none, or it cannot be one, see `check_key`.
     """
-    if type(value) is str and value.isalnum() and value.isascii():
+    if (
+        type(value) is str
+        and value.isalnum()
+        and value.isascii()
+        and (not value.isalpha() or value not in NULLS)  # the former is faster
+    ):
         return value  # what most are
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
     if is_nothing(value):
         raise ValueError(f"{column} is missing")
-    if isinstance(value, list | dict | bool):
-        raise ValueError(f"{column} {value!r} is no id")
+    is_endless = isinstance(value, float | Decimal) and not math.isfinite(value)
+    if isinstance(value, list | dict | bool) or is_endless:
+        raise ValueError(f"{column} {shown(value)} is no id")
     if isinstance(value, float):
         value = int(value) if value.is_integer() else value
     elif isinstance(value, Decimal):
@@ -57,10 +66,19 @@ def one_spelling(keys: pl.Series) -> pl.Series:
 
     As they are where any is a number with decimals, or goes on after them: `7.5`, `7.0.1`.
     """
-    is_whole = keys.str.contains(_WHOLE)
+    is_whole = keys.str.contains(WHOLE)
     if not is_whole.any() or keys.str.contains(_NUMBER).sum() > is_whole.sum():
         return keys
-    return keys.str.replace(_WHOLE, "$1")
+    return keys.str.replace(WHOLE, "$1")
+
+
+def without_twins(keys: pl.Series) -> pl.Series:
+    """Keys of a list of items, in which `7` and `7.0` are spelled as one; see `one_spelling`.
+
+    As they are where no two are the same number.
+    """
+    spelled = one_spelling(keys)
+    return spelled if spelled.n_unique() < keys.n_unique() else keys
 
 
 def known_spelling(keys: pl.Series, known: pl.Series) -> pl.Series:
@@ -68,7 +86,7 @@ def known_spelling(keys: pl.Series, known: pl.Series) -> pl.Series:
 
     As they are where the list has them so, has none, or has several: `7.0` beside `7.00`.
     """
-    if not (keys.str.contains(_WHOLE).any() or known.str.contains(_WHOLE).any()):
+    if not (keys.str.contains(WHOLE).any() or known.str.contains(WHOLE).any()):
         return keys
     spelled = pl.DataFrame({"known": known, "plain": _plain(known)})
     spelled = spelled.unique("plain", keep="none")
@@ -82,4 +100,4 @@ def known_spelling(keys: pl.Series, known: pl.Series) -> pl.Series:
 
 
 def _plain(keys: pl.Series) -> pl.Series:
-    return keys.str.replace(_WHOLE, "$1")
+    return keys.str.replace(WHOLE, "$1")

@@ -14,8 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
 
-from missrec.data.sources.values import shown
-
 _SHOWN_CHARS = 200
 _REASON_CHARS = 500
 _SHOWN_ROWS = 3  # of each table, on the terminal
@@ -246,7 +244,7 @@ class Rejects:
                 try:
                     unused = parse(row)
                 except ValueError as error:
-                    unused = shown(error, max_chars=_REASON_CHARS)
+                    unused = str(error)[:_REASON_CHARS]
                     self.num_rejected += 1
                     first = first or f"{name}, line {number}: {unused}"
                 if unused:

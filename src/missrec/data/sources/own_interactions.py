@@ -9,11 +9,11 @@ import polars as pl
 
 from missrec.data.sources.choice import EventChoice
 from missrec.data.sources.clock import Clock
-from missrec.data.sources.delimited import Layout
 from missrec.data.sources.events import EVENTS, RowBuffer
 from missrec.data.sources.keys import read_key
 from missrec.data.sources.lines import Rejects
 from missrec.data.sources.parts import Part, find_parts
+from missrec.data.sources.settings import a_number, a_word, layout, perhaps_a_word
 from missrec.data.sources.tables import collect_table
 from missrec.data.sources.timeline import Timeline, timeline, with_fractions
 from missrec.data.sources.units import MIXED, in_window, one_unit
@@ -70,7 +70,7 @@ class OwnInteractions:
         time_format: str | None = None,
         mixed_units: str = "refuse",
         event: str | None = None,
-        keep_events: str | Sequence[str] = (),
+        keep_events: str | Sequence[str] | None = (),
         rating: str | None = None,
         min_rating: float | None = None,
         since: str | float | None = None,
@@ -107,6 +107,7 @@ class OwnInteractions:
         """
         if not path:
             raise UnnamedFileError("interactions")
+        time, order = perhaps_a_word("time", time), perhaps_a_word("order", order)
         if time is not None and order is not None:
             raise ValueError(f"time ({time!r}) and order ({order!r}) are both given: choose one")
         if time is None and order is None and (since is not None or until is not None):
@@ -115,11 +116,11 @@ class OwnInteractions:
             raise ValueError(f"mixed_units ({mixed_units!r}) must be one of {', '.join(MIXED)}")
         self.timed = time is not None
         self._paths = path
-        self._user, self._item = user, item
+        self._user, self._item = a_word("user", user), a_word("item", item)
         self._place = time if time is not None else order
-        self._scale = time_scale if self.timed else 1
-        self._time_format = time_format
-        self._layout = Layout(delimiter, encoding, quoting, escape, columns).checked()
+        self._scale = a_number("time_scale", time_scale) if self.timed else 1
+        self._time_format = perhaps_a_word("time_format", time_format)
+        self._layout = layout(delimiter, encoding, quoting, escape, columns)
         self._choice = EventChoice(
             event=event, keep_events=keep_events, rating=rating, min_rating=min_rating
         )
@@ -167,13 +168,19 @@ class OwnInteractions:
         self._choice.check()
         events = with_fractions(buffer.frame(), fractions.frame())
         num_read = len(events)
-        if self._place and clock.has_dates is False:
+        if self.timed and self._place and clock.has_dates is False:
             events = one_unit(events, column=self._place, scale=self._scale, mixed=self._mixed)
         since, until = self._window
         if len(events):
-            events = in_window(events, clock, since=since, until=until, mixed=self._mixed)
+            mixed = self._mixed if self.timed else "as_is"
+            events = in_window(events, clock, since=since, until=until, mixed=mixed)
         num_left_out += num_read - len(events)
         return ReadEvents(timeline(events), num_rows, num_left_out)
 
     def _clock(self) -> Clock:
-        return Clock(self._place or "", scale=self._scale, time_format=self._time_format)
+        return Clock(
+            self._place or "",
+            scale=self._scale,
+            time_format=self._time_format,
+            ranks=not self.timed,
+        )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
-from missrec.data.sources.addresses import read_addresses
-from missrec.data.sources.delimited import Layout
+from missrec.data.sources.addresses import read_addresses, what_is_wrong
 from missrec.data.sources.events import ITEM_ROWS, RowBuffer
-from missrec.data.sources.keys import read_key
+from missrec.data.sources.keys import read_key, without_twins
 from missrec.data.sources.lines import Rejects
 from missrec.data.sources.parts import Part, find_parts
+from missrec.data.sources.settings import a_word, layout, words
 from missrec.data.sources.tables import collect_table
 from missrec.data.sources.text import item_text
+from missrec.data.sources.values import NULLS, shown, unwritten
+
+_log = logging.getLogger(__name__)
 
 
 class OwnItems:
@@ -25,8 +29,8 @@ class OwnItems:
         *,
         path: str | Sequence[str] | None,
         item: str,
-        texts: Sequence[str],
-        images: Sequence[str],
+        texts: Sequence[str] | None,
+        images: Sequence[str] | None,
         delimiter: str | None = None,
         encoding: str | None = None,
         quoting: str | None = "standard",
@@ -50,10 +54,10 @@ class OwnItems:
             ValueError: settings that cannot be, or do not go together.
         """
         self._paths = path
-        self._item = item
-        self._texts = [texts] if isinstance(texts, str) else texts
-        self._images = [images] if isinstance(images, str) else images
-        self._layout = Layout(delimiter, encoding, quoting, escape, columns).checked()
+        self._item = a_word("item", item)
+        self._texts = words("texts", texts)
+        self._images = words("images", images)
+        self._layout = layout(delimiter, encoding, quoting, escape, columns)
 
     @property
     def parts(self) -> list[Part]:
@@ -78,11 +82,45 @@ class OwnItems:
             for column, cell in zip(self._images, values[first_image:], strict=True):
                 found = read_addresses(cell)
                 addresses += found.kept
-                refused += [f"{column} {text[:80]!r}" for text in found.refused]
-            buffer.add(key, item_text(values[1:first_image]), addresses)
+                refused += [
+                    f"{column} {shown(text)}{what_is_wrong(text)}" for text in found.refused
+                ]
+            buffer.add(key, item_text(map(_said, values[1:first_image])), addresses)
             return f"no address and no image file: {', '.join(refused)}" if refused else None
 
         num_rows = collect_table(
             self.parts, columns=columns, layout=self._layout, rejects=rejects, add=add
         )
-        return buffer.frame().unique("item_key", keep="first", maintain_order=True), num_rows
+        return _each_once(buffer.frame()), num_rows
+
+
+def _said(cell: Any) -> Any:
+    """What a cell of text says: what is in a list written as one, nothing where it is a null."""
+    if not isinstance(cell, str):
+        return cell
+    text = cell.strip()
+    if text[:1] in ("[", "{"):
+        return unwritten(text)
+    return None if text in NULLS else cell
+
+
+def _each_once(rows: pl.DataFrame) -> pl.DataFrame:
+    """The first row of each item; says what the others are."""
+    keys = without_twins(rows["item_key"])
+    if changed := int((is_other := keys != rows["item_key"]).sum()):
+        was, now = rows["item_key"].filter(is_other)[0], keys.filter(is_other)[0]
+        _log.warning(
+            "items: %s keys have decimals that others lack, %r is read as %r",
+            f"{changed:,}",
+            was,
+            now,
+        )
+    is_again = ~keys.is_first_distinct()
+    if num_again := int(is_again.sum()):
+        _log.warning(
+            "items: %s of %s rows list an item again, such as %r; of each the first row counts",
+            f"{num_again:,}",
+            f"{len(rows):,}",
+            keys.filter(is_again)[0],
+        )
+    return rows.with_columns(item_key=keys).filter(~is_again)

@@ -106,7 +106,7 @@ def _check_shape(path: Path, first: str, columns: Sequence[str]) -> None:
         )
     holders = (key for key, value in record.items() if _are_objects(value))
     if not said and (holder := next(holders, None)) is not None:
-        raise ValueError(f"{path} has its rows in {shown(holder)!r} of an object; {_EXPECTED}")
+        raise ValueError(f"{path} has its rows in {shown(holder)} of an object; {_EXPECTED}")
 
 
 def _are_objects(value: Any) -> bool:

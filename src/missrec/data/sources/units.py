@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from decimal import Decimal
 
 import numpy as np
@@ -15,6 +16,8 @@ _LEAST = {"seconds": 10**8, "milliseconds": 10**11, "microseconds": 10**14, "nan
 """Unit -> the least number of it that is a time, in 1973; a hundred times as many is none."""
 
 _NAMES = list(_LEAST)
+_log = logging.getLogger(__name__)
+_SECONDS_A_DAY = 86_400
 _DIGITS = 3  # decimals between a unit and the next one
 
 
@@ -76,11 +79,16 @@ def in_window(
     """
     if since is None and until is None:
         return events
-    unit = _unit(events["time"].to_numpy(), scale=clock.scale)
+    times = events["time"].to_numpy()
+    unit = _unit(times, scale=clock.scale)
     fraction = pl.col("fraction") if "fraction" in events.columns else pl.lit("")
     for name, value in (("since", since), ("until", until)):
         if value is not None:
             bound = _bound(name, value, clock, unit, mixed=mixed)
+            if not times.min() <= bound.whole <= times.max():
+                if not clock.has_dates and unit is not None:
+                    _check_no_digits(name, value, times, clock)
+                _say_outside(f"{name} ({value})", bound.whole, times, clock, unit)
             time, tail = pl.col("time"), pl.lit(bound.fraction)
             is_below = (time < bound.whole) | ((time == bound.whole) & (fraction < tail))
             events = events.filter(~is_below if name == "since" else is_below)
@@ -106,6 +114,50 @@ def _bound(name: str, value: object, clock: Clock, unit: int | None, *, mixed: s
     if mixed == "as_is" or unit is None or not 0 <= place < unit:
         return bound
     return exactly(bound.number, Decimal(10 ** _digits(place, unit)))
+
+
+def _check_no_digits(name: str, value: object, times: np.ndarray, clock: Clock) -> None:
+    """Refuses a date as a bound of times that look like dates written as digits."""
+    if clock.bound(name, value)[1] and _are_digits_of_dates(times, scale=clock.scale):
+        raise ValueError(
+            f"{name} ({value!r}) is a date, and the times are no numbers since 1970 but dates "
+            f"written as digits, such as {round(int(times[0]) / clock.scale)}; time_format reads "
+            "them, such as %Y%m%d%H%M"
+        )
+
+
+def _say_outside(said: str, bound: int, times: np.ndarray, clock: Clock, unit: int | None) -> None:
+    """Says that a bound has all times on one side, and what these were read as.
+
+    Nothing is said of one that is less than a day away: a month has no time at its ends.
+    """
+    first, last = int(times.min()), int(times.max())
+    run = f"run from {first} to {last}"
+    if clock.has_dates or unit is not None:
+        read_as = f", as {_NAMES[unit]}," if unit is not None and not clock.has_dates else ""
+        second = clock.scale * 10 ** (_DIGITS * (unit or 0)) if read_as else 10**6
+        if min(abs(first - bound), abs(last - bound)) <= _SECONDS_A_DAY * second:
+            return
+        run = f"run{read_as} from {_day(first / second)} to {_day(last / second)}"
+    _log.warning("%s is outside of the times, which %s", said, run)
+
+
+def _day(seconds: float) -> str:
+    return str(np.datetime64(round(seconds), "s"))[:10]
+
+
+def _are_digits_of_dates(times: np.ndarray, *, scale: float) -> bool:
+    """Whether all numbers are as 201910010016: a year, month, day and parts of its time."""
+    numbers = np.rint(times / scale).astype(np.int64)
+    for num_parts in (1, 2, 3):  # hours, minutes, seconds
+        rest = numbers
+        are_dates = np.ones(len(numbers), dtype=bool)
+        for first, end in [*[(0, 60)] * (num_parts - 1), (0, 24), (1, 32), (1, 13)]:
+            rest, part = np.divmod(rest, 100)
+            are_dates &= (first <= part) & (part < end)
+        if (are_dates & ((rest < 100) | ((rest >= 1900) & (rest < 2200)))).all():
+            return True
+    return False
 
 
 def _units(times: np.ndarray, *, scale: float) -> np.ndarray:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import math
+import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+NULLS = frozenset({r"\N", "nan", "NaN", "NaT", "NULL", "null", "None", "<NA>"})
+"""Texts that tools write where there is nothing: MySQL, Hive and Spark, and pandas."""
+
+_LONGEST_TEXT = 100_000  # characters of a list in Python's own notation
+_LONGEST_SHOWN = 80
+_ENDS = (("[", "]"), ("{", "}"))
+_QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"", re.DOTALL)
+_QUOTED_ALONE = re.compile(  # possessive, so that it takes one walk
+    r"(?:[\[\](),\s]++|nan|None|'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\")*+", re.DOTALL
+)
+
 
 def is_nothing(value: Any) -> bool:
-    """Whether a cell is empty: None, NaN, or a text of blanks alone."""
-    if isinstance(value, str):
-        return not value or value.isspace()
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    """Whether a cell says nothing: it is empty, or one of `NULLS`."""
+    return _is_empty(value) or (isinstance(value, str) and value.strip() in NULLS)
 
 
 def scalars(value: Any) -> Iterator[Any]:
@@ -29,7 +42,7 @@ def scalars(value: Any) -> Iterator[Any]:
             value = list(value.values())
         if isinstance(value, list | tuple):
             waiting.extend(reversed(value))
-        elif not is_nothing(value):
+        elif not _is_empty(value):
             yield value
 
 
@@ -43,7 +56,51 @@ def plain_text(value: Any) -> str:
     return " ".join(map(str, scalars(value)))
 
 
-def shown(value: Any, *, max_chars: int = 80) -> str:
-    """A value as a message shows it: its beginning, if it is long."""
-    text = value if isinstance(value, str) else str(value)
-    return text if len(text) <= max_chars else f"{text[:max_chars]}..."
+def unwritten(text: str) -> Any:
+    """The list or the object that is written in a text; the text itself where none is.
+
+    In JSON, as Python shows it, `['Toys', nan]`, or as numpy shows arrays, without commas. One
+    without any quotes is a text: `[REC]`.
+    """
+    inner = text.strip()
+    is_enclosed = (inner[:1], inner[-1:]) in _ENDS
+    if is_enclosed and not inner[1:-1].strip():
+        return []
+    if not is_enclosed or ("'" not in inner and '"' not in inner):
+        return text
+    with suppress(ValueError, RecursionError):
+        return json.loads(inner)
+    if inner[0] == "[" and _QUOTED_ALONE.fullmatch(inner):
+        return quoted_in(inner)
+    value = python_literal(inner)
+    return value if isinstance(value, list | dict) else text
+
+
+def quoted_in(text: str) -> list[str]:
+    """The texts in single or double quotes, one after the other."""
+    quoted = (single or double for single, double in _QUOTED.findall(text))
+    return [re.sub(r"\\(.)", r"\1", one) for one in quoted]
+
+
+def shown(value: Any) -> str:
+    """A value for a message, which is one line: as Python writes it, its beginning alone."""
+    if isinstance(value, str | bytes):
+        return repr(value[:_LONGEST_SHOWN])
+    return repr(value)[:_LONGEST_SHOWN]
+
+
+def python_literal(text: str) -> Any:
+    """What a text is in Python's notation; None where it is nothing."""
+    if len(text) > _LONGEST_TEXT:
+        return None
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of backslashes in it
+            return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return None
+
+
+def _is_empty(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value or value.isspace()
+    return value is None or (isinstance(value, float) and math.isnan(value))
