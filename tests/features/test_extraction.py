@@ -234,6 +234,12 @@ def test_unknown_dtype_is_refused() -> None:
         extractor(ToyEncoder(), dtype="float8")
 
 
+@pytest.mark.parametrize("text", ["no", "off", None])
+def test_a_word_is_no_truth_value(text: str | None) -> None:
+    with pytest.raises(ValueError, match=rf"show_progress \({text}\) must be true or false"):
+        extractor(ToyEncoder(), show_progress=text)
+
+
 def test_batches_of_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"batch_size \(0\) must be at least 1"):
         extract(tmp_path, ToyEncoder(), batch_size=0)

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from pytorch_lightning import Callback, Trainer
 
+from missrec.features.checks import check_truths
 from missrec.features.encoders.encoder import ENCODED, NO_KNOWN_WORD, Encoder
 from missrec.features.encoding import (
     EncodingModule,
@@ -84,8 +85,9 @@ class Extractor:
             show_progress: draw a progress bar.
 
         Raises:
-            ValueError: another dtype.
+            ValueError: another dtype, or show_progress neither True nor False.
         """
+        check_truths(show_progress=show_progress)
         if dtype not in DTYPES:
             raise ValueError(f"dtype ({dtype}) must be float16 or float32")
         self._encoder = encoder

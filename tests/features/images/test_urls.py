@@ -20,7 +20,7 @@ FETCHER = Path(__file__).parents[2] / "fetch_images.py"
 
 
 def source(
-    folder: Path, *, min_items: int = 10, max_urls: int = 3, retry: Sequence[str] = ()
+    folder: Path, *, min_items: int = 10, max_urls: int = 3, retry: Sequence[str] | None = ()
 ) -> ImagesFromUrls:
     return ImagesFromUrls(
         cache_dir=str(folder),
@@ -144,10 +144,12 @@ def old_record(folder: Path, rows: Sequence[tuple[str, str]]) -> None:
         ("not_an_image", ["/a", "/b"]),  # as a command line may have it
         (["not_found"], ["/c"]),
         (["not_found", "not_an_image"], ["/a", "/b", "/c"]),
+        (None, []),
+        ("not_found", ["/c"]),
     ],
 )
 def test_final_outcomes_of_a_folder_of_before_are_asked_again_where_told_to(
-    server: ImageServer, tmp_path: Path, retry: Sequence[str], asked: list[str]
+    server: ImageServer, tmp_path: Path, retry: Sequence[str] | None, asked: list[str]
 ) -> None:
     before = {"/a": "not_an_image", "/b": "not_an_image", "/c": "not_found"}
     old_record(tmp_path, [(server.url + path, told) for path, told in before.items()])

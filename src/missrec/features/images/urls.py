@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from missrec.features.checks import check_truths
 from missrec.features.images.decoding import NO_IMAGE, mark_placeholders
 from missrec.features.images.fetching import Fetched, ImageFetcher
 from missrec.features.images.record import RETRIABLE, FetchRecord
@@ -29,7 +30,7 @@ class ImagesFromUrls:
         cache_dir: str,
         fetcher: ImageFetcher,
         max_urls_per_item: int,
-        retry: Sequence[str],
+        retry: Sequence[str] | None,
         placeholder_min_share: float,
         placeholder_min_items: int,
         show_progress: bool,
@@ -41,17 +42,19 @@ class ImagesFromUrls:
             fetcher: what fetches.
             max_urls_per_item: URLs of an item that are tried, at most.
             retry: outcomes of earlier runs that are otherwise final and whose URLs are asked
-                again, of `RETRIABLE`; or one of them.
+                again, of `RETRIABLE`; or one of them. None for none.
             placeholder_min_share: see `mark_placeholders`.
             placeholder_min_items: see `mark_placeholders`.
             show_progress: draw a progress bar.
 
         Raises:
-            ValueError: max_urls_per_item < 1, or another outcome to retry.
+            ValueError: max_urls_per_item < 1, another outcome to retry, or show_progress neither
+                True nor False.
         """
+        check_truths(show_progress=show_progress)
         if max_urls_per_item < 1:
             raise ValueError(f"max_urls_per_item ({max_urls_per_item}) must be at least 1")
-        self._retry = {retry} if isinstance(retry, str) else set(retry)
+        self._retry = {retry} if isinstance(retry, str) else set(retry or ())
         if other := sorted(self._retry - set(RETRIABLE)):
             raise ValueError(
                 f"retry ({', '.join(other)}) must be of {', '.join(RETRIABLE)}; any other outcome "
