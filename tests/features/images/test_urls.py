@@ -177,6 +177,32 @@ def test_placeholders_are_asked_again_where_told_to(server: ImageServer, tmp_pat
     assert content(found["input"][0]) == GREEN
 
 
+@pytest.mark.parametrize(
+    ("url", "outcome"),
+    [
+        ("010/a.jpg", "a_path"),
+        ("a b.jpg", "a_path"),
+        ("/srv/a.jpg", "a_path"),
+        ("C:\\shop\\a.jpg", "a_path"),
+        ("ftp://shop.test/a.jpg", "address_refused"),
+        ("//shop.test/a.jpg", "address_refused"),
+        ("data:image/png;base64,AA", "address_refused"),
+    ],
+)
+def test_a_path_is_no_address(tmp_path: Path, url: str, outcome: str) -> None:
+    for _ in range(2):
+        found = source(tmp_path).find("tiny", items([[url]]))
+        assert found["outcome"].to_list() == [outcome]
+        assert manifest(tmp_path)["outcome"].to_list() == [outcome]
+
+
+def test_an_image_that_is_had_comes_before_a_path(server: ImageServer, tmp_path: Path) -> None:
+    server.answers["/red"] = answer(RED)
+    red, gone = f"{server.url}/red", f"{server.url}/gone"
+    found = source(tmp_path).find("tiny", items([["a.jpg", red], [gone, "a.jpg"]]))
+    assert found["outcome"].to_list() == ["ok", "a_path"]
+
+
 @pytest.mark.parametrize("retry", [["ok"], "timeout", ["not_found", "nothing"]])
 def test_other_outcomes_to_retry_are_refused(tmp_path: Path, retry: Sequence[str]) -> None:
     with pytest.raises(

@@ -65,8 +65,9 @@ class ClipEncoder(nn.Module):
             max_pixels: of an image; a larger one is not decoded.
 
         Raises:
-            ValueError: normalize is neither True nor False, no such model or tag, an activation that the weights were not trained
-                with, or weights that do not fit or hold anything but tensors.
+            ValueError: normalize is neither True nor False, no such model or tag, an activation
+                that the weights were not trained with, or weights that do not fit or hold anything
+                but tensors.
             FileNotFoundError: no weights here, and no network to fetch them.
         """
         check_truths(normalize=normalize)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import polars as pl
 from missrec.features.checks import check_truths
 from missrec.features.images.decoding import NO_IMAGE, mark_placeholders
 from missrec.features.images.fetching import Fetched, ImageFetcher
+from missrec.features.images.naming import ADDRESS
 from missrec.features.images.record import RETRIABLE, FetchRecord
-from missrec.features.inputs import INPUT_SCHEMA, OK
+from missrec.features.inputs import A_PATH, INPUT_SCHEMA, OK
 from missrec.features.progress import items_progress
 
 _log = logging.getLogger(__name__)
@@ -20,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 class ImagesFromUrls:
     """Fetches what is missing of `image_urls`, best first, until an item has an image.
+
+    A path among them is left alone: `a_path`.
 
     `<cache_dir>/<domain>/` keeps the files and the record of every outcome.
     """
@@ -93,7 +97,12 @@ class ImagesFromUrls:
         return _best(items, tried, folder)
 
     def _fetch(self, domain: str, urls: pl.Series, folder: Path, record: FetchRecord) -> None:
-        missing = [url for url in urls if url not in record.results]
+        missing = []
+        for url in urls.filter(~urls.is_in(list(record.results))):
+            if re.match(ADDRESS, url):
+                missing.append(url)
+            else:
+                record.note(Fetched(url, A_PATH))
         if not missing:
             return
         with items_progress(shown=self._show_progress) as progress:
@@ -118,9 +127,12 @@ def _candidates(items: pl.DataFrame) -> pl.DataFrame:
 
 
 def _best(items: pl.DataFrame, tried: pl.DataFrame, folder: Path) -> pl.DataFrame:
-    """One row an item, as `INPUT_SCHEMA`: its image, or else what became of its best URL."""
+    """One row an item, as `INPUT_SCHEMA`: its image, or else what became of its best URL.
+
+    A path among the URLs comes before these, as there may be an image.
+    """
     best = (
-        tried.sort("item_id", pl.col("outcome") != OK, "rank")
+        tried.sort("item_id", pl.col("outcome") != OK, pl.col("outcome") != A_PATH, "rank")
         .unique("item_id", keep="first", maintain_order=True)
         .with_columns(input=f"{folder}/" + pl.col("file"))
     )
