@@ -67,7 +67,7 @@ class GlobalTime:
         """Each domain has its own boundaries; see `Splitter`.
 
         Raises:
-            SplitError: the dates are not within the times of a domain, whatever their unit.
+            SplitError: a boundary is not within the times of a domain, dates whatever their unit.
         """
         if times is None:
             raise ValueError("a split by time needs times")
@@ -92,17 +92,28 @@ class GlobalTime:
             # An interaction's time itself, so that equal times never lie on both sides.
             val_from, test_from = np.quantile(times, list(self._bounds), method="higher")
             return val_from, test_from
-        if self._kind is _Kind.TIME:
-            return self._bounds
         first, last = int(times.min()), int(times.max())
+        if self._kind is _Kind.TIME:
+            self._check_within(self._bounds, first, last)
+            return self._bounds
         for per_second in _PER_SECOND:
             val_from, test_from = (-(-bound * per_second // 10**6) for bound in self._bounds)
             if first < val_from <= last or first < test_from <= last:
+                self._check_within((val_from, test_from), first, last)
                 return val_from, test_from
         raise SplitError(
             f"the times of the interactions run from {first} to {last}: read as seconds or parts "
             f"of them since 1970, neither {self._said[0]} nor {self._said[1]} lies in between"
         )
+
+    def _check_within(self, bounds: tuple[float, float], first: int, last: int) -> None:
+        for name, said, bound in zip(("val_from", "test_from"), self._said, bounds, strict=True):
+            if not first < bound <= last:
+                as_time = f", which is {bound}," if self._kind is _Kind.DATE else ""
+                raise SplitError(
+                    f"{name} ({said}){as_time} is not within the times of the interactions, which "
+                    f"run from {first} to {last}; a date is written as 2018-07-01"
+                )
 
 
 def _read(bound: Boundary) -> tuple[_Kind | None, float]:
