@@ -196,7 +196,7 @@ FIRST, LAST = 1_500_000_000, 1_531_536_000  # in 2017 and 2018
         (FIRST + 1, LAST, None),
         ("2018-01-01", "2018-09-01", r"^test_from \(2018-09-01\), which is 1535760000, is not"),
         ("2016-01-01", "2018-01-01", r"^val_from \(2016-01-01\), which is 1451606400, is not"),
-        ("2018-01-01", "2018-02-01", None),
+        ("2017-09-01", "2018-05-01", None),
     ],
 )
 def test_boundaries_outside_the_times_of_the_data_are_told_with_these(
@@ -208,6 +208,26 @@ def test_boundaries_outside_the_times_of_the_data_are_told_with_these(
         split(splitter, np.array([0, 3, 6]), times=times)
     if refused:
         assert f"run from {FIRST} to {LAST}" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("val_from", "test_from", "said"),
+    [
+        (20, 21, r"interaction from val_from \(20\) up to test_from \(21\) and one before"),
+        (15, 40, r"interaction from test_from \(40\) on and one before"),
+        (15, 30, None),
+    ],
+)
+def test_a_window_between_two_times_in_which_nobody_did_anything_is_told(
+    val_from: int, test_from: int, said: str | None
+) -> None:
+    splitter = GlobalTime(val_from=val_from, test_from=test_from)
+    times = np.array([1, 16, 32, 2, 17, 31, 45])
+    offsets = np.array([0, 3, 6, 7])  # the last has no history
+    with pytest.raises(SplitError, match=said) if said else nullcontext() as refused:
+        split(splitter, offsets, times=times)
+    if refused:
+        assert "run from 1 to 45" in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -23,16 +24,18 @@ _KEPT = {
 }
 """What `data/` holds besides the domains."""
 
+
+def _is_named(kept: str, name: str) -> bool:
+    return name.lower() == kept  # some disks take both for one
+
+
 _FAULTS: dict[str, Callable[[str], bool]] = {
     "is empty": lambda name: not name,
     "has characters that cannot be seen": lambda name: not name.isprintable(),
     "has a slash": lambda name: "/" in name or "\\" in name,
     "begins or ends with a blank": lambda name: name != name.strip(),
     "begins with a dot": lambda name: name.startswith("."),
-    **{
-        f"is the folder of {content}": lambda name, kept=kept: name.lower() == kept
-        for kept, content in _KEPT.items()
-    },
+    **{f"is the folder of {content}": partial(_is_named, kept) for kept, content in _KEPT.items()},
     f"is longer than {_MAX_BYTES} bytes": lambda name: len(name.encode()) > _MAX_BYTES,
 }
 """Why a text cannot be the name of a folder in `data/` -> whether it is so."""
