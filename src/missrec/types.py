@@ -123,7 +123,8 @@ class InputsError(ValueError):
 class Recommender(Protocol):
     """What training and evaluation ask of a model; every model of the project is one.
 
-    A model is an `nn.Module` whose constructor takes `catalogue` and its own settings.
+    A model is an `nn.Module` whose constructor takes `catalogue` and its own settings. One that
+    says as `loss_terms` which terms its training loss has is watched for none but these.
     """
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:

@@ -98,7 +98,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("name", ["nan", "..", "../x", "a/b", "'a '", "raw", "x" * 121])
+@pytest.mark.parametrize(
+    "name", ["nan", "..", "../x", "a/b", "'a '", "raw", "codes", "1_000", "1e5", "x" * 121]
+)
 def test_a_name_that_cannot_be_is_refused_before_anything_is_written(
     tmp_path: Path, name: str
 ) -> None:
@@ -119,6 +121,13 @@ def test_a_mistake_ends_the_process_with_code_2_and_debug_shows_its_traceback(
     ended = process(*mistake, "debug=true")
     assert ended.code == 1
     assert "Traceback" in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["train", "prepare", "extract", "evaluate", "report"])
+def test_an_option_may_come_after_a_setting(name: str) -> None:
+    result = call(name, "debug=true", "--cfg", "job", "--resolve", "debug=false")
+    assert (result.code, result.stderr) == (0, "")
+    assert "debug: false" in result.stdout
 
 
 @pytest.mark.parametrize("name", ["train", "prepare", "extract", "evaluate", "report"])

@@ -242,6 +242,8 @@ class ReadsBoth:
         (ReadsText, "urls", [], None),
         (ReadsBoth, "urls", ["https://shop.test/a.jpg"], None),
         (ReadsBoth, "urls", ["010/a.jpg"], "1 items name a file, such as 010/a.jpg"),
+        (ReadsBoth, "urls", ["C:\\a.jpg"], "1 items name a file, such as C:"),
+        (ReadsBoth, "urls", ["//shop.test/a.jpg"], None),
         (ReadsBoth, "folder", ["010/a.jpg"], None),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from missrec.app.grammar import ambiguous, parsable_arguments
+from missrec.app.grammar import ambiguous, options_first, parsable_arguments
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,25 @@ def test_a_list_is_a_list_of_such_values(value: str, meant: list[str]) -> None:
 )
 def test_what_hydra_takes_or_should_complain_of_stays(argument: str) -> None:
     assert parsable_arguments([argument]) == [argument]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("data=a -m seed=1,2", "-m data=a seed=1,2"),
+        ("data=a seed=1,2 --multirun", "--multirun data=a seed=1,2"),
+        ("-m data=a", "-m data=a"),
+        ("data=a --cfg job seed=1", "--cfg job data=a seed=1"),
+        ("data=a --cfg=job seed=1", "--cfg=job data=a seed=1"),
+        ("data=a -c job -m ~x -p data seed=1", "-c job -m -p data data=a ~x seed=1"),
+        ("data=a --info seed=1", "--info data=a seed=1"),
+        ("data=a --info all seed=1", "--info all data=a seed=1"),
+        ("data=a ~data.time +b=-1", "data=a ~data.time +b=-1"),
+        ("", ""),
+    ],
+)
+def test_options_may_stand_anywhere(typed: str, meant: str) -> None:
+    assert options_first(typed.split()) == meant.split()
 
 
 def test_a_sweep_over_odd_names_stays_a_sweep() -> None:

@@ -38,6 +38,11 @@ def run(settings: dict[str, Any], *overrides: str) -> RunSettings:
     return read_run(config)
 
 
+def experiment_of(data: object, model: object = None) -> Any:
+    """What is known once the data has been read."""
+    return SimpleNamespace(datamodule=data, module=SimpleNamespace(learns=True, model=model))
+
+
 def both(monitor: str) -> dict[str, Any]:
     return dict.fromkeys(MONITORS, monitor)
 
@@ -67,6 +72,11 @@ def both(monitor: str) -> dict[str, Any]:
         {"callbacks.checkpoint.monitor": None},
         {"callbacks.own": {"_target_": "shop.Callback"}, **both("shop/revenue")},
         {"metrics.min_users": 0, "metrics.max_target_share": 1.0},
+        {"metrics.filter_seen": True, "metrics.users_per_tile": 1, "metrics.items_per_tile": 1},
+        {"datamodule.batch_size": 1, "datamodule.max_seq_len": 1, "datamodule.pool_batches": 1},
+        {"datamodule.mixing_exponent": 0},
+        {"datamodule.mixing_exponent": 0.5, "datamodule.num_workers": 0},
+        {"callbacks.checkpoint.every_n_epochs": None},
     ],
 )
 def test_what_can_work_is_let_through(settings: dict[str, Any]) -> None:
@@ -139,6 +149,31 @@ def test_what_can_work_is_let_through(settings: dict[str, Any]) -> None:
             {"callbacks.checkpoint.every_n_epochs": 9, "trainer.max_epochs": 5},
             r"checkpoint.every_n_epochs \(9\) is more than trainer.max_epochs \(5\)",
         ),
+        *(
+            ({key: value}, rf"^{key} \({value}\) must be a whole number, at least 1$")
+            for key in (
+                "metrics.users_per_tile",
+                "metrics.items_per_tile",
+                "datamodule.batch_size",
+                "datamodule.eval_batch_size",
+                "datamodule.max_seq_len",
+                "datamodule.pool_batches",
+                "callbacks.interests.every_n_epochs",
+                "callbacks.checkpoint.every_n_epochs",
+            )
+            for value in (0, -1, 1.5, "abc", True)
+        ),
+        ({"datamodule.batch_size": None}, r"^datamodule.batch_size \(None\) must be a whole"),
+        ({"datamodule.num_workers": -1}, r"^datamodule.num_workers \(-1\) must be .* least 0$"),
+        *(
+            ({key: value}, rf"^{key} \({value}\) must be true or false$")
+            for key in ("metrics.filter_seen", "datamodule.trim_padding")
+            for value in ("abc", "no", 1, None)
+        ),
+        *(
+            ({"datamodule.mixing_exponent": value}, rf"exponent \({value}\) must be .* 0 to 1$")
+            for value in (-0.5, 1.5, "abc", float("nan"), True)
+        ),
         ({"metrics.min_users": "abc"}, r"metrics.min_users \(abc\) must be a number"),
         ({"metrics.max_target_share": float("nan")}, r"max_target_share \(nan\) must be a number"),
     ],
@@ -209,12 +244,65 @@ def test_steps_must_reach_a_validation(settings: dict[str, Any], fits: bool) -> 
     data = SimpleNamespace(
         train_dataloader=lambda: range(4), val_dataloader=None, test_dataloader=None
     )
-    experiment: Any = SimpleNamespace(datamodule=data, module=SimpleNamespace(learns=True))
-    config = {"trainer": {"limit_train_batches": 1.0, **settings}}
+    config = {"trainer": {"limit_train_batches": 1.0, **settings}, "callbacks": {}}
     asked: Any = SimpleNamespace(config=config)
     ends = pytest.raises(ValueError, match=r"max_steps \(\d\) ends training before an epoch")
     with nullcontext() if fits else ends:
-        check_batches(asked, experiment)
+        check_batches(asked, experiment_of(data))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"val_check_interval": 4}, None),
+        ({"val_check_interval": 5}, r"interval \(5\) is more than the 4 batches of an epoch"),
+        ({"val_check_interval": 3, "limit_train_batches": 2}, r"\(3\) is more than the 2 batches"),
+        ({"val_check_interval": 2, "limit_train_batches": 9}, None),
+        ({"val_check_interval": 5, "limit_train_batches": 9}, r"\(5\) is more than the 4 batches"),
+        ({"val_check_interval": 0.5}, None),
+        ({"val_check_interval": 8, "check_val_every_n_epoch": None, "max_epochs": 2}, None),
+        (
+            {"val_check_interval": 9, "check_val_every_n_epoch": None, "max_epochs": 2},
+            r"interval \(9\) is more than the 8 batches of trainer.max_epochs=2",
+        ),
+        ({"val_check_interval": 99, "check_val_every_n_epoch": None, "max_epochs": -1}, None),
+    ],
+)
+def test_an_interval_must_come_to_a_validation(settings: dict[str, Any], said: str | None) -> None:
+    data = SimpleNamespace(
+        train_dataloader=lambda: range(4), val_dataloader=None, test_dataloader=None
+    )
+    asked: Any = SimpleNamespace(config={"trainer": settings, "callbacks": {}})
+    with pytest.raises(ValueError, match=said) if said else nullcontext():
+        check_batches(asked, experiment_of(data))
+
+
+@pytest.mark.parametrize(
+    ("terms", "monitor", "fits"),
+    [
+        (("ranking",), "train/loss", True),
+        (("ranking",), "train/loss_ranking", True),
+        (("ranking",), "train/loss_contrast", False),
+        (("ranking", "contrast"), "train/loss_contrast", True),
+        (("ranking", "contrast"), "train/loss_contrastive", False),
+        (("ranking",), "train/loss_foo", False),
+        ((), "train/loss_ranking", False),
+        (None, "train/loss_own", True),  # of a model that does not say
+    ],
+)
+def test_a_term_that_is_watched_is_one_of_the_loss(
+    terms: tuple[str, ...] | None, monitor: str, fits: bool
+) -> None:
+    model = SimpleNamespace() if terms is None else SimpleNamespace(loss_terms=terms)
+    data = SimpleNamespace(
+        train_dataloader=lambda: range(4), val_dataloader=None, test_dataloader=None
+    )
+    asked = run({"callbacks.early_stopping.monitor": monitor})
+    unknown = pytest.raises(
+        ValueError, match=rf"^callbacks.early_stopping.monitor: {monitor} is not logged by this"
+    )
+    with nullcontext() if fits else unknown:
+        check_batches(asked, experiment_of(data, model))
 
 
 @pytest.mark.parametrize("part", ["train", "val", "test"])
@@ -225,11 +313,10 @@ def test_a_share_of_the_batches_is_at_least_one(part: str, limit: float, fits: b
         val_dataloader=lambda: [range(9), range(4)],
         test_dataloader=lambda: [range(4)],
     )
-    experiment: Any = SimpleNamespace(datamodule=data, module=SimpleNamespace(learns=True))
     asked = run({f"trainer.limit_{part}_batches": limit})
     leaves = pytest.raises(ValueError, match=rf"limit_{part}_batches \(0.2\) leaves none of 4")
     with nullcontext() if fits else leaves:
-        check_batches(asked, experiment)
+        check_batches(asked, experiment_of(data))
 
 
 def test_a_stage_may_split_its_data_in_another_way(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -178,6 +179,55 @@ def test_dates_of_which_no_unit_makes_times_of_the_data_are_refused() -> None:
     splitter = GlobalTime(val_from="2030-01-01", test_from="2031-01-01")
     with pytest.raises(SplitError, match=r"run from 1 to 6.* neither 2030-01-01 nor 2031-01-01"):
         split(splitter, np.array([0, 3, 6]), times=np.arange(1, 7))
+
+
+FIRST, LAST = 1_500_000_000, 1_531_536_000  # in 2017 and 2018
+
+
+@pytest.mark.parametrize(
+    ("val_from", "test_from", "said"),
+    [
+        (20170801, 20170901, r"^val_from \(20170801\) is not within"),
+        (2017, 2018, r"^val_from \(2017\) is not"),
+        (80, 90, r"^val_from \(80\) is not"),
+        (FIRST, LAST, rf"^val_from \({FIRST}\) is not"),  # nothing comes before it
+        (FIRST + 1, LAST + 1, rf"^test_from \({LAST + 1}\) is not"),
+        (LAST + 1, LAST + 2, rf"^val_from \({LAST + 1}\) is not"),
+        (FIRST + 1, LAST, None),
+        ("2018-01-01", "2018-09-01", r"^test_from \(2018-09-01\), which is 1535760000, is not"),
+        ("2016-01-01", "2018-01-01", r"^val_from \(2016-01-01\), which is 1451606400, is not"),
+        ("2017-09-01", "2018-05-01", None),
+    ],
+)
+def test_boundaries_outside_the_times_of_the_data_are_told_with_these(
+    val_from: Any, test_from: Any, said: str | None
+) -> None:
+    splitter = GlobalTime(val_from=val_from, test_from=test_from)
+    times = np.linspace(FIRST, LAST, 6).astype(np.int64)
+    with pytest.raises(SplitError, match=said) if said else nullcontext() as refused:
+        split(splitter, np.array([0, 3, 6]), times=times)
+    if refused:
+        assert f"run from {FIRST} to {LAST}" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("val_from", "test_from", "said"),
+    [
+        (20, 21, r"interaction from val_from \(20\) up to test_from \(21\) and one before"),
+        (15, 40, r"interaction from test_from \(40\) on and one before"),
+        (15, 30, None),
+    ],
+)
+def test_a_window_between_two_times_in_which_nobody_did_anything_is_told(
+    val_from: int, test_from: int, said: str | None
+) -> None:
+    splitter = GlobalTime(val_from=val_from, test_from=test_from)
+    times = np.array([1, 16, 32, 2, 17, 31, 45])
+    offsets = np.array([0, 3, 6, 7])  # the last has no history
+    with pytest.raises(SplitError, match=said) if said else nullcontext() as refused:
+        split(splitter, offsets, times=times)
+    if refused:
+        assert "run from 1 to 45" in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from torch import distributed
 
 from missrec.features.extraction import Extraction
-from missrec.features.inputs import INPUT_SCHEMA, ItemTexts
+from missrec.features.inputs import A_PATH, INPUT_SCHEMA, ItemTexts
 from missrec.features.store import read_features
 from toy_encoder import ToyEncoder, extractor, write_items
 
@@ -176,6 +176,55 @@ def test_images_that_came_later_are_encoded_alone(tmp_path: Path) -> None:
     assert image.values.tolist() == [[1, 10], [2, 20], [4, 40]]
 
 
+def paths_of(inputs: pl.DataFrame) -> pl.DataFrame:
+    """The inputs of a source that reads no files: what was none there is a path here."""
+    return inputs.with_columns(outcome=pl.col("outcome").replace("timeout", A_PATH))
+
+
+@pytest.mark.parametrize(
+    ("now", "outcomes", "rows"),
+    [
+        ((None, None, None), {A_PATH: 3}, {1: [1, 10], 2: [2, 20]}),
+        ((None, None, "333"), {"ok": 3}, {1: [1, 10], 2: [2, 20], 3: [3, 30]}),
+        (("4444", None, None), {"ok": 2, A_PATH: 1}, {1: [4, 40], 2: [2, 20]}),
+    ],
+    ids=["nothing else", "another item", "an item anew"],
+)
+def test_features_of_files_stay_where_files_are_not_read(
+    tmp_path: Path,
+    now: Sequence[str | None],
+    outcomes: dict[str, int],
+    rows: dict[int, list[float]],
+) -> None:
+    write_items(tmp_path, TEXTS)
+    extractor(ToyEncoder()).extract(tmp_path, "image", images("1", "22", None))
+    done = extractor(ToyEncoder()).extract(tmp_path, "image", paths_of(images(*now)))
+    assert (done.outcomes, done.num_with) == (outcomes, len(rows))
+    image = read_features(tmp_path, ["image"], num_items=len(TEXTS))["image"]
+    assert dict(zip(image.item_ids.tolist(), image.values.tolist(), strict=True)) == rows
+
+
+@pytest.mark.parametrize(
+    ("now", "values"),
+    [((None, "333"), [[1, 10], [2, 20]]), (("1", "22", None), [[1, 100], [2, 200]])],
+    ids=["fewer", "as many"],
+)
+def test_another_encoder_replaces_features_of_files_by_as_many_alone(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    now: Sequence[str | None],
+    values: list[list[float]],
+) -> None:
+    write_items(tmp_path, TEXTS)
+    extractor(ToyEncoder()).extract(tmp_path, "image", images("1", "22"))
+    done = extractor(ToyEncoder(factor=100)).extract(tmp_path, "image", paths_of(images(*now)))
+    image = read_features(tmp_path, ["image"], num_items=len(TEXTS))["image"]
+    assert (done.num_with, image.values.tolist()) == (2, values)
+    assert ("the image features of 2 items stay as they are: 1 items" in caplog.text) == (
+        len(now) == 2
+    )
+
+
 def test_other_modalities_stay(tmp_path: Path) -> None:
     extract(tmp_path, ToyEncoder())
     done = extractor(ToyEncoder()).extract(tmp_path, "image", images(None, "12"))
@@ -194,7 +243,7 @@ def test_features_that_are_there_stay_where_no_item_has_the_modality(tmp_path: P
     done = extractor(ToyEncoder(factor=100)).extract(
         tmp_path, "text", ItemTexts().find("tiny", write_items(tmp_path, TEXTS)).clear()
     )
-    assert done == Extraction(0, 0, 0, 0.0, {})
+    assert done == Extraction(0, len(FEATURES), 0, 0.0, {})
     assert read(tmp_path) == FEATURES
 
 
@@ -232,6 +281,12 @@ def test_there_is_no_bar_in_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_unknown_dtype_is_refused() -> None:
     with pytest.raises(ValueError, match=r"dtype \(float8\) must be float16 or float32"):
         extractor(ToyEncoder(), dtype="float8")
+
+
+@pytest.mark.parametrize("text", ["no", "off", None])
+def test_a_word_is_no_truth_value(text: str | None) -> None:
+    with pytest.raises(ValueError, match=rf"show_progress \({text}\) must be true or false"):
+        extractor(ToyEncoder(), show_progress=text)
 
 
 def test_batches_of_nothing_are_refused(tmp_path: Path) -> None:

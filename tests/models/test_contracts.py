@@ -233,6 +233,12 @@ def test_a_training_step_seldom_waits_for_the_device(name: str, transfer: str) -
     assert counts[0] == counts[1] <= (9 if reads_features_twice else 4)
 
 
+@pytest.mark.parametrize(("name", "transfer"), TRAINED_RUNS)
+def test_the_loss_has_the_terms_that_the_model_names(name: str, transfer: str) -> None:
+    model = build_model(name, transfer=transfer).train()
+    assert tuple(model.training_loss(batch_of_eight()).terms) == model.loss_terms
+
+
 @every_model_and_choice
 def test_more_padding_changes_nothing(name: str, transfer: str) -> None:
     model, batch = build_model(name, transfer=transfer), batch_of_eight()

@@ -17,8 +17,8 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 from yaml import YAMLError
 
 from missrec.app.choices import check_choices
-from missrec.app.grammar import ambiguous, parsable_arguments
-from missrec.app.names import unwrapped
+from missrec.app.grammar import ambiguous, options_first, parsable_arguments
+from missrec.app.names import check_typed_names, unwrapped
 from missrec.app.remedies import remedy_of
 
 USER_ERROR = 2
@@ -41,7 +41,8 @@ def run_door(
         config_name: name of the primary config.
         run: called with the composed config; imports what is heavy only then, so that `--help`
             and config mistakes answer at once.
-        rewrite: turns the arguments of the command line into those that Hydra shall see.
+        rewrite: turns the arguments of the command line, options first, into those that Hydra
+            shall see.
     """
     # Hydra then raises instead of printing its own report and exiting with 1.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
@@ -53,7 +54,8 @@ def run_door(
     conf = str(Path(os.environ["PROJECT_ROOT"]) / "conf")  # the doors set it
     main = hydra.main(version_base="1.3", config_path=conf, config_name=config_name)(job)
     with _one_line_errors(debug="debug=true" in sys.argv):
-        sys.argv[1:] = parsable_arguments(rewrite(sys.argv[1:]))
+        sys.argv[1:] = parsable_arguments(rewrite(options_first(sys.argv[1:])))
+        check_typed_names(sys.argv[1:])
         check_choices(config_name, sys.argv[1:])
         main()
 

@@ -20,6 +20,7 @@ from missrec.data.domain import read_items
 from missrec.features.encoders.encoder import Encoder
 from missrec.features.extraction import Extraction, Extractor
 from missrec.features.given import put_features
+from missrec.features.images.naming import ADDRESS
 from missrec.features.images.urls import ImagesFromUrls
 from missrec.features.inputs import OK, InputSource, ItemTexts
 from missrec.features.store import TEXT, TEXT_VIEW
@@ -102,7 +103,7 @@ def warn_of_unread_images(
                 domain,
                 " and ".join(encoder.modalities),
             )
-    elif from_urls and (paths := named.filter(~pl.col("url").str.contains("://"))).height:
+    elif from_urls and (paths := named.filter(~pl.col("url").str.contains(ADDRESS))).height:
         _log.warning(
             "%s: %s items name a file, such as %s, and no address of their image; "
             "images=folder images.folder=<folder that the files are in> reads them",

@@ -14,6 +14,11 @@ from hydra.errors import HydraException
 
 _MULTIRUN = ("-m", "--multirun")
 _SWEEPS = ("hydra.mode=", "sweep=")  # these sweep too
+_WITH_VALUE = {
+    *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
+    *("--config-dir", "-cd", "--experimental-rerun", "--info", "-i"),
+}
+"""Options of Hydra's whose value may be the next argument."""
 _NO_OVERRIDE = ("-", "~")  # an option of Hydra's, or a removal
 _QUOTES = ("'", '"')
 _PLAIN = re.compile(r"[\w.+-]*/[\w/.+-]*|[A-Za-z_][\w.+-]*", re.ASCII)
@@ -42,6 +47,16 @@ def as_word(value: str) -> str:
     """
     is_plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
     return value if is_plain else quoted(value, quote='"')
+
+
+def options_first(arguments: Sequence[str]) -> list[str]:
+    """The arguments with options such as -m before the settings, as Hydra's parser wants them."""
+    options: list[str] = []
+    settings: list[str] = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        is_value = before in _WITH_VALUE and "=" not in argument and argument[:1] != "~"
+        (options if argument[:1] == "-" or is_value else settings).append(argument)
+    return options + settings
 
 
 def parsable_arguments(arguments: Sequence[str]) -> list[str]:

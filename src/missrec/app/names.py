@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 _MAX_BYTES = 120
 """The folder of a run has the name in its own, which may have 255."""
+
+_KEPT = {
+    "raw": "downloads",
+    "images": "fetched images",
+    "encoders": "fitted encoders",
+    "codes": "item codes",
+}
+"""What `data/` holds besides the domains."""
+
+
+def _is_named(kept: str, name: str) -> bool:
+    return name.lower() == kept  # some disks take both for one
+
 
 _FAULTS: dict[str, Callable[[str], bool]] = {
     "is empty": lambda name: not name,
@@ -17,11 +35,12 @@ _FAULTS: dict[str, Callable[[str], bool]] = {
     "has a slash": lambda name: "/" in name or "\\" in name,
     "begins or ends with a blank": lambda name: name != name.strip(),
     "begins with a dot": lambda name: name.startswith("."),
-    "is the folder of downloads": lambda name: name.lower() == "raw",
+    **{f"is the folder of {content}": partial(_is_named, kept) for kept, content in _KEPT.items()},
     f"is longer than {_MAX_BYTES} bytes": lambda name: len(name.encode()) > _MAX_BYTES,
 }
 """Why a text cannot be the name of a folder in `data/` -> whether it is so."""
 
+_KEY = re.compile(r"\+{0,2}(data\.(?:sources\.[^.=]+\.)?name)")
 _WRAPPED = "while resolving interpolation: "
 
 
@@ -43,11 +62,9 @@ def domain_name(value: Any, setting: str = "data.name") -> str:
     if value is None:
         raise ValueError(f"{setting} is null; name the data, such as {setting}=office")
     if isinstance(value, bool | float):
-        typed, kind = str(value).lower(), "truth value" if isinstance(value, bool) else "number"
-        raise ValueError(
-            f"{setting} ({typed}) is read as a {kind}, not as a name; choose another name, or "
-            f"quote it twice, as in '{setting}=\"{typed}\"'"
-        )
+        is_one_word = isinstance(value, bool) or not math.isfinite(value)
+        # 100000.0 may have been typed as 1e5.
+        raise _read_otherwise(setting, str(value).lower() if is_one_word else None, value)
     if not isinstance(value, str):
         raise ValueError(f"{setting} ({value}) must be a name, such as {setting}=office")
     for fault, has_it in _FAULTS.items():
@@ -57,6 +74,42 @@ def domain_name(value: Any, setting: str = "data.name") -> str:
                 f"choose another, such as {setting}=office"
             )
     return value
+
+
+def check_typed_names(arguments: Sequence[str]) -> None:
+    """Refuses names on a command line that are read as values of another spelling, such as 1_000.
+
+    Args:
+        arguments: of the command line, without the program's name.
+
+    Raises:
+        ValueError: shows how to quote what was typed.
+    """
+    for argument in arguments:
+        key, _, text = argument.partition("=")
+        if named := _KEY.fullmatch(key):
+            for typed in map(str.strip, text.split(",")):  # several in a multirun
+                value = _read(typed)
+                if isinstance(value, int | float) and str(value) != typed:
+                    raise _read_otherwise(named[1], typed, value)
+
+
+def _read(typed: str) -> Any:
+    """What Hydra makes of a value; None where that is no value."""
+    try:
+        return OverridesParser.create().parse_override(f"key={typed}").value()
+    except HydraException:
+        return None
+
+
+def _read_otherwise(setting: str, typed: str | None, value: float) -> ValueError:
+    """That a name is read as something else, and how to quote what was typed, where it is known."""
+    kind = "truth value" if isinstance(value, bool) else "number"
+    return ValueError(
+        f"{setting} ({value if typed is None else typed}) is read as a {kind}, not as a name; "
+        f"choose another name, or quote {'it' if typed else 'what you typed'} twice, as in "
+        f"'{setting}=\"{typed or '<what you typed>'}\"'"
+    )
 
 
 def named_sources(sources: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -31,6 +31,7 @@ def check_training(run: RunSettings) -> None:
     """
     _check_trainer(run.config["trainer"])
     measured = _measured(run.config["metrics"])
+    _check_sizes(run.config)
     num_epochs = run.config["trainer"].get("max_epochs")
     callbacks = {key: chosen for key, chosen in run.config["callbacks"].items() if chosen}
     for key, callback in callbacks.items():
@@ -47,11 +48,13 @@ def check_training(run: RunSettings) -> None:
 
 
 def check_batches(run: RunSettings, experiment: Experiment) -> None:
-    """Refuses limits that leave no batch, or no epoch, of the data that there is.
+    """Refuses what only the data and the model can tell: limits that leave no batch, or no epoch.
 
     Raises:
-        ValueError: names the setting, its value and how many batches there are.
+        ValueError: names the setting, its value and how many batches there are; or a monitor that
+            is no term of the model's loss.
     """
+    _check_terms(run.config["callbacks"], experiment.module.model)
     trainer, data = run.config["trainer"], experiment.datamodule
     loaders = {"limit_val_batches": data.val_dataloader, "limit_test_batches": data.test_dataloader}
     if experiment.module.learns:
@@ -65,11 +68,16 @@ def check_batches(run: RunSettings, experiment: Experiment) -> None:
                     f"trainer.{key} ({limit}) leaves none of {fewest} batches; give a number of "
                     f"batches, such as trainer.{key}=1"
                 )
-    steps = trainer.get("max_steps") or -1
-    if experiment.module.learns and steps > 0 and trainer.get("val_check_interval") is None:
-        limit = trainer.get("limit_train_batches", 1.0)
-        num_batches = len(data.train_dataloader())
-        num_batches = int(limit * num_batches) if isinstance(limit, float) else limit or num_batches
+    if not experiment.module.learns:
+        return
+    limit = trainer.get("limit_train_batches")
+    num_batches = len(data.train_dataloader())
+    if limit is not None:
+        num_batches = (
+            int(limit * num_batches) if isinstance(limit, float) else min(limit, num_batches)
+        )
+    steps, interval = trainer.get("max_steps") or -1, trainer.get("val_check_interval")
+    if interval is None and steps > 0:
         needed = num_batches // (trainer.get("accumulate_grad_batches") or 1)
         needed *= trainer.get("check_val_every_n_epoch") or 1
         if steps < needed:
@@ -77,6 +85,15 @@ def check_batches(run: RunSettings, experiment: Experiment) -> None:
                 f"trainer.max_steps ({steps}) ends training before an epoch is validated, after "
                 f"{needed} steps"
             )
+    # Without epochs to validate after, it counts batches over all of them.
+    by_epoch = trainer.get("check_val_every_n_epoch", 1) is not None
+    num_epochs = 1 if by_epoch else trainer.get("max_epochs") or -1
+    if _is_whole(interval) and 0 < num_epochs * num_batches < interval:
+        there = "an epoch" if by_epoch else f"trainer.max_epochs={num_epochs}"
+        raise ValueError(
+            f"trainer.val_check_interval ({interval}) is more than the "
+            f"{num_epochs * num_batches} batches of {there}: none would be validated"
+        )
 
 
 def _check_trainer(trainer: Mapping[str, Any]) -> None:
@@ -131,9 +148,39 @@ def _measured(metrics: Mapping[str, Any]) -> list[str]:
             raise ValueError(f"metrics.shown: {_unknown(str(name), measured)}")
     for key in ("min_users", "max_target_share"):
         limit = metrics.get(key, 0)
-        if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 0:
+        if not (_is_number(limit) and limit >= 0):
             raise ValueError(f"metrics.{key} ({limit}) must be a number, 0 or more")
     return measured
+
+
+def _check_sizes(config: Mapping[str, Any]) -> None:
+    """Refuses sizes of batches and tiles of which there can be none."""
+    metrics, data = config["metrics"], config["datamodule"]
+    lowest = {
+        "metrics": dict.fromkeys(("users_per_tile", "items_per_tile"), 1),
+        "datamodule": {
+            **dict.fromkeys(("batch_size", "eval_batch_size", "max_seq_len", "pool_batches"), 1),
+            "num_workers": 0,
+        },
+    }
+    for section, keys in lowest.items():
+        for key, least in keys.items():
+            size = config[section].get(key, least)
+            if not (_is_whole(size) and size >= least):
+                raise ValueError(
+                    f"{section}.{key} ({size}) must be a whole number, at least {least}"
+                )
+    exponent = data.get("mixing_exponent", 1.0)
+    if not (_is_number(exponent) and 0 <= exponent <= 1):
+        raise ValueError(f"datamodule.mixing_exponent ({exponent}) must be a number from 0 to 1")
+    truths = {
+        "metrics.filter_seen": metrics.get("filter_seen", False),
+        "datamodule.trim_padding": data.get("trim_padding", True),
+        "datamodule.pin_memory": data.get("pin_memory", False),
+    }
+    for key, value in truths.items():
+        if not isinstance(value, bool):
+            raise ValueError(f"{key} ({value}) must be true or false")
 
 
 def _check_numbers(key: str, callback: Mapping[str, Any], num_epochs: int | None) -> None:
@@ -147,6 +194,8 @@ def _check_numbers(key: str, callback: Mapping[str, Any], num_epochs: int | None
         raise ValueError(f"{key}.mode ({callback['mode']}) must be min or max")
     if "monitor" in callback and callback.get("save_top_k") == 0:
         raise ValueError(f"{key}.save_top_k (0) keeps no checkpoint to test; give at least 1")
+    if every is not None and not (_is_whole(every) and every >= 1):
+        raise ValueError(f"{key}.every_n_epochs ({every}) must be a whole number, at least 1")
     is_late = isinstance(every, int) and num_epochs is not None and every > num_epochs > 0
     if "monitor" in callback and is_late:
         raise ValueError(
@@ -168,6 +217,19 @@ def _check_monitor(
     raise ValueError(f"{key}: {_unknown(str(monitor), names)}")
 
 
+def _check_terms(callbacks: Mapping[str, Any], model: object) -> None:
+    """Refuses to watch a term that the loss has not, where the model says which it has."""
+    terms: tuple[str, ...] | None = getattr(model, "loss_terms", None)
+    known = ["train/loss", *(f"train/loss_{term}" for term in terms or ())]
+    for key, callback in callbacks.items():
+        monitor = str((callback or {}).get("monitor"))
+        if terms is not None and monitor.startswith("train/loss") and monitor not in known:
+            raise ValueError(
+                f"callbacks.{key}.monitor: {monitor} is not logged by this model, but "
+                f"{', '.join(known)}"
+            )
+
+
 def _unknown(name: str, known: list[str]) -> str:
     """That a metric is none of those, and which one may be meant."""
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)
@@ -180,6 +242,10 @@ def _unknown(name: str, known: list[str]) -> str:
 def _is_part(value: Any) -> bool:
     """Whether a value is a number of batches or a share of them."""
     return (_is_whole(value) and value >= 1) or (isinstance(value, float) and 0 < value <= 1)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_whole(value: Any) -> bool:

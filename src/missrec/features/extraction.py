@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from pytorch_lightning import Callback, Trainer
 
+from missrec.features.checks import check_truths
 from missrec.features.encoders.encoder import ENCODED, NO_KNOWN_WORD, Encoder
 from missrec.features.encoding import (
     EncodingModule,
@@ -23,9 +24,9 @@ from missrec.features.encoding import (
     InputBatches,
     ShardWriter,
 )
-from missrec.features.inputs import OK
+from missrec.features.inputs import A_PATH, OK
 from missrec.features.shards import join_shards, read_finished, read_shards
-from missrec.features.store import ModalityFeatures, replace_modality
+from missrec.features.store import ModalityFeatures, features_manifest, replace_modality
 
 WORK = ".extract"
 DTYPES = ("float16", "float32")
@@ -84,8 +85,9 @@ class Extractor:
             show_progress: draw a progress bar.
 
         Raises:
-            ValueError: another dtype.
+            ValueError: another dtype, or show_progress neither True nor False.
         """
+        check_truths(show_progress=show_progress)
         if dtype not in DTYPES:
             raise ValueError(f"dtype ({dtype}) must be float16 or float32")
         self._encoder = encoder
@@ -106,7 +108,9 @@ class Extractor:
     ) -> Extraction:
         """Encodes what is missing and writes the modality into `features/`.
 
-        Where no item has the modality nothing is written: features that are there stay.
+        Where no item has the modality nothing is written: features that are there stay. So do those
+        of items whose input is `a_path`, which is not read here. Where these were made with
+        another encoder, all that are there stay unless there would be as many again.
 
         Args:
             domain_folder: folder with the domain's tables.
@@ -116,13 +120,20 @@ class Extractor:
         """
         name = kept_as or modality
         given = inputs.filter(outcome=OK).sort("item_id")
-        if given.is_empty():
-            return Extraction(len(inputs), 0, 0, 0.0, _count(inputs["outcome"]))
         description = dict(self._encoder.description(modality)) | self._stored_as
         fingerprint = _fingerprint(description)
+        finished = read_finished(domain_folder, name, fingerprint=fingerprint)
+        unread = inputs.filter(outcome=A_PATH)
+        num_there = _num_there(domain_folder, name)
+        if given.is_empty() or (len(unread) and finished is None and num_there > len(given)):
+            _tell_of_unread(domain_folder.name, name, len(unread), num_there)
+            return Extraction(len(inputs), num_there, 0, 0.0, _count(inputs["outcome"]))
+        if finished is not None:
+            there = finished[0].select("item_id", "sha256")
+            read_before = unread.drop("sha256").join(there, on="item_id").select(given.columns)
+            given = pl.concat([given, read_before]).sort("item_id")
         work = domain_folder / WORK / f"{name}-{fingerprint[:8]}"
         _drop_other_work(work, name)
-        finished = read_finished(domain_folder, name, fingerprint=fingerprint)
         done = [finished[1]] if finished else []
         known = [digest for shard in [*done, *read_shards(work)] for digest in shard.digests]
         missing = given.unique("sha256", keep="first", maintain_order=True)
@@ -146,7 +157,7 @@ class Extractor:
         shutil.rmtree(work, ignore_errors=True)
         with suppress(OSError):  # it is not there, or another modality's work is in it
             work.parent.rmdir()
-        left_out = inputs.filter(pl.col("outcome") != OK)["outcome"]
+        left_out = inputs.join(given, on="item_id", how="anti")["outcome"]
         outcomes = _count(pl.concat([table["outcome"], left_out]))
         _warn_of_unknown(domain_folder.name, outcomes.get(NO_KNOWN_WORD, 0), len(given))
         return Extraction(len(inputs), int(encoded.sum()), len(missing), seconds, outcomes)
@@ -170,6 +181,26 @@ class Extractor:
 
 def _count(outcomes: pl.Series) -> dict[str, int]:
     return dict(outcomes.value_counts().sort(outcomes.name).iter_rows())
+
+
+def _num_there(domain_folder: Path, name: str) -> int:
+    """How many items have features of a modality."""
+    try:
+        return int(features_manifest(domain_folder)["counts"].get(name, {}).get("items", 0))
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _tell_of_unread(domain: str, name: str, num_unread: int, num_there: int) -> None:
+    if num_unread and num_there:
+        _log.warning(
+            "%s: the %s features of %s items stay as they are: %s items name files, which are not "
+            "read here",
+            domain,
+            name,
+            f"{num_there:,}",
+            f"{num_unread:,}",
+        )
 
 
 def _warn_of_unknown(domain: str, num_unknown: int, num_texts: int) -> None:

@@ -15,6 +15,8 @@ INPUT_SCHEMA = pl.Schema(
 of an image, and `sha256` that of its content."""
 
 OK, NO_TEXT = "ok", "no_text"
+A_PATH = "a_path"
+"""The input is a file, and its source reads none: whether there is one is not known."""
 
 
 class InputSource(Protocol):

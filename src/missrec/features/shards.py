@@ -68,8 +68,7 @@ def read_finished(
     if settings.get("fingerprint") != fingerprint:
         if modality in manifest["counts"]:
             _log.info(
-                "%s: the %s features there were made with another encoder or other settings; they "
-                "are made anew",
+                "%s: the %s features there were made with another encoder or other settings",
                 domain_folder.name,
                 modality,
             )

@@ -39,6 +39,8 @@ class BERT4Rec(nn.Module):
     in windows; masks are drawn anew each time, see `ClozeMask`; blocks as in `SequenceEncoder`.
     """
 
+    loss_terms = ("ranking",)
+
     def __init__(
         self,
         *,

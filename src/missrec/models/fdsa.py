@@ -26,6 +26,8 @@ class FDSA(nn.Module):
     `FeatureEmbedding`; blocks as in `SequenceEncoder`.
     """
 
+    loss_terms = ("ranking",)
+
     def __init__(
         self,
         *,

@@ -155,6 +155,11 @@ class MISSRec(nn.Module):
         per_item = [f"fusion.{name}" for name, p in self.fusion.named_parameters() if p.ndim]
         return ("item_embeddings", "interests", *per_item)
 
+    @property
+    def loss_terms(self) -> tuple[str, ...]:
+        """Names of what `training_loss` says of its parts."""
+        return ("ranking", "orthogonality", *(("contrast",) if self._contrast_weight else ()))
+
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """Sequence-item loss, gamma x orthogonality, lambda x sequence-sequence loss (Eq. 7, 8)."""
         candidate_ids = self.objective.candidate_ids(batch.target_ids, num_items=self._num_items)

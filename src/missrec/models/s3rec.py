@@ -184,6 +184,11 @@ class S3Rec(nn.Module):
         self.objective = objective
         self.tasks = tasks(catalogue=catalogue, embed_dim=embed_dim) if self_supervised else None
 
+    @property
+    def loss_terms(self) -> tuple[str, ...]:
+        """Names of what `training_loss` says of its parts."""
+        return TaskWeights._fields if self.tasks is not None else ("ranking",)
+
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The losses of the tasks over whole prefixes, or the objective's of the next item."""
         if self.tasks is not None:

@@ -22,6 +22,8 @@ class SASRec(nn.Module):
     binary cross-entropy with one negative, as in RecBole; blocks as in `SequenceEncoder`.
     """
 
+    loss_terms = ("ranking",)
+
     def __init__(
         self,
         *,

@@ -97,6 +97,11 @@ class UniSRec(nn.Module):
         self.objective = objective
         self.contrast = contrast
 
+    @property
+    def loss_terms(self) -> tuple[str, ...]:
+        """Names of what `training_loss` says of its parts."""
+        return ("ranking", *(("contrast",) if self._contrast_weight else ()))
+
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """Sequence-item loss (2.2.1), plus lambda x sequence-sequence loss (2.2.2)."""
         user = self.encode(batch)

@@ -33,6 +33,7 @@ class VQRec(nn.Module):
     domain_bound = ("items.codewords", "items.present", "items.permutation")
     feature_bound = ()
     stage_bound = ("items.permutation.logits",)
+    loss_terms = ("ranking",)
 
     def __init__(
         self,

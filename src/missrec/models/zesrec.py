@@ -69,6 +69,11 @@ class ZESRec(nn.Module):
         self.encoder = encoder(embed_dim=embed_dim)
         self.objective = objective
 
+    @property
+    def loss_terms(self) -> tuple[str, ...]:
+        """Names of what `training_loss` says of its parts."""
+        return ("ranking", *(("prior",) if self.item_offsets is not None else ()))
+
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The negative log posterior of a target, as the batch estimates it.
 

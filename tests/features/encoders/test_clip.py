@@ -58,6 +58,12 @@ def clip_encoder(**changes: Any) -> ClipEncoder:
     return ClipEncoder(**settings | changes).eval()
 
 
+@pytest.mark.parametrize("text", ["no", "yes"])
+def test_a_word_is_no_truth_value(text: str) -> None:
+    with pytest.raises(ValueError, match=rf"normalize \({text}\) must be true or false"):
+        clip_encoder(model="ViT-B-32", normalize=text)
+
+
 @torch.no_grad()
 def encode(encoder: ClipEncoder, modality: str, inputs: list[str]) -> torch.Tensor:
     return encoder.encode(modality, encoder.load(modality, inputs).values)

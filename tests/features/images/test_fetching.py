@@ -35,6 +35,24 @@ from missrec.features.images.fetching import Fetched, ImageFetcher
 PNG = image_bytes("PNG")
 JPEG = image_bytes("JPEG", size=(64, 64))
 
+AS_JPEG = {"Content-Type": "image/jpeg"}
+PAGES = {
+    "page with an SVG in it": b"<html><body><svg></svg>Login</body></html>",
+    "page that begins with a comment": b"<!-- <svg --> <!doctype html><svg></svg>",
+    "JSON with an SVG in it": b'{"icon": "<svg/>"}',
+    "tag that begins like an SVG": b"<svgs>",
+    "UTF-16 with its mark": "<html>Вход<svg/>".encode("utf-16"),
+    "UTF-16 without": "<html>Вход".encode("utf-16-le"),
+    "UTF-16, big end first": "\ufeff\n<html>".encode("utf-16-be"),
+}
+DRAWINGS = {
+    "SVG": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+    "SVG with its mark": "\ufeff\n<SVG>".encode(),
+    "SVG of XML": b'<?xml version="1.0"?>\n<!-- a --><!-- b -->\n<svg>',
+    "SVG with a doctype": b'<?xml version="1.0"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN">',
+    "SVG of UTF-16": '<?xml version="1.0"?><svg/>'.encode("utf-16"),
+}
+
 
 def coded(body: bytes, coding: str, **options: Any) -> Answer:
     headers = {"Content-Encoding": coding, **options.pop("headers", {})}
@@ -112,7 +130,14 @@ def test_the_url_does_not_choose_the_path(server: ImageServer, tmp_path: Path) -
         ),
         pytest.param(answer(b'{"error": "busy"}'), "text_sent", 1, id="JSON"),
         pytest.param(answer(b"try again later\n"), "text_sent", 1, id="plain text"),
-        pytest.param(answer(b'<?xml version="1.0"?><svg>'), "not_an_image", 1, id="SVG"),
+        *(
+            pytest.param(answer(page, headers=AS_JPEG), "text_sent", 1, id=name)
+            for name, page in PAGES.items()
+        ),
+        *(
+            pytest.param(answer(drawing, headers=AS_JPEG), "not_an_image", 1, id=name)
+            for name, drawing in DRAWINGS.items()
+        ),
         pytest.param(answer(image_bytes("TIFF")), "not_an_image", 1, id="TIFF"),
         pytest.param(answer(b""), "incomplete", 1, id="empty"),
         pytest.param(unmeasured(b""), "incomplete", 1, id="empty, unannounced"),
@@ -362,6 +387,12 @@ def test_only_the_address_that_was_checked_is_connected_to(
 def test_limit_of_nothing_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=rf"{name} \(0\) must be at least 1"):
         image_fetcher(**{name: 0})
+
+
+@pytest.mark.parametrize("text", ["no", "false", 0, None])
+def test_a_word_is_no_leave_to_ask_private_addresses(text: Any) -> None:
+    with pytest.raises(ValueError, match=rf"allow_private_addresses \({text}\) must be true or"):
+        image_fetcher(allow_private_addresses=text)
 
 
 def test_duration_of_nothing_is_refused() -> None:

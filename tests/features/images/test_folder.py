@@ -9,6 +9,7 @@ import pytest
 
 from image_server import image_bytes
 from missrec.features.images import folder as folder_module
+from missrec.features.images.decoding import IMAGE_SUFFIXES
 from missrec.features.images.folder import ImagesFromFolder
 
 
@@ -124,6 +125,35 @@ def test_paths_that_an_item_names_come_first(tmp_path: Path) -> None:
         None,
         None,
     ]
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        ([["tree/d/nine.jpeg"], ["a.jpg"]], "1 files that items name are not in {}, such as tree/"),
+        ([["d%20e/six.jpg"], ["a.jpg"]], "1 files that items name are not in {}, such as d%20e/"),
+        ([["x.jpg", "y.jpg"], ["x.jpg", "a.jpg"]], "2 files that items name are not in {}"),
+        ([["https://shop.test/x.jpg"], ["a.jpg", "x.jpg"]], ""),
+        ([None, [None, "", "a.jpg"]], ""),
+    ],
+)
+def test_files_that_are_named_and_not_there_are_told_once(
+    tmp_path: Path,
+    paths: Sequence[Sequence[str] | None],
+    said: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    write(tmp_path, "a.jpg", "d/nine.jpeg", "d e/six.jpg")
+    found = folder_source(tmp_path).find("tiny", items_with_paths(*paths))
+    assert found["outcome"].to_list() == ["no_image", "ok"]
+    assert len(caplog.records) == bool(said)
+    assert said.format(tmp_path) in caplog.text
+
+
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
+def test_each_suffix_of_an_image_is_one_of_the_folder(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path, f"a{suffix.upper()}")
+    assert folder_source(tmp_path).find("tiny", items("a"))["outcome"].to_list() == ["ok"]
 
 
 def test_no_path_leads_out_of_the_folder(tmp_path: Path) -> None:

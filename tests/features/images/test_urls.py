@@ -20,7 +20,7 @@ FETCHER = Path(__file__).parents[2] / "fetch_images.py"
 
 
 def source(
-    folder: Path, *, min_items: int = 10, max_urls: int = 3, retry: Sequence[str] = ()
+    folder: Path, *, min_items: int = 10, max_urls: int = 3, retry: Sequence[str] | None = ()
 ) -> ImagesFromUrls:
     return ImagesFromUrls(
         cache_dir=str(folder),
@@ -144,10 +144,12 @@ def old_record(folder: Path, rows: Sequence[tuple[str, str]]) -> None:
         ("not_an_image", ["/a", "/b"]),  # as a command line may have it
         (["not_found"], ["/c"]),
         (["not_found", "not_an_image"], ["/a", "/b", "/c"]),
+        (None, []),
+        ("not_found", ["/c"]),
     ],
 )
 def test_final_outcomes_of_a_folder_of_before_are_asked_again_where_told_to(
-    server: ImageServer, tmp_path: Path, retry: Sequence[str], asked: list[str]
+    server: ImageServer, tmp_path: Path, retry: Sequence[str] | None, asked: list[str]
 ) -> None:
     before = {"/a": "not_an_image", "/b": "not_an_image", "/c": "not_found"}
     old_record(tmp_path, [(server.url + path, told) for path, told in before.items()])
@@ -173,6 +175,32 @@ def test_placeholders_are_asked_again_where_told_to(server: ImageServer, tmp_pat
     found = source(tmp_path, min_items=3, retry=["placeholder"]).find("tiny", urls)
     assert found["outcome"].to_list() == ["ok", "ok", "ok"]  # two alike are none
     assert content(found["input"][0]) == GREEN
+
+
+@pytest.mark.parametrize(
+    ("url", "outcome"),
+    [
+        ("010/a.jpg", "a_path"),
+        ("a b.jpg", "a_path"),
+        ("/srv/a.jpg", "a_path"),
+        ("C:\\shop\\a.jpg", "a_path"),
+        ("ftp://shop.test/a.jpg", "address_refused"),
+        ("//shop.test/a.jpg", "address_refused"),
+        ("data:image/png;base64,AA", "address_refused"),
+    ],
+)
+def test_a_path_is_no_address(tmp_path: Path, url: str, outcome: str) -> None:
+    for _ in range(2):
+        found = source(tmp_path).find("tiny", items([[url]]))
+        assert found["outcome"].to_list() == [outcome]
+        assert manifest(tmp_path)["outcome"].to_list() == [outcome]
+
+
+def test_an_image_that_is_had_comes_before_a_path(server: ImageServer, tmp_path: Path) -> None:
+    server.answers["/red"] = answer(RED)
+    red, gone = f"{server.url}/red", f"{server.url}/gone"
+    found = source(tmp_path).find("tiny", items([["a.jpg", red], [gone, "a.jpg"]]))
+    assert found["outcome"].to_list() == ["ok", "a_path"]
 
 
 @pytest.mark.parametrize("retry", [["ok"], "timeout", ["not_found", "nothing"]])

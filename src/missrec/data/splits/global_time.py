@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
@@ -67,14 +68,16 @@ class GlobalTime:
         """Each domain has its own boundaries; see `Splitter`.
 
         Raises:
-            SplitError: the dates are not within the times of a domain, whatever their unit.
+            SplitError: a boundary is not within the times of a domain, dates whatever their unit;
+                or, shares aside, no user of a domain is left to validate or to test.
         """
         if times is None:
             raise ValueError("a split by time needs times")
         starts = offsets[:-1]
         in_training = np.empty(len(times), dtype=bool)
         targets: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-        for first, last in zip(offsets[first_users[:-1]], offsets[first_users[1:]], strict=True):
+        domains = list(zip(offsets[first_users[:-1]], offsets[first_users[1:]], strict=True))
+        for first, last in domains:
             own = times[first:last]
             val_from, test_from = self._among(own)
             in_training[first:last] = own < val_from
@@ -82,6 +85,10 @@ class GlobalTime:
             for part, inside in zip(targets, (in_val, own >= test_from), strict=True):
                 part.append(np.flatnonzero(inside) + first)
         val, test = (first_of_users(np.concatenate(part), offsets) for part in targets)
+        if self._kind is not _Kind.SHARE:
+            for first, last in domains:
+                parts = [(part >= first) & (part < last) for part in (val, test)]
+                self._check_users(times[first:last], parts)
         # Times never fall within a user, so what comes before the boundary is a beginning.
         train_ends = starts + np.add.reduceat(in_training, starts, dtype=np.int64)
         return Split(train_targets(offsets, train_ends), val, test, train_ends)
@@ -92,17 +99,42 @@ class GlobalTime:
             # An interaction's time itself, so that equal times never lie on both sides.
             val_from, test_from = np.quantile(times, list(self._bounds), method="higher")
             return val_from, test_from
-        if self._kind is _Kind.TIME:
-            return self._bounds
         first, last = int(times.min()), int(times.max())
+        if self._kind is _Kind.TIME:
+            self._check_within(self._bounds, first, last)
+            return self._bounds
         for per_second in _PER_SECOND:
             val_from, test_from = (-(-bound * per_second // 10**6) for bound in self._bounds)
             if first < val_from <= last or first < test_from <= last:
+                self._check_within((val_from, test_from), first, last)
                 return val_from, test_from
         raise SplitError(
             f"the times of the interactions run from {first} to {last}: read as seconds or parts "
             f"of them since 1970, neither {self._said[0]} nor {self._said[1]} lies in between"
         )
+
+    def _check_users(self, times: np.ndarray, of_domain: Sequence[np.ndarray]) -> None:
+        val_from, test_from = self._said
+        windows = (
+            f"from val_from ({val_from}) up to test_from ({test_from})",
+            f"from test_from ({test_from}) on",
+        )
+        for window, chosen in zip(windows, of_domain, strict=True):
+            if not chosen.any():
+                raise SplitError(
+                    f"no user has an interaction {window} and one before: the times of the "
+                    f"interactions run from {times.min()} to {times.max()}; a date is written as "
+                    "2018-07-01"
+                )
+
+    def _check_within(self, bounds: tuple[float, float], first: int, last: int) -> None:
+        for name, said, bound in zip(("val_from", "test_from"), self._said, bounds, strict=True):
+            if not first < bound <= last:
+                as_time = f", which is {bound}," if self._kind is _Kind.DATE else ""
+                raise SplitError(
+                    f"{name} ({said}){as_time} is not within the times of the interactions, which "
+                    f"run from {first} to {last}; a date is written as 2018-07-01"
+                )
 
 
 def _read(bound: Boundary) -> tuple[_Kind | None, float]:

@@ -19,6 +19,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch import Tensor, nn
 
+from missrec.features.checks import check_truths
 from missrec.features.encoders.encoder import TRUNCATED, UNREADABLE, Loaded
 from missrec.features.encoders.weights import weights_sha256
 from missrec.features.images.conversion import CONVERSION
@@ -64,10 +65,12 @@ class ClipEncoder(nn.Module):
             max_pixels: of an image; a larger one is not decoded.
 
         Raises:
-            ValueError: no such model or tag, an activation that the weights were not trained
-                with, or weights that do not fit or hold anything but tensors.
+            ValueError: normalize is neither True nor False, no such model or tag, an activation
+                that the weights were not trained with, or weights that do not fit or hold anything
+                but tensors.
             FileNotFoundError: no weights here, and no network to fetch them.
         """
+        check_truths(normalize=normalize)
         super().__init__()
         self._name = model
         self._normalize = normalize

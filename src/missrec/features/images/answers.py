@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -12,8 +13,17 @@ from missrec.data.sources.answers import tells_its_end
 from missrec.features.images.decoding import NOT_AN_IMAGE
 
 INCOMPLETE, TEXT_SENT = "incomplete", "text_sent"
+_START = 8192  # bytes by which a text is known
 _TEXT_BYTES = b"\t\n\f\r" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 """All but control characters, of which any other format has some among the first."""
+_WIDE = {
+    "utf-16-le": re.compile(rb"(?:\xff\xfe)?(?:[\t\n\f\r -~]\0){4}"),
+    "utf-16-be": re.compile(rb"(?:\xfe\xff)?(?:\0[\t\n\f\r -~]){4}"),
+}
+"""Encodings of two bytes a character -> how a page of them begins, with or without its mark."""
+_SVG = re.compile(
+    r"\ufeff?(?>\s+|<\?.*?\?>|<!--.*?-->)*+<(?:svg\b|!doctype\s+svg\b)", re.IGNORECASE | re.DOTALL
+)
 
 _MAX_REDIRECTS = 5
 
@@ -65,6 +75,12 @@ def outcome_of_no_image(response: httpx.Response, content: bytearray) -> str:
 
 
 def _is_text(content: bytearray) -> bool:
-    """Whether it is HTML, JSON or such; an SVG, though text, is an image that is not read."""
-    start = content[:1024]
-    return not start.translate(None, _TEXT_BYTES) and b"<svg" not in start
+    """Whether it is HTML, JSON or such; an SVG, though text, is an image that is not read.
+
+    A page with an SVG in it is none.
+    """
+    start = bytes(content[:_START])
+    wide = next((name for name, begins in _WIDE.items() if begins.match(start)), None)
+    if wide is None and start[:1024].translate(None, _TEXT_BYTES):
+        return False
+    return _SVG.match(start.decode(wide or "utf-8", errors="replace")) is None

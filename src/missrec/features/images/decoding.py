@@ -21,6 +21,8 @@ SUFFIX_OF_FORMAT = {
     "BMP": ".bmp",
 } | ({"AVIF": ".avif"} if features.check("avif") else {})  # Pillow can be built without it
 """Formats that are read. Pillow knows more, among them some that start other programs."""
+IMAGE_SUFFIXES = frozenset({*SUFFIX_OF_FORMAT.values(), ".jpeg", ".jpe", ".jfif", ".mpo"})
+"""What the names of their files end in, in lower case."""
 _OPENED_AS = [name for name in SUFFIX_OF_FORMAT if name != "MPO"]  # a JPEG until it is open
 MEDIA_TYPES = [f"image/{name.lower()}" for name in _OPENED_AS]
 

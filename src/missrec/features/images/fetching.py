@@ -19,6 +19,7 @@ from tenacity import (
 )
 
 from missrec.data.sources.answers import TRY_LATER, retry_after_sec
+from missrec.features.checks import check_truths
 from missrec.features.images.addresses import AddressRefusedError, PublicTransport
 from missrec.features.images.answers import Body, final_answer, outcome_of_no_image
 from missrec.features.images.decoding import (
@@ -112,8 +113,10 @@ class ImageFetcher:
             user_agent: what the servers are told.
 
         Raises:
-            ValueError: a number is below 1, or a duration not positive.
+            ValueError: a number is below 1, a duration not positive, or
+                allow_private_addresses neither True nor False.
         """
+        check_truths(allow_private_addresses=allow_private_addresses)
         counts = {
             "max_connections": max_connections,
             "max_connections_per_host": max_connections_per_host,

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
 
 from missrec.features.encoders.encoder import UNREADABLE
-from missrec.features.images.decoding import NO_IMAGE, SUFFIX_OF_FORMAT, mark_placeholders
+from missrec.features.images.decoding import IMAGE_SUFFIXES, NO_IMAGE, mark_placeholders
+from missrec.features.images.naming import ADDRESS
 from missrec.features.inputs import INPUT_SCHEMA, OK
 from missrec.files import sha256
-
-_SUFFIXES = {*SUFFIX_OF_FORMAT.values(), ".jpeg", ".jpe", ".jfif", ".mpo"}
 
 _log = logging.getLogger(__name__)
 
@@ -53,11 +54,12 @@ class ImagesFromFolder:
     def find(self, domain: str, items: pl.DataFrame) -> pl.DataFrame:
         """The files there are; whether they can be decoded shows when they are encoded."""
         files = self._files_by_name()
+        gone: list[str] = []
         if "image_urls" not in items.columns:
             items = items.with_columns(image_urls=None)
         rows: list[tuple[int, str, str | None, str | None]] = []
         for item_id, key, named in items.select("item_id", "item_key", "image_urls").iter_rows():
-            path = self._first_named(named or []) or files.get(key)
+            path = self._first_named(named or [], gone) or files.get(key)
             rows.append((item_id, *_described(path)))
         found = pl.DataFrame(rows, schema=INPUT_SCHEMA, orient="row")
         if files and len(items) and (found["outcome"] == NO_IMAGE).all():
@@ -68,6 +70,14 @@ class ImagesFromFolder:
                 self._folder,
                 " or ".join([*(first["image_urls"] or []), f"{first['item_key']}.*"]),
                 next(iter(files.values())).relative_to(self._folder),
+            )
+        elif gone:
+            _log.warning(
+                "%s: %s files that items name are not in %s, such as %s",
+                domain,
+                f"{len(set(gone)):,}",
+                self._folder,
+                gone[0],
             )
         return mark_placeholders(
             found,
@@ -103,7 +113,7 @@ class ImagesFromFolder:
                 if path.is_symlink() and not self._is_inside(path):
                     outside += 1
                 # A file alone: reading a pipe would wait for ever.
-                elif path.suffix.lower() in _SUFFIXES and path.is_file():
+                elif path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
                     yield path
         if outside:
             _log.warning(
@@ -112,15 +122,16 @@ class ImagesFromFolder:
                 f"{outside:,}",
             )
 
-    def _first_named(self, paths: Sequence[str | None]) -> Path | None:
-        """The first file there is of those that an item names."""
+    def _first_named(self, paths: Sequence[str | None], gone: list[str]) -> Path | None:
+        """The first file there is of those that an item names; `gone` takes those before it."""
         for name in paths:
-            try:
-                path = self._folder / (name or "").replace("\\", "/")
+            if not name or re.match(ADDRESS, name):
+                continue
+            with suppress(OSError, ValueError):  # too long for a name, or a null byte in it
+                path = self._folder / name.replace("\\", "/")
                 if path.is_file() and self._is_inside(path):
                     return path
-            except (OSError, ValueError):  # too long for a name, or a null byte in it
-                continue
+            gone.append(name)
         return None
 
     def _is_inside(self, path: Path) -> bool:

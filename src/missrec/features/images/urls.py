@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
+from missrec.features.checks import check_truths
 from missrec.features.images.decoding import NO_IMAGE, mark_placeholders
 from missrec.features.images.fetching import Fetched, ImageFetcher
+from missrec.features.images.naming import ADDRESS
 from missrec.features.images.record import RETRIABLE, FetchRecord
-from missrec.features.inputs import INPUT_SCHEMA, OK
+from missrec.features.inputs import A_PATH, INPUT_SCHEMA, OK
 from missrec.features.progress import items_progress
 
 _log = logging.getLogger(__name__)
@@ -19,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 class ImagesFromUrls:
     """Fetches what is missing of `image_urls`, best first, until an item has an image.
+
+    A path among them is left alone: `a_path`.
 
     `<cache_dir>/<domain>/` keeps the files and the record of every outcome.
     """
@@ -29,7 +34,7 @@ class ImagesFromUrls:
         cache_dir: str,
         fetcher: ImageFetcher,
         max_urls_per_item: int,
-        retry: Sequence[str],
+        retry: Sequence[str] | None,
         placeholder_min_share: float,
         placeholder_min_items: int,
         show_progress: bool,
@@ -41,17 +46,19 @@ class ImagesFromUrls:
             fetcher: what fetches.
             max_urls_per_item: URLs of an item that are tried, at most.
             retry: outcomes of earlier runs that are otherwise final and whose URLs are asked
-                again, of `RETRIABLE`; or one of them.
+                again, of `RETRIABLE`; or one of them. None for none.
             placeholder_min_share: see `mark_placeholders`.
             placeholder_min_items: see `mark_placeholders`.
             show_progress: draw a progress bar.
 
         Raises:
-            ValueError: max_urls_per_item < 1, or another outcome to retry.
+            ValueError: max_urls_per_item < 1, another outcome to retry, or show_progress neither
+                True nor False.
         """
+        check_truths(show_progress=show_progress)
         if max_urls_per_item < 1:
             raise ValueError(f"max_urls_per_item ({max_urls_per_item}) must be at least 1")
-        self._retry = {retry} if isinstance(retry, str) else set(retry)
+        self._retry = {retry} if isinstance(retry, str) else set(retry or ())
         if other := sorted(self._retry - set(RETRIABLE)):
             raise ValueError(
                 f"retry ({', '.join(other)}) must be of {', '.join(RETRIABLE)}; any other outcome "
@@ -90,7 +97,12 @@ class ImagesFromUrls:
         return _best(items, tried, folder)
 
     def _fetch(self, domain: str, urls: pl.Series, folder: Path, record: FetchRecord) -> None:
-        missing = [url for url in urls if url not in record.results]
+        missing = []
+        for url in urls.filter(~urls.is_in(list(record.results))):
+            if re.match(ADDRESS, url):
+                missing.append(url)
+            else:
+                record.note(Fetched(url, A_PATH))
         if not missing:
             return
         with items_progress(shown=self._show_progress) as progress:
@@ -115,9 +127,12 @@ def _candidates(items: pl.DataFrame) -> pl.DataFrame:
 
 
 def _best(items: pl.DataFrame, tried: pl.DataFrame, folder: Path) -> pl.DataFrame:
-    """One row an item, as `INPUT_SCHEMA`: its image, or else what became of its best URL."""
+    """One row an item, as `INPUT_SCHEMA`: its image, or else what became of its best URL.
+
+    A path among the URLs comes before these, as there may be an image.
+    """
     best = (
-        tried.sort("item_id", pl.col("outcome") != OK, "rank")
+        tried.sort("item_id", pl.col("outcome") != OK, pl.col("outcome") != A_PATH, "rank")
         .unique("item_id", keep="first", maintain_order=True)
         .with_columns(input=f"{folder}/" + pl.col("file"))
     )
