@@ -11,7 +11,7 @@ from typing import Any
 from missrec.data.sources.clock import number_in
 from missrec.data.sources.keys import WHOLE
 from missrec.data.sources.settings import kinds, perhaps_a_word
-from missrec.data.sources.values import is_nothing, plain_text, shown
+from missrec.data.sources.values import is_nothing, plain_text, quoted
 
 _log = logging.getLogger(__name__)
 _MOST_SHOWN = 20
@@ -75,7 +75,7 @@ class EventChoice:
             return False  # nobody said that it is enough
         rating = number_in(values[-1])
         if rating is None:
-            raise ValueError(f"{self._rating} {shown(values[-1])} is no number")
+            raise ValueError(f"{self._rating} {quoted(values[-1])} is no number")
         return rating >= self._least
 
     def check(self) -> None:
@@ -88,8 +88,8 @@ class EventChoice:
         if not self._seen or not missing:
             return
         said = (
-            f"no row has {self._event} {' or '.join(map(shown, missing))}, there are: "
-            f"{', '.join(map(shown, sorted(self._seen.values())))}"
+            f"no row has {self._event} {' or '.join(map(quoted, missing))}, there are: "
+            f"{', '.join(map(quoted, sorted(self._seen.values())))}"
         )
         if len(missing) == len(self._types):
             raise ValueError(said)

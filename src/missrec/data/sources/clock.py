@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from missrec.data.sources.dates import DateReader
 from missrec.data.sources.events import LARGEST_TIME
-from missrec.data.sources.values import is_nothing, shown
+from missrec.data.sources.values import is_nothing, quoted
 
 _DIGITS_OF_LARGEST = len(str(LARGEST_TIME))
 _MOST_DIGITS = 1000  # of a number that is compared exactly
@@ -164,7 +164,7 @@ class Clock:
         if self.has_dates != is_date:
             kinds = ("a date", "a number") if is_date else ("a number", "a date")
             raise ValueError(
-                f"{self._column} {shown(value)} is {kinds[0]}, the first one is {kinds[1]}"
+                f"{self._column} {quoted(value)} is {kinds[0]}, the first one is {kinds[1]}"
             )
         return exact
 
@@ -172,7 +172,7 @@ class Clock:
         try:
             return ranked(number) if self._ranks else exactly(number, self._factor)
         except ValueError as error:
-            raise ValueError(f"{self._column} {shown(value)} {error}") from error
+            raise ValueError(f"{self._column} {quoted(value)} {error}") from error
 
     def _moment(self, value: Any) -> Exact:
         finer = ""
@@ -193,12 +193,12 @@ class Clock:
                 expected = "neither a number nor an ISO date; time_format takes others"
                 if self._format:
                     expected = f"no date in the format {self._format!r}"
-                raise ValueError(f"{self._column} {shown(value)} is {expected}")
+                raise ValueError(f"{self._column} {quoted(value)} is {expected}")
             moment = found
         try:
             since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
         except OverflowError as error:
-            raise ValueError(f"{self._column} {shown(value)} is out of range") from error
+            raise ValueError(f"{self._column} {quoted(value)} is out of range") from error
         return Exact(since // _MICROSECOND, finer)
 
 

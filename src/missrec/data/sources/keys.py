@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from missrec.data.sources.text import UNPRINTABLE
-from missrec.data.sources.values import NULLS, is_nothing, shown
+from missrec.data.sources.values import NULLS, is_nothing, quoted
 
 WHOLE = r"^(-?\d+)\.0*$"
 """A whole number with decimals: 7.0."""
@@ -36,7 +36,7 @@ def read_key(value: Any, column: str) -> str:
         raise ValueError(f"{column} is missing")
     is_endless = isinstance(value, float | Decimal) and not math.isfinite(value)
     if isinstance(value, list | dict | bool) or is_endless:
-        raise ValueError(f"{column} {shown(value)} is no id")
+        raise ValueError(f"{column} {quoted(value)} is no id")
     if isinstance(value, float):
         value = int(value) if value.is_integer() else value
     elif isinstance(value, Decimal):

@@ -16,7 +16,7 @@ from missrec.data.sources.parts import Part, find_parts
 from missrec.data.sources.settings import a_word, layout, words
 from missrec.data.sources.tables import collect_table
 from missrec.data.sources.text import item_text
-from missrec.data.sources.values import NULLS, shown, unwritten
+from missrec.data.sources.values import NULLS, quoted, unwritten
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class OwnItems:
                 found = read_addresses(cell)
                 addresses += found.kept
                 refused += [
-                    f"{column} {shown(text)}{what_is_wrong(text)}" for text in found.refused
+                    f"{column} {quoted(text)}{what_is_wrong(text)}" for text in found.refused
                 ]
             buffer.add(key, item_text(map(_said, values[1:first_image])), addresses)
             return f"no address and no image file: {', '.join(refused)}" if refused else None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from missrec.data.sources.delimited import Layout
-from missrec.data.sources.values import shown
+from missrec.data.sources.values import quoted
 
 
 def a_word(name: str, value: Any) -> str:
@@ -18,7 +18,7 @@ def a_word(name: str, value: Any) -> str:
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return str(value)
     hint = "; in quotes where it is one" if isinstance(value, bool) else ""
-    raise ValueError(f"{name} ({shown(value)}) must be a text{hint}")
+    raise ValueError(f"{name} ({quoted(value)}) must be a text{hint}")
 
 
 def perhaps_a_word(name: str, value: Any) -> str | None:
@@ -56,7 +56,7 @@ def a_number(name: str, value: Any) -> float:
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    raise ValueError(f"{name} ({shown(value)}) must be a number")
+    raise ValueError(f"{name} ({quoted(value)}) must be a number")
 
 
 def layout(delimiter: Any, encoding: Any, quoting: Any, escape: Any, columns: Any) -> Layout:

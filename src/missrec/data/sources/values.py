@@ -28,34 +28,6 @@ def is_nothing(value: Any) -> bool:
     return _is_empty(value) or (isinstance(value, str) and value.strip() in NULLS)
 
 
-def scalars(value: Any) -> Iterator[Any]:
-    """What lists in lists and the values of objects hold, in their order, without the empty ones.
-
-    Bytes are decoded as UTF-8, what is none becomes U+FFFD.
-    """
-    waiting = [value]
-    while waiting:  # no recursion: JSON may be nested deeper than Python goes
-        value = waiting.pop()
-        if isinstance(value, bytes):
-            value = value.decode(errors="replace")
-        if isinstance(value, Mapping):
-            value = list(value.values())
-        if isinstance(value, list | tuple):
-            waiting.extend(reversed(value))
-        elif not _is_empty(value):
-            yield value
-
-
-def plain_text(value: Any) -> str:
-    """A cell as a text; what lists and objects hold is joined by blanks."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        with suppress(TypeError):  # mostly texts alone
-            return " ".join(value)
-    return " ".join(map(str, scalars(value)))
-
-
 def unwritten(text: str) -> Any:
     """The list or the object that is written in a text; the text itself where none is.
 
@@ -82,7 +54,7 @@ def quoted_in(text: str) -> list[str]:
     return [re.sub(r"\\(.)", r"\1", one) for one in quoted]
 
 
-def shown(value: Any) -> str:
+def quoted(value: Any) -> str:
     """A value for a message, which is one line: as Python writes it, its beginning alone."""
     if isinstance(value, str | bytes):
         return repr(value[:_LONGEST_SHOWN])
@@ -104,3 +76,31 @@ def _is_empty(value: Any) -> bool:
     if isinstance(value, str):
         return not value or value.isspace()
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def scalars(value: Any) -> Iterator[Any]:
+    """What lists in lists and the values of objects hold, in their order, without the empty ones.
+
+    Bytes are decoded as UTF-8, what is none becomes U+FFFD.
+    """
+    waiting = [value]
+    while waiting:  # no recursion: JSON may be nested deeper than Python goes
+        value = waiting.pop()
+        if isinstance(value, bytes):
+            value = value.decode(errors="replace")
+        if isinstance(value, Mapping):
+            value = list(value.values())
+        if isinstance(value, list | tuple):
+            waiting.extend(reversed(value))
+        elif not _is_empty(value):
+            yield value
+
+
+def plain_text(value: Any) -> str:
+    """A cell as a text; what lists and objects hold is joined by blanks."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        with suppress(TypeError):  # mostly texts alone
+            return " ".join(value)
+    return " ".join(map(str, scalars(value)))
