@@ -40,8 +40,7 @@ def check_training(run: RunSettings) -> None:
     if len(run.data.folders) > 1:
         folders = [folder.name for folder in run.data.folders]
         names += [f"val/{folder}/{metric}" for folder in folders for metric in measured]
-    targets = [str(callback.get("_target_", "")) for callback in callbacks.values()]
-    is_open = not all(target.startswith(_OWN) for target in targets)  # who knows what they log
+    is_open = _has_strangers(callbacks)
     for key, callback in callbacks.items():
         if "monitor" in callback:
             _check_monitor(f"callbacks.{key}.monitor", callback, names, is_open=is_open)
@@ -220,14 +219,22 @@ def _check_monitor(
 def _check_terms(callbacks: Mapping[str, Any], model: object) -> None:
     """Refuses to watch a term that the loss has not, where the model says which it has."""
     terms: tuple[str, ...] | None = getattr(model, "loss_terms", None)
-    known = ["train/loss", *(f"train/loss_{term}" for term in terms or ())]
+    if terms is None or _has_strangers(callbacks):
+        return
+    known = ["train/loss", *(f"train/loss_{term}" for term in terms)]
     for key, callback in callbacks.items():
         monitor = str((callback or {}).get("monitor"))
-        if terms is not None and monitor.startswith("train/loss") and monitor not in known:
+        if monitor.startswith("train/loss") and monitor not in known:
             raise ValueError(
                 f"callbacks.{key}.monitor: {monitor} is not logged by this model, but "
                 f"{', '.join(known)}"
             )
+
+
+def _has_strangers(callbacks: Mapping[str, Any]) -> bool:
+    """Whether there are callbacks of others: who knows what they log."""
+    targets = [str(callback.get("_target_", "")) for callback in callbacks.values() if callback]
+    return not all(target.startswith(_OWN) for target in targets)
 
 
 def _unknown(name: str, known: list[str]) -> str:
