@@ -23,7 +23,7 @@ def shop(tmp_path: Path) -> Shop:
 
 @pytest.mark.parametrize("name", ["b.json", "b.jsonl", "b"])
 @pytest.mark.parametrize(
-    ("before", "after"), [("", ""), ("{'who'", "{u'who'"), ("{'who'", ' { "who"'), (": 1", ": 1L")]
+    ("before", "after"), [("", ""), ("{'who'", "{u'who'"), ("{'who'", " { 'who'"), (": 1", ": 1L")]
 )
 def test_objects_as_python_writes_them_are_read(
     shop: Shop, name: str, before: str, after: str

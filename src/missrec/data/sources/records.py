@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from missrec.data.sources.values import shown
 
 # Numbers as they are written: a float would round a time of 19 digits.
 _DECODER = json.JSONDecoder(parse_float=Decimal)
-_PYTHON = re.compile(r"\s*\{\s*u?['\"]")
+_PYTHON = re.compile(r"\s*\{\s*(u\"|u?')")
 _LONGEST_PYTHON = 1_000_000  # characters; to parse it takes a hundred times as many bytes
 _EXPECTED = "expected is an object a line, or one array of objects"
 _BLANKS = " \t\r\n"
@@ -63,8 +63,9 @@ def open_records(
     ):
         text = "\n".join(line for _, line in chain([first], filled))
         return enumerate(_entries(path, text, remedy=remedy), start=1), of_entry, unseen
-    _check_shape(path, start, columns)
-    return chain([first] if first[1] else [], filled), of_line, unseen
+    following = list(islice(filled, 1))
+    _check_shape(path, start, columns, next((line for _, line in following), ""))
+    return chain([first] if first[1] else [], following, filled), of_line, unseen
 
 
 def _object_of(line: str) -> dict[str, Any]:
@@ -86,20 +87,25 @@ def _literal(line: str) -> Any:
         raise ValueError(f"nor one of Python: {error}") from error
 
 
-def _check_shape(path: Path, first: str, columns: Sequence[str]) -> None:
-    """Refuses a file whose first line shows that it has no object a line.
+def _check_shape(path: Path, first: str, columns: Sequence[str], second: str) -> None:
+    """Refuses a file whose first lines show that it has no object a line.
 
     Raises:
         ValueError: says what it has, and what is expected.
     """
-    if first == "{" or (first[:1] == "{" and first[-1:] in ("{", "[", ",")):
+    is_cut = first[-1:] == "," and not second.lstrip().startswith("{")
+    if first[:1] == "{" and (is_cut or first[-1:] in ("{", "[")):
         raise ValueError(f"{path} has an object over several lines; {_EXPECTED}")
+    if second:
+        return
     try:
         record = _object_of(first)
     except ValueError:
         return  # a bad row
     said = [record[column] for column in columns if column in record]
-    if said and all(isinstance(value, dict) and len(value) > 1 for value in said):
+    if len(said) == len(columns) and all(
+        isinstance(value, dict) and len(value) > 1 for value in said
+    ):
         raise ValueError(
             f"{path} has an object a column, as pandas' to_json() writes it; {_EXPECTED}, "
             "which to_json(orient='records', lines=True) writes"
