@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from image_server import image_bytes
+from missrec.data.sources.addresses import is_image_file
 from missrec.features.images import folder as folder_module
 from missrec.features.images.decoding import IMAGE_SUFFIXES
 from missrec.features.images.folder import ImagesFromFolder
@@ -229,3 +230,8 @@ def test_folder_of_other_names_is_told_with_an_example_of_each_side(
     folder_source(tmp_path).find("tiny", items("x", "0108775015"))
     folder_source(tmp_path).find("tiny", items())
     assert not caplog.text
+
+
+@pytest.mark.parametrize("suffix", [*sorted(IMAGE_SUFFIXES), ".tif"])
+def test_a_table_of_items_names_the_files_that_a_folder_reads(suffix: str) -> None:
+    assert is_image_file(f"010/0108775015{suffix}") == (suffix in IMAGE_SUFFIXES)

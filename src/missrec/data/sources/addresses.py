@@ -13,7 +13,7 @@ _NO_CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
 _ADDRESS = re.compile(rf"https?://[^\s/?#{_NO_CONTROLS}][^{_NO_CONTROLS}]*", re.IGNORECASE)
 _ONE_ADDRESS = re.compile(rf"https?://[^\s/?#|,;{_NO_CONTROLS}][^\s|,;{_NO_CONTROLS}]*")
 _FILE = re.compile(
-    rf"(?![/\\~]|[a-z][a-z0-9+.-]*:)[^|{_NO_CONTROLS}]+\.(?:jpe?g|png|webp|gif|bmp|tiff?|avif)",
+    rf"(?![/\\~]|[a-z][a-z0-9+.-]*:)[^|{_NO_CONTROLS}]+\.(?:jpe?g|jpe|jfif|mpo|png|webp|gif|bmp|avif)",
     re.IGNORECASE,
 )
 _UPWARDS = re.compile(r"(?:^|[/\\])\.\.(?:[/\\]|$)")
