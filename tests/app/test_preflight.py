@@ -327,4 +327,4 @@ def test_a_stage_may_split_its_data_in_another_way(tmp_path: Path) -> None:
         asked = read_run(plain(cfg))
         settings = stage_settings(asked, asked.stages[0], source=None)
     assert settings.config["split"]["_target_"] == "missrec.data.splits.Ratio"
-    assert asked.config["split"]["val"] == "v.csv"
+    assert asked.config["split"]["val"] == str(Path("v.csv").absolute())
