@@ -16,7 +16,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+import missrec.app.session  # noqa: F401  # has the resolvers that conf/ names
 from missrec.metrics.ranking import ranking_metrics
+from missrec.runs.folder import RunFolder
 from missrec.runs.groups import Run, Setup
 from missrec.runs.identity import provenance_facts
 
@@ -76,7 +78,7 @@ def record_run(
     (folder / "metrics.json").write_text(json.dumps({**trained, **both}))
     provenance = {"git": {"commit": commit, "dirty": dirty}, "pretrained": None}
     facts = {} if data is None else provenance_facts(data, accepted=accepted)
-    (folder / "provenance.json").write_text(json.dumps({**provenance, **facts}))
+    RunFolder(folder).write_provenance({**provenance, **facts})
     domain = Path(config["data"]["folders"][0]).name
     pl.DataFrame(
         {

@@ -58,10 +58,9 @@ def at_hand(folder: Path, change: str = "") -> Any:
 
 def made_on(run_dir: Path, found: Any) -> Path:
     """Has a run record what it was made on."""
-    path = run_dir / "provenance.json"
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({**known, **provenance_facts(found, accepted=[])}))
+    run_dir.mkdir(exist_ok=True)
+    run = RunFolder(run_dir)
+    run.write_provenance({**run.read_provenance(), **provenance_facts(found, accepted=[])})
     return run_dir
 
 
