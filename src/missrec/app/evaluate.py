@@ -18,6 +18,7 @@ from missrec.app.doubts import warn_of_parts
 from missrec.app.same_data import check_run
 from missrec.app.session import plain
 from missrec.app.settings import RunSettings, accepts, read_run
+from missrec.features.checks import check_truths
 from missrec.files import write_json
 from missrec.metrics.buckets import popularity_buckets
 from missrec.report.figures.buckets import popularity_figure
@@ -77,8 +78,7 @@ def read_settings(cfg: DictConfig) -> EvaluateSettings:
         ValueError: `trust` is neither true nor false; any text would count as true.
     """
     config = plain(cfg)
-    if not isinstance(config["trust"], bool):
-        raise ValueError(f"trust ({config['trust']}) must be true or false")
+    check_truths(trust=config["trust"])
     own = {name: config[name] for name in EvaluateSettings._fields if name in config}
     places = {
         "data_dir": Path(config["paths"]["data_dir"]),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from missrec.app.settings import RunSettings
+from missrec.features.checks import check_truths
 
 if TYPE_CHECKING:
     from missrec.app.build import Experiment  # torch takes seconds
@@ -177,9 +178,7 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
         "datamodule.trim_padding": data.get("trim_padding", True),
         "datamodule.pin_memory": data.get("pin_memory", False),
     }
-    for key, value in truths.items():
-        if not isinstance(value, bool):
-            raise ValueError(f"{key} ({value}) must be true or false")
+    check_truths(**truths)
 
 
 def _check_numbers(key: str, callback: Mapping[str, Any], num_epochs: int | None) -> None:

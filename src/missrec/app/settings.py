@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from missrec.app.domain_folders import absolute_folders
 from missrec.app.names import domain_name, named_sources
+from missrec.features.checks import check_truths
 
 Config = dict[str, Any]
 """A composed config as plain values, resolved."""
@@ -140,9 +141,8 @@ def read_run(config: Config) -> RunSettings:
 
 def _check_types(config: Config) -> None:
     """Refuses values that a hand-edited config or a command line may have, before they are used."""
-    for key in ("overwrite", "debug", "keep_freed_memory"):
-        if not isinstance(config.get(key, False), bool):
-            raise ValueError(f"{key} ({config[key]}) must be true or false")
+    truths = ("overwrite", "debug", "keep_freed_memory")
+    check_truths(**{key: config.get(key, False) for key in truths})
     seed = config["seed"]
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         raise ValueError(f"seed ({seed}) must be a whole number or null")

@@ -1,4 +1,4 @@
-"""What constructors refuse alike."""
+"""What settings and constructors refuse alike."""
 
 from __future__ import annotations
 
