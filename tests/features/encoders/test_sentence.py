@@ -23,18 +23,6 @@ from tiny_sentence import (
     write_tiny_sentence,
 )
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_sentence(tmp_path_factory.mktemp("sentence") / "tiny")
-
-
-@pytest.fixture
-def copied(folder: Path, tmp_path: Path) -> Path:
-    """A model to damage."""
-    return Path(shutil.copytree(folder, tmp_path / "copied"))
-
-
 POOLINGS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "mean": lambda tokens: tokens.mean(dim=0),
     "cls": lambda tokens: tokens[0],

