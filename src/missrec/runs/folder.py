@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from missrec.files import digest, sha256, write_json, write_text
-from missrec.runs.format import current, versioned
+from missrec.runs.format import current, is_versioned, versioned
 
 CONFIG, METRICS, PROVENANCE = "config.yaml", "metrics.json", "provenance.json"
 _HERE = "${run_dir}"
 """What a saved config calls the folder it lies in, so that a copy means itself."""
 _SIGN = "# sha256 "
+_UNSIGN = "if you changed it, delete its first line"
 _METRICS_SUM = "metrics_sha256"
 _OWN_SUM = "sha256"
 _FORGET = "delete it, and the run no longer knows where it came from"
@@ -132,7 +134,13 @@ class RunFolder:
         return {**found, "run_dir": str(self.path)}
 
     def write_config(self, config: Mapping[str, Any]) -> None:
-        """Saves the resolved config; what lies in this folder is named relative to it."""
+        """Saves the resolved config; what lies in this folder is named relative to it.
+
+        The provenance of a run of before gets its checksum first, which is asked for from now on.
+        """
+        if self.provenance.exists() and not self._is_versioned:
+            with suppress(ValueError):  # a damaged one stays refused
+                self.write_provenance(self.read_provenance())
         here = {**config, "run_dir": "."}
         plain = versioned(moved(here, [str(self.path)], _HERE))
         write_text(self.config, _signed(OmegaConf.to_yaml(OmegaConf.create(plain))))
@@ -184,11 +192,18 @@ class RunFolder:
         if not isinstance(content, dict):
             raise ValueError(f"{self.provenance} is no mapping; {_FORGET}")
         own = content.pop(_OWN_SUM, None)
-        # Since it says what data the run was made on, it has a checksum.
-        is_expected = own is not None or "data" in content
+        is_expected = own is not None or "data" in content or self._is_versioned
         if is_expected and own != digest(content):
             raise ValueError(f"{self.provenance} was changed since the run wrote it; {_FORGET}")
         return content
+
+    @property
+    def _is_versioned(self) -> bool:
+        """Whether the config is of a format that has a version: then all has checksums."""
+        try:
+            return is_versioned(self.config.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
 
     def write_provenance(self, content: Mapping[str, Any]) -> None:
         """Writes `provenance.json`, with a checksum of all else in it."""
@@ -223,15 +238,16 @@ def _checked(content: bytes) -> str:
     """A config without its checksum, if that is right; configs of before have none.
 
     Raises:
-        ValueError: it is another one.
+        ValueError: it is another one, or the line that held it is damaged.
     """
     first, _, rest = content.partition(b"\n")
     if not first.startswith(_SIGN.encode()):
-        return content.decode()
+        text = content.decode()
+        if is_versioned(rest.decode()):  # its own first line, once the checksum is deleted
+            raise ValueError(f"{first.decode()!r} should be its checksum; {_UNSIGN}")
+        return text
     if first.decode() != f"{_SIGN}{hashlib.sha256(rest).hexdigest()}":
-        raise ValueError(
-            "it was changed since it was written; if you changed it, delete its first line"
-        )
+        raise ValueError(f"it was changed since it was written; {_UNSIGN}")
     return rest.decode()
 
 

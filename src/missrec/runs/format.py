@@ -46,6 +46,11 @@ def versioned(config: Mapping[str, Any]) -> dict[str, Any]:
     return {_VERSION: FORMAT_VERSION, **config}
 
 
+def is_versioned(text: str) -> bool:
+    """Whether the text of a saved config says its version; only that of format 0 does not."""
+    return any(line.startswith(f"{_VERSION}:") for line in text.splitlines())
+
+
 def current(config: Mapping[str, Any]) -> dict[str, Any]:
     """A saved config of any format as today's code would have saved it, without the version.
 
