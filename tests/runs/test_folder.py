@@ -47,5 +47,5 @@ def test_a_config_is_read_without_its_first_line_but_not_with_a_damaged_one(old:
     assert old.read_config() == {**expected, "seed": 2}
     for line in (first.replace("sha256", "sha2t6"), first[1:], "", "\0" * len(first)):
         old.config.write_text(f"{line}\n{rest}".replace("seed: 1", "seed: 2", 1))
-        with pytest.raises(ValueError, match="delete its first line|cannot be read"):
+        with pytest.raises(ValueError, match=r"delete its first line|cannot be read"):
             old.read_config()
