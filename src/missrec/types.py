@@ -137,7 +137,53 @@ class Recommender(Protocol):
         """What `score` needs of the items (C,); computed once per evaluation, not per batch."""
 
     def score(self, encoded: Tensor, candidates: Any) -> Tensor:
-        """(B, C) scores; larger is better."""
+        """(B, C) scores; larger is better.
+
+        The score of an item does not depend on which candidates stand beside it, nor on their
+        order.
+        """
+
+
+class ItemVectors(NamedTuple):
+    """Items as the vectors that all their scores follow from; C of them.
+
+    The score of item k for a user u is
+
+        modality_weight * sum_m softmax_m(alpha_k s_m) s_m + <u, ids_k> + bias_k,
+
+    with s_m = <u, tokens_mk> over the modalities that k has; without any, the sum is 0. Whatever
+    alpha is, the sum is a mean of the s_m with weights that add up to 1, so the score is at most
+    the largest of <u, modality_weight * tokens_mk + ids_k> + bias_k.
+
+    Attributes:
+        modalities: name of each, such as `text`; a model without fusion has one.
+        tokens: (M, C, D) float32; zeros where an item lacks the modality.
+        present: (M, C) bool, True where the item has the modality.
+        alpha: () or (C,) float32, the concentration of the fusion (MISSRec Eq. 2); infinity takes
+            the largest s_m.
+        modality_weight: of the fused score.
+        ids: (C, D) float32, what an item's id adds, weighed; None without ids.
+        bias: (C,) float32; None without one.
+    """
+
+    modalities: tuple[str, ...]
+    tokens: Tensor
+    present: Tensor
+    alpha: Tensor
+    modality_weight: float
+    ids: Tensor | None
+    bias: Tensor | None
+
+
+@runtime_checkable
+class HasItemVectors(Protocol):
+    """A model whose scores follow from vectors; `encode` gives the (B, D) users.
+
+    Models that have none are scored item by item, in blocks of the catalogue.
+    """
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """The vectors of items (C,), equal in their scores to `score` of `candidates`."""
 
 
 class InterestReport(NamedTuple):

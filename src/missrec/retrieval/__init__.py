@@ -1,0 +1,1 @@
+"""From a trained model to recommendations: exact top-K, similar items, reasons, new items."""

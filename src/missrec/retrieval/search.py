@@ -1,0 +1,52 @@
+"""What a search for the best items of each user is asked, and what it answers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+NO_ITEM = -1
+
+
+class Wanted(NamedTuple):
+    """Which items may be recommended, of the N of a catalogue, counted from 0.
+
+    Attributes:
+        allowed: (N,) bool, True where any user may get the item; None allows all.
+        excluded_users: (E,) int64, row of a user in the batch ...
+        excluded_items: (E,) int64, ... and an item that this user must not get, such as one that
+            the user has; None excludes nothing.
+    """
+
+    allowed: Tensor | None = None
+    excluded_users: Tensor | None = None
+    excluded_items: Tensor | None = None
+
+
+class TopK(NamedTuple):
+    """The best items of B users, best first; equal scores by rising item key.
+
+    Attributes:
+        items: (B, K) int64, counted from 0; `NO_ITEM` where fewer than K may be recommended.
+        scores: (B, K) float64; -inf where there is no item.
+    """
+
+    items: Tensor
+    scores: Tensor
+
+
+class Search(Protocol):
+    """A way to find the best items; `index=` chooses one."""
+
+    def top_k(self, encoded: Tensor, *, k: int, wanted: Wanted) -> TopK:
+        """The best items of users.
+
+        Args:
+            encoded: (B, ...) from the model's `encode`.
+            k: number of items for each.
+            wanted: which items may come.
+
+        Raises:
+            ValueError: k is below 1, or a user is NaN.
+        """
