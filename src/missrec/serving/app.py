@@ -59,9 +59,8 @@ def create_app(
         wait_sec=settings.batch_sec,
         max_batch=settings.max_batch,
         max_waiting=settings.max_waiting,
-        observe=metrics.batch_size.observe,
+        observe=metrics.batched,
     )
-    metrics.waiting.set_function(lambda: batcher.num_waiting)
     if reload is None and load is not None:
         reload = Reloader(app, load, metrics=metrics).reload
     app.state.settings = settings

@@ -42,7 +42,7 @@ class Batcher:
         wait_sec: float,
         max_batch: int,
         max_waiting: int,
-        observe: Callable[[int], None] = lambda _: None,
+        observe: Callable[[int, int], None] = lambda size, waiting: None,
     ) -> None:
         """Takes the limits; `start` starts the thread.
 
@@ -50,7 +50,7 @@ class Batcher:
             wait_sec: how long the first of a batch waits for others.
             max_batch: questions that are answered at a time.
             max_waiting: questions that may wait.
-            observe: is told the size of each batch.
+            observe: is told the size of each batch, and how many questions wait behind it.
         """
         self._wait_sec = wait_sec
         self._max_batch = max_batch
@@ -72,11 +72,6 @@ class Batcher:
     def is_alive(self) -> bool:
         """Whether questions are answered."""
         return self._thread.is_alive()
-
-    @property
-    def num_waiting(self) -> int:
-        """Questions that wait."""
-        return self._waiting.qsize()
 
     async def ask(self, kind: Hashable, answers: Answers[Q, A], question: Q) -> A:
         """The answer to a question.
@@ -105,7 +100,7 @@ class Batcher:
                 return
             batch = [first]
             goes_on = self._fill(batch, until=first.since + self._wait_sec)
-            self._observe(len(batch))
+            self._observe(len(batch), self._waiting.qsize())
             kinds: dict[Hashable, list[_Asked]] = {}
             for asked in batch:
                 if asked.future.set_running_or_notify_cancel():

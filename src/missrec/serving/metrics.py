@@ -42,6 +42,11 @@ class Metrics:
             "missrec_reloads", "Reloads by how they ended", ["outcome"], registry=registry
         )
 
+    def batched(self, size: int, waiting: int) -> None:
+        """Notes a batch, and how many questions wait behind it."""
+        self.batch_size.observe(size)
+        self.waiting.set(waiting)
+
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format."""
         if _FOLDER not in os.environ:

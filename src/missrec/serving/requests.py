@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 _KEYS = ["B000001", "B000017"]
 _ASK = "either `user` or `history`"
 
-K = Annotated[int, Field(ge=1, description="items to answer, of each list", examples=[10])]
-Keys = list[str]
 
+def _valid(text: str) -> str:
+    """The text; JSON may spell halves of characters, which no file and no index can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("holds half of a surrogate pair, which is no character") from error
+    return text
+
+
+Key = Annotated[str, AfterValidator(_valid)]
+Keys = list[Key]
+K = Annotated[int, Field(ge=1, description="items to answer, of each list", examples=[10])]
 
 class Request(BaseModel):
     """What all have in common."""
@@ -22,7 +32,7 @@ class Request(BaseModel):
 class Asker(Request):
     """Whom a request is about: a user that the service knows, or a history."""
 
-    user: str | None = Field(
+    user: Key | None = Field(
         default=None, description=f"key of a known user; {_ASK}", examples=["A12"]
     )
     history: Keys | None = Field(
@@ -49,7 +59,7 @@ class RecommendRequest(Asker):
     exclude_seen: bool = Field(default=True, description="leave out items of the history")
     allow: Keys | None = Field(default=None, description="only these items")
     block: Keys | None = Field(default=None, description="none of these items")
-    lists: dict[str, Keys] | None = Field(
+    lists: dict[Key, Keys] | None = Field(
         default=None,
         description="name -> items: the best `k` of each, in an answer of its own",
         examples=[{"new": ["B000002", "B000003"], "sale": ["B000005"]}],
@@ -70,7 +80,7 @@ class ExplainRequest(Asker):
 
     model_config = _example(history=_KEYS, item="B000002")
 
-    item: str = Field(description="key of the item")
+    item: Key = Field(description="key of the item")
 
 
 class InterestsRequest(BaseModel):
