@@ -16,6 +16,7 @@ from missrec.data.split_domains import SplitDomains
 from missrec.retrieval.catalogue import CatalogueItems, CatalogueUsers
 from missrec.retrieval.exact import ExactSearch
 from missrec.retrieval.histories import Histories
+from missrec.retrieval.mapped import Keep, keep_nothing
 from missrec.retrieval.recommender import CatalogueRecommender
 from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder
@@ -34,8 +35,12 @@ def load_recommender(
     trust: bool = False,
     changed_data: str = "refuse",
     domain: str | None = None,
+    keep: Keep = keep_nothing,
 ) -> CatalogueRecommender:
-    """The chosen checkpoint of a run on the items of one of its domains, see `missrec.load`."""
+    """The chosen checkpoint of a run on the items of one of its domains, see `missrec.load`.
+
+    Tables of items are kept as `keep` says.
+    """
     folder = RunFolder(Path(run))
     settings = read_saved_run(
         folder, data_dir=_data_dir(folder, data_dir), trust=trust, built=_BUILT
@@ -54,6 +59,7 @@ def load_recommender(
         index=ExactSearch,
         max_seq_len=settings.config["datamodule"]["max_seq_len"],
         device=device,
+        keep=keep,
     )
 
 
