@@ -38,5 +38,5 @@ def version_of(run: Path, *, data_dir: Path, domain: str | None, trust: bool) ->
     manifests = [sha256(path) for place in places if (path := place / MANIFEST).is_file()]
     return Version(
         model=f"{settings.name}@{digest(weights)[:_LENGTH]}",
-        catalogue=f"{domain or settings.data.name}@{digest(manifests)[:_LENGTH]}",
+        catalogue=f"{domain or '+'.join(folder.name for folder in settings.data.folders)}@{digest(manifests)[:_LENGTH]}",
     )

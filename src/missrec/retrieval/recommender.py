@@ -210,15 +210,8 @@ class CatalogueRecommender:
         numbers = pl.Series(index.numbers(keys), dtype=pl.Int64)
         known = numbers.set(numbers == UNKNOWN, None)
         titles = self._items.titles.gather(known)
-        return (
-            pl.select(
-                pl.when(known.is_null())
-                .then(None)
-                .otherwise(titles.fill_null(pl.Series(keys, dtype=pl.String)))
-            )
-            .to_series()
-            .alias(TITLE)
-        )
+        untitled = known.is_not_null() & titles.is_null()
+        return titles.zip_with(~untitled, pl.Series(keys, dtype=pl.String)).alias(TITLE)
 
     def similar(self, items: Keys, *, k: int = 10) -> pl.DataFrame:
         """The most similar items of each item, the most similar first; never the item itself.
