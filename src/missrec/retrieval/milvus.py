@@ -78,9 +78,9 @@ class MilvusIndex:
         except MilvusException as error:
             raise ConnectionError(f"no Milvus answers at {uri} ({error.message})") from error
         try:
-            if client.has_collection(collection):
-                if client.get_collection_stats(collection)["row_count"] != table.num_rows:
-                    client.drop_collection(collection)
+            is_there = client.has_collection(collection)
+            if is_there and _num_rows(client, collection) != table.num_rows:
+                client.drop_collection(collection)
             if not client.has_collection(collection):
                 _create(client, collection, width=table.row_width, index=index)
                 _fill(client, collection, table)
@@ -108,6 +108,10 @@ class MilvusIndex:
             products[user, : len(hits)] = torch.tensor([hit["distance"] for hit in hits])
             places[user, : len(hits)] = torch.tensor([hit["entity"]["place"] for hit in hits])
         return products.to(queries.device), places.to(queries.device)
+
+
+def _num_rows(client: MilvusClient, name: str) -> int:
+    return int(client.get_collection_stats(name)["row_count"])
 
 
 def _create(client: MilvusClient, name: str, *, width: int, index: dict[str, Any]) -> None:
