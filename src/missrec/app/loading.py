@@ -18,9 +18,8 @@ from missrec.app.settings import accepts, read_run
 from missrec.data.domain import USERS, read_titles
 from missrec.data.split_domains import SplitDomains
 from missrec.retrieval.catalogue import CatalogueItems, CatalogueUsers
-from missrec.retrieval.exact import ExactSearch
-from missrec.retrieval.finding import Index
 from missrec.retrieval.histories import Histories
+from missrec.retrieval.indexes import named_index
 from missrec.retrieval.recommender import CatalogueRecommender
 from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder, data_places, placed_today
@@ -29,8 +28,6 @@ from missrec.training.checkpoints import model_state
 
 _BUILT = ("model", "datamodule.split")
 """Sections of a run's config that are built here; of all else, nothing is even imported."""
-
-_INDEXES: dict[str, Index] = {"exact": ExactSearch}
 
 
 def load_recommender(
@@ -44,9 +41,7 @@ def load_recommender(
     domain: str | None = None,
 ) -> CatalogueRecommender:
     """The model of a run on the items of one of its domains; see `missrec.load`."""
-    if index not in _INDEXES:
-        raise ValueError(f"index ({index}) must be one of: {', '.join(_INDEXES)}")
-    accept, place = accepts(changed_data), _device(device)
+    accept, make_index, place = accepts(changed_data), named_index(index), _device(device)
     folder = RunFolder(Path(run).expanduser())
     where = _data_dir(folder) if data_dir is None else Path(data_dir).expanduser().absolute()
     settings = read_saved_run(folder, data_dir=where, trust=trust, built=_BUILT)
@@ -60,7 +55,7 @@ def load_recommender(
         model=built.model.to(place),
         items=items,
         users=users,
-        index=_INDEXES[index],
+        index=make_index,
         max_seq_len=settings.config["datamodule"]["max_seq_len"],
         device=place,
     )

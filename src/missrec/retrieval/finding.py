@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from threading import Lock
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -14,15 +14,13 @@ from missrec.retrieval.catalogue import CatalogueItems
 from missrec.retrieval.encoding import HistoryEncoder
 from missrec.retrieval.frames import ITEM, SIMILAR, found_frame, no_rows
 from missrec.retrieval.histories import Histories
+from missrec.retrieval.indexes import Index
 from missrec.retrieval.requests import Selection
-from missrec.retrieval.score_all import ScoreAll
+from missrec.retrieval.scored import ScoredSearch
 from missrec.retrieval.search import Search, Wanted
 from missrec.retrieval.similar import similarity_table
 from missrec.retrieval.table import ItemTable
-from missrec.types import HasItemVectors
-
-Index = Callable[[ItemTable], Search]
-"""Makes a search in a table of items."""
+from missrec.types import HasItemVectors, Recommender
 
 
 class ItemFinder:
@@ -49,7 +47,8 @@ class ItemFinder:
             self.table = ItemTable.of(encoder.model, item_ids, key_ranks=key_ranks)
             self._search = index(self.table)
         else:
-            self._search = ScoreAll(encoder.model, item_ids, key_ranks)
+            model = cast("Recommender", encoder.model)
+            self._search = ScoredSearch(model, item_ids, key_ranks=key_ranks)
         self._alike: tuple[Search, Tensor] | None = None
         self._making = Lock()
 
