@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
-from toy_service import KEY, service
 
 from missrec.serving.keys import ApiKeys
+from toy_service import KEY, service
 
 ROUTES = [
     ("POST", "/v1/recommend"),

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from toy_recommender import KEYS, toy_recommender
-from toy_service import service
 
 from missrec.serving import asking
 from missrec.serving.batching import Batcher, BusyError
 from missrec.serving.requests import RecommendRequest
+from toy_recommender import KEYS, toy_recommender
+from toy_service import service
 
 
 def doubled(questions: Sequence[int]) -> list[int]:

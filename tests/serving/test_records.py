@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import logging.config
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from toy_recommender import ToyFusion, toy_recommender
-from toy_service import KEY, service
 
 from missrec.serving.logs import JsonLines, log_config
+from toy_recommender import ToyFusion, toy_recommender
+from toy_service import KEY, service
 
 SECRET = "mark-of-a-user"
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from toy_recommender import KEYS, ToyCounts, ToyFusion, toy_recommender
-from toy_service import KEY, VERSION, service
 
 from missrec.serving.served import Served, Version
+from toy_recommender import KEYS, ToyCounts, ToyFusion, toy_recommender
+from toy_service import KEY, VERSION, service
 
 KEYED = {"authorization": f"Bearer {KEY}"}
 NEXT = Version("toy@2", "toys@2")

@@ -36,7 +36,8 @@ def version_of(run: Path, *, data_dir: Path, domain: str | None, trust: bool) ->
         weights.append(sha256(chosen_checkpoint(folder.path)))
     places = [place for of in settings.data.folders for place in (of, of / FEATURES)]
     manifests = [sha256(path) for place in places if (path := place / MANIFEST).is_file()]
+    name = domain or "+".join(folder.name for folder in settings.data.folders)
     return Version(
         model=f"{settings.name}@{digest(weights)[:_LENGTH]}",
-        catalogue=f"{domain or '+'.join(folder.name for folder in settings.data.folders)}@{digest(manifests)[:_LENGTH]}",
+        catalogue=f"{name}@{digest(manifests)[:_LENGTH]}",
     )

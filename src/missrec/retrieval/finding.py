@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from threading import Lock
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -15,16 +15,14 @@ from missrec.retrieval.catalogue import CatalogueItems
 from missrec.retrieval.encoding import HistoryEncoder
 from missrec.retrieval.frames import ITEM, SIMILAR, found_frame, no_rows
 from missrec.retrieval.histories import Histories
+from missrec.retrieval.indexes import Index
 from missrec.retrieval.mapped import Keep, keep_nothing
 from missrec.retrieval.requests import Selection
-from missrec.retrieval.score_all import ScoreAll
+from missrec.retrieval.scored import ScoredSearch
 from missrec.retrieval.search import Search, Wanted
 from missrec.retrieval.similar import similarity_table
 from missrec.retrieval.table import ItemTable
-from missrec.types import HasItemVectors
-
-Index = Callable[[ItemTable], Search]
-"""Makes a search in a table of items."""
+from missrec.types import HasItemVectors, Recommender
 
 
 class ItemFinder:
@@ -60,7 +58,8 @@ class ItemFinder:
             self.table = keep("items", make)
             self._search = index(self.table)
         else:
-            self._search = ScoreAll(encoder.model, item_ids, key_ranks)
+            model = cast("Recommender", encoder.model)
+            self._search = ScoredSearch(model, item_ids, key_ranks=key_ranks)
         self._alike: tuple[Search, Tensor] | None = None
         self._making = Lock()
 

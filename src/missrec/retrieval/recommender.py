@@ -14,9 +14,10 @@ from torch import nn
 from missrec.retrieval.catalogue import UNKNOWN, CatalogueItems, CatalogueUsers
 from missrec.retrieval.encoding import HistoryEncoder
 from missrec.retrieval.explanations import explained, explained_by_interests
-from missrec.retrieval.finding import Index, ItemFinder
+from missrec.retrieval.finding import ItemFinder
 from missrec.retrieval.frames import ITEM, vector_column, vectors_frame
 from missrec.retrieval.histories import KeyLists, Keys, flat_keys, key_batches
+from missrec.retrieval.indexes import Index
 from missrec.retrieval.interests import HasInterests, interest_members
 from missrec.retrieval.mapped import Keep, keep_nothing
 from missrec.retrieval.requests import (
