@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -17,7 +18,6 @@ from missrec.retrieval.frames import HISTORY, ITEM, vector_column, vectors_frame
 from missrec.retrieval.histories import KeyLists, Keys, flat_keys
 from missrec.retrieval.indexes import Index
 from missrec.retrieval.interests import HasInterests, interest_members
-from missrec.retrieval.mapped import Keep, keep_nothing
 from missrec.retrieval.requests import (
     all_numbers,
     check_k,
@@ -53,7 +53,7 @@ class CatalogueRecommender:
         index: Index,
         max_seq_len: int,
         device: str | torch.device = "cpu",
-        keep: Keep = keep_nothing,
+        shared: Path | None = None,
     ) -> None:
         """Computes the vectors of the items and makes the index.
 
@@ -64,7 +64,7 @@ class CatalogueRecommender:
             index: makes the search; a model whose scores follow from no vectors scores all items.
             max_seq_len: the model reads so many items of a history, the most recent.
             device: of the model.
-            keep: where the tables of items are.
+            shared: where several processes keep one table of the items, see `retrieval.mapped`.
 
         Raises:
             ValueError: there are no items, or the index cannot be made.
@@ -80,7 +80,7 @@ class CatalogueRecommender:
             max_seq_len=max_seq_len,
             device=torch.device(device),
         )
-        self._finder = ItemFinder(self._encoder, items, index=index, keep=keep)
+        self._finder = ItemFinder(self._encoder, items, index=index, shared=shared)
 
     def recommend(
         self,
