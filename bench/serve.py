@@ -3,7 +3,7 @@
 python bench/serve.py                    # 50 clients for 5 minutes, then 100 reloads under load
 python bench/serve.py --seconds 30
 
-The clients are locust's, in `.venv-bench`, which `make bench` makes; --locust names another.
+The clients are locust's, in `.venv-load`, which `make bench` makes; --locust names another.
 """
 
 from __future__ import annotations
@@ -256,7 +256,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=50)
     parser.add_argument("--items", type=int, default=4_385)
     parser.add_argument("--reloads", type=int, default=100)
-    parser.add_argument("--locust", default=str(ROOT / ".venv-bench" / "bin" / "locust"))
+    parser.add_argument("--locust", default=str(ROOT / ".venv-load" / "bin" / "locust"))
     write_report("serve", under_load(parser.parse_args()))
 
 
