@@ -180,7 +180,11 @@ def clients(
     command += ["-u", str(users), "-r", str(users), "-t", f"{seconds:.0f}s", "--host", url]
     environment = {**os.environ, "BENCH_EXPECTED": str(expected), "BENCH_KEY": KEY}
     return subprocess.Popen(
-        [*command, "--loglevel", "ERROR"], stdout=subprocess.PIPE, text=True, env=environment
+        [*command, "--loglevel", "ERROR"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
     )
 
 
