@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -12,6 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from missrec.app.grammar import quoted
+from missrec.app.project import project_dir
 from missrec.runs.folder import RunFolder, moved
 from missrec.runs.trust import refuse_strangers
 
@@ -77,7 +77,7 @@ def _in_this_project(config: dict[str, Any]) -> dict[str, Any]:
     What still is where the run had it stays there.
     """
     paths = config.get("paths")
-    root_dir, before = os.environ["PROJECT_ROOT"], paths.get("root_dir") if paths else None
+    root_dir, before = str(project_dir()), paths.get("root_dir") if paths else None
     if not isinstance(before, str) or before == root_dir:
         return config
 

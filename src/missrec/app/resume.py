@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from missrec.app.project import conf_dir
 from missrec.app.session import occupied
 from missrec.app.settings import Config, RunSettings, read_run
 from missrec.app.stages import starting_point
@@ -101,7 +102,7 @@ def earlier_run(run: RunSettings) -> Earlier | None:
     if not folder.config.is_file():
         return None  # ended before it had begun
     saved = folder.read_config()
-    marks = read_marks(run.paths.root_dir / "conf")
+    marks = read_marks(conf_dir(run.paths.root_dir))
     changes = changed_settings(saved, run.config, marks=marks)
     if folder.checkpoints.is_dir():
         _check_changes(changes, FIXED, run.run_dir)

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from missrec.app.build import build_experiment
 from missrec.app.grammar import quoted
+from missrec.app.invocation import as_started
 from missrec.app.preflight import check_training
 from missrec.app.prepare import prepare_missing
+from missrec.app.project import conf_dir
 from missrec.app.same_data import check_finished
 from missrec.app.session import compose_train, continued, plain
 from missrec.app.settings import RunSettings, Stage, read_run
@@ -144,7 +146,7 @@ def stage_settings(run: RunSettings, stage: Stage, *, source: Path | None) -> Ru
         _check_same_data(run, settings, stage)
     key = json.dumps(settings.config, sort_keys=True, default=str)
     name = f"{stage.experiment}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
-    _log.info("a stage before: python src/train.py %s", " ".join(overrides))
+    _log.info(as_started("a stage before: python src/train.py %s"), " ".join(overrides))
     return composed(run.run_dir.parent / name)
 
 
@@ -231,7 +233,7 @@ def _referred_to(root_dir: Path, overrides: Sequence[str]) -> list[str]:
 
 def _chosen_by(root_dir: Path, experiment: str) -> Iterator[str]:
     """The groups whose choice an experiment makes itself."""
-    folder = root_dir / "conf" / "experiment"
+    folder = conf_dir(root_dir) / "experiment"
     path = folder / f"{experiment}.yaml"
     if not path.is_file():
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from missrec.app.arguments import other_process_arguments
 from missrec.app.build import Experiment, build, build_experiment, compile_modules
 from missrec.app.doubts import warn_of_encoders, warn_of_parts
+from missrec.app.invocation import another_process
 from missrec.app.preflight import check_batches, check_training
 from missrec.app.prepare import prepare_missing
 from missrec.app.resume import (
@@ -186,7 +186,7 @@ def build_trainer(run: RunSettings) -> Trainer:
     parts["plugins"] = [WholeCheckpoints()]
     settings = dict(config["trainer"])
     if isinstance(settings.get("strategy"), dict):
-        command = [sys.executable, sys.argv[0], *other_process_arguments(run.run_dir)]
+        command = [*another_process("train"), *other_process_arguments(run.run_dir)]
         parts["strategy"] = build(settings, "strategy", command=command)
         del settings["strategy"]  # or Hydra would build it once more, without the command
     parts["default_root_dir"] = str(run.run_dir)
