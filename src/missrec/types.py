@@ -57,7 +57,7 @@ class SequenceBatch(NamedTuple):
         """
         lengths = self.valid_mask.sum(dim=1, keepdim=True)
         item_ids = functional.pad(self.item_ids, (0, 1)).scatter(1, lengths, ids[:, None])
-        width = min(item_ids.shape[1], longest)
+        width = torch.sym_min(item_ids.shape[1], longest)  # a number, or of any length in a graph
         too_many = (lengths + 1 - width).clamp_min(0)
         return item_ids.gather(1, torch.arange(width, device=lengths.device) + too_many)
 
@@ -184,6 +184,17 @@ class HasItemVectors(Protocol):
 
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """The vectors of items (C,), equal in their scores to `score` of `candidates`."""
+
+
+@runtime_checkable
+class FreezesItems(Protocol):
+    """A model, or a part of one, that embeds items anew in each call, unless they are frozen."""
+
+    def freeze_items(self) -> None:
+        """Embeds all items of the catalogue once; from then on they are looked up.
+
+        For a model that no longer trains. The state of the model stays as it is.
+        """
 
 
 class InterestReport(NamedTuple):

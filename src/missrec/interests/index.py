@@ -158,13 +158,14 @@ class InterestIndex(nn.Module):
         """
         interests = self.interest_of_item[:, item_ids]  # (M, B, L)
         interests = interests.transpose(0, 1).flatten(1).sort(dim=1, descending=True).values
-        is_repeat = torch.zeros_like(interests, dtype=torch.bool)
-        is_repeat[:, 1:] = interests[:, 1:] == interests[:, :-1]
-        distinct = interests.masked_fill(is_repeat, NO_INTEREST).sort(dim=1, descending=True).values
-        num_distinct = (distinct != NO_INTEREST).sum(dim=1).max()
-        if self.training:  # as wide as in the whole batch: the released code sums over padding too
-            num_distinct = batch_largest(num_distinct)
-        distinct = distinct[:, : max(1, int(num_distinct))]  # (B, K)
+        previous = F.pad(interests, (1, 0), value=NO_INTEREST)[:, :-1]
+        distinct = interests.masked_fill(interests == previous, NO_INTEREST)
+        distinct = distinct.sort(dim=1, descending=True).values
+        if not torch.compiler.is_exporting():  # the width would depend on values; masks do as well
+            num_distinct = (distinct != NO_INTEREST).sum(dim=1).max()
+            if self.training:  # as wide as in the whole batch: the released code sums over padding
+                num_distinct = batch_largest(num_distinct)
+            distinct = distinct[:, : max(1, int(num_distinct))]  # (B, K)
         distinct = F.pad(distinct, (0, self._padding_slots), value=NO_INTEREST)
         valid_mask = distinct != NO_INTEREST
         embeddings = self.prototypes[distinct.clamp_min(0)] * valid_mask[..., None]

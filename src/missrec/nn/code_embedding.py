@@ -30,6 +30,7 @@ class CodeEmbedding(nn.Module):
     codewords: Tensor
     present: Tensor
     num_used: Tensor
+    _frozen: Tensor | None
 
     def __init__(
         self,
@@ -60,11 +61,19 @@ class CodeEmbedding(nn.Module):
         self.permutation = permutation and permutation(
             num_codebooks=num_codebooks, num_codewords=num_codewords
         )
+        self.register_buffer("_frozen", None, persistent=False)
 
     def forward(self, item_ids: Tensor) -> Tensor:
         """(..., D) of items (...)."""
+        if self._frozen is not None:
+            return F.embedding(item_ids, self._frozen)
         unique_ids, inverse = torch.unique(item_ids, return_inverse=True)
         return F.embedding(inverse, self._embed(self.codewords[unique_ids].long(), unique_ids))
+
+    @torch.no_grad()
+    def freeze_items(self) -> None:
+        """Embeds all items once, see `FreezesItems`."""
+        self._frozen = self(torch.arange(len(self.codewords), device=self.codewords.device))
 
     def synthetic(self, item_ids: Tensor, *, prob: float) -> Tensor:
         """(P, D) of items (P,), each codeword of which is replaced with some probability.

@@ -36,6 +36,8 @@ class FeatureEmbedding(nn.Module):
     adapter draws at random is drawn once too.
     """
 
+    _frozen: Tensor | None
+
     def __init__(
         self, *, catalogue: Catalogue, embed_dim: int, adapter: Callable[[int, int], nn.Module]
     ) -> None:
@@ -54,6 +56,7 @@ class FeatureEmbedding(nn.Module):
         if not self.features.modalities:
             raise InputsError("this model reads features, and the inputs are ids alone")
         self.adapter = modality_adapters(self.features, embed_dim=embed_dim, adapter=adapter)
+        self.register_buffer("_frozen", None, persistent=False)
 
     def forward(self, item_ids: Tensor, *, augment: Augmentation | None = None) -> Tensor:
         """(..., D) of items (...); zeros for padding and for an item without any feature.
@@ -62,6 +65,8 @@ class FeatureEmbedding(nn.Module):
             item_ids: (...).
             augment: changes the raw features before the adapter.
         """
+        if self._frozen is not None:
+            return F.embedding(item_ids, self._frozen)
         unique_ids, inverse = torch.unique(item_ids, return_inverse=True)
         present = self.features.present(unique_ids)  # (M, U)
         by_modality = []
@@ -74,6 +79,11 @@ class FeatureEmbedding(nn.Module):
             by_modality.append(spread_rows(adapted, index, num_rows=len(unique_ids)))
         embeddings = torch.stack(by_modality).sum(dim=0)
         return F.embedding(inverse, embeddings / present.sum(dim=0).clamp_min(1)[:, None])
+
+    @torch.no_grad()
+    def freeze_items(self) -> None:
+        """Embeds all items once, see `FreezesItems`."""
+        self._frozen = self(self.features.all_ids())
 
     def exist(self, item_ids: Tensor) -> Tensor:
         """(...) bool, True where the item of `item_ids` (...) has a feature."""
