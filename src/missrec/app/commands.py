@@ -107,6 +107,13 @@ def _dashboard(cfg: DictConfig) -> None:
         print(f"{name}: {address}")  # noqa: T201
 
 
+def _export(cfg: DictConfig) -> None:
+    """Writes `cfg.to`, and pushes it to `cfg.push`."""
+    from missrec.app.export import export
+
+    export(cfg)
+
+
 COMMANDS = {
     "prepare": Command(_prepare),
     "extract": Command(_extract),
@@ -115,5 +122,6 @@ COMMANDS = {
     "tune": Command(_tune),
     "report": Command(_report),
     "dashboard": Command(_dashboard),
+    "export": Command(_export),
 }
 """In the order in which a user meets them."""

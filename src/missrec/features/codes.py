@@ -183,3 +183,25 @@ def _read(folder: Path, facts: dict[str, Any]) -> np.ndarray | None:
         return None
     codes: np.ndarray = np.load(folder / _CODES, allow_pickle=False)
     return codes
+
+
+class CodesOfState:
+    """In the place of `ItemCoding` where the codes come with the state of the model: room for them.
+
+    Nothing is learned, so the features need not be those that the codes were made of.
+    """
+
+    def __init__(self, *, num_codebooks: int, num_codewords: int) -> None:
+        """Takes the sizes: G / M codebooks of each modality, W codewords in each."""
+        self.num_codewords = num_codewords
+        self._num_codebooks = num_codebooks
+
+    def __call__(self, catalogue: Catalogue) -> ItemCodes:
+        """Codes of no item."""
+        num_codebooks = self._num_codebooks * catalogue.features.num_modalities
+        shape = (catalogue.num_items + 1, num_codebooks)
+        return ItemCodes(
+            torch.zeros(shape, dtype=torch.uint8),
+            torch.zeros(shape, dtype=torch.bool),
+            torch.full((num_codebooks,), self.num_codewords),
+        )
