@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 from torch import nn
 
+from missrec.app.exported import ExportedModel, is_exported, read_exported
 from missrec.app.model import build_model, open_domains
 from missrec.app.same_data import check_run
 from missrec.app.saved_run import read_saved_run
@@ -20,6 +23,7 @@ from missrec.retrieval.recommender import CatalogueRecommender
 from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder
 from missrec.training.checkpoints import model_state
+from missrec.types import DomainSpan
 
 _BUILT = ("model", "datamodule.split")
 """Sections of a run's config that are built here; of all else, nothing is even imported."""
@@ -36,12 +40,14 @@ def load_recommender(
     domain: str | None = None,
 ) -> CatalogueRecommender:
     """The chosen checkpoint of a run on the items of one of its domains, see `missrec.load`."""
+    if is_exported(Path(run)):
+        return _exported_recommender(read_exported(Path(run), trust=trust), device, domain)
     folder = RunFolder(Path(run))
     settings = read_saved_run(
         folder, data_dir=_data_dir(folder, data_dir), trust=trust, built=_BUILT
     )
     domains = open_domains(settings)
-    place = _domain_place(domains, domain)
+    place = _domain_place(domains.spans, domain)
     built = build_model(settings, domains)
     check_run(folder, built.identity, accept=accepts(changed_data))
     load_weights(built.model, folder)
@@ -53,6 +59,30 @@ def load_recommender(
         users=users,
         index=ExactSearch,
         max_seq_len=settings.config["datamodule"]["max_seq_len"],
+        device=device,
+    )
+
+
+def _exported_recommender(
+    exported: ExportedModel, device: str, domain: str | None
+) -> CatalogueRecommender:
+    """An exported model on the items of one of its domains; no user is exported."""
+    span = exported.spans[_domain_place(exported.spans, domain)]
+    rows = exported.items[span.first_item - 1 : span.last_item]
+    nobody = Histories(np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64))
+    return CatalogueRecommender(
+        model=exported.model.to(device),
+        items=CatalogueItems(
+            domain=span.name,
+            keys=rows["item_key"],
+            titles=rows["title"],
+            first_id=span.first_item,
+        ),
+        users=CatalogueUsers(
+            domain=span.name, keys=pl.Series([], dtype=pl.String), histories=nobody
+        ),
+        index=ExactSearch,
+        max_seq_len=exported.max_seq_len,
         device=device,
     )
 
@@ -109,8 +139,8 @@ def _data_dir(folder: RunFolder, data_dir: str | Path | None) -> Path:
     return Path(saved) if isinstance(saved, str) and Path(saved).is_dir() else here
 
 
-def _domain_place(domains: SplitDomains, name: str | None) -> int:
-    names = [span.name for span in domains.spans]
+def _domain_place(spans: Sequence[DomainSpan], name: str | None) -> int:
+    names = [span.name for span in spans]
     if name is None and len(names) == 1:
         return 0
     if name not in names:
