@@ -30,7 +30,9 @@ class Ended(NamedTuple):
 def call(name: str, *arguments: str, **environment: str) -> Ended:
     """`call("train", "seed=1", WANDB_MODE="offline")`; logging is as before when it ends."""
     script = str(ROOT / "src" / f"{name}.py")
-    return _ended(script, arguments, lambda: runpy.run_path(script, run_name="__main__"), environment)
+    return _ended(
+        script, arguments, lambda: runpy.run_path(script, run_name="__main__"), environment
+    )
 
 
 def call_console(*arguments: str, project: Path) -> Ended:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +52,8 @@ from missrec.runs.format import versioned
 from missrec.types import SequenceBatch
 
 FORMATS = ("safetensors", "onnx")
+_ONNX = ("onnx", "onnxruntime", "onnxscript")
+"""Packages that format=onnx needs, which are an extra."""
 _BUILT = ("model", "datamodule.split")
 """Sections of a run's config that are built here."""
 _TRIED_ITEMS = 64
@@ -84,6 +88,11 @@ def read_settings(cfg: DictConfig) -> tuple[ExportSettings, Path]:
     check_truths(trust=settings.trust, private=settings.private)
     if settings.format not in FORMATS:
         raise ValueError(f"format ({settings.format}) must be one of {', '.join(FORMATS)}")
+    missing = [name for name in _ONNX if settings.format == "onnx" and not find_spec(name)]
+    if missing:
+        raise ValueError(
+            f"format=onnx needs {', '.join(missing)}; install them with pip install 'missrec[onnx]'"
+        )
     if settings.to is None and settings.push is None:
         raise ValueError("name a new folder, such as to=exported, or push=<owner>/<name>")
     return settings, Path(config["paths"]["data_dir"])
@@ -130,6 +139,7 @@ def write_export(draft: Path, settings: ExportSettings, *, data_dir: Path) -> No
     config = _portable(run)
     write_json(draft / CONFIG, config)
     save_file(_state(model), draft / WEIGHTS, metadata={"format": "pt"})
+    shutil.copymode(draft / CONFIG, draft / WEIGHTS)  # safetensors lets nobody else read
     items = _items(domains)
     items.write_parquet(draft / ITEMS)
     _write_features(draft, run, domains)
@@ -142,13 +152,18 @@ def write_export(draft: Path, settings: ExportSettings, *, data_dir: Path) -> No
     _check_same_scores(model, read_exported(draft, trust=settings.trust))
     has_onnx = settings.format == "onnx"
     if has_onnx:
-        from missrec.retrieval.onnx_export import export_onnx  # onnx takes seconds
-
-        export_onnx(model, draft, max_seq_len=config["max_seq_len"], num_items=len(items))
+        _export_onnx(model, draft, max_seq_len=config["max_seq_len"], num_items=len(items))
         write_manifest(draft, facts)
     # Behind the manifest: whoever has the folder may edit the card.
     card = model_card(run, items, metrics, license_name=settings.license, has_onnx=has_onnx)
     (draft / CARD).write_text(card, encoding="utf-8")
+
+
+def _export_onnx(model: nn.Module, draft: Path, *, max_seq_len: int, num_items: int) -> None:
+    from missrec.retrieval.onnx_export import export_onnx  # takes seconds, and is an extra
+
+    _log.info("the graphs take a minute")
+    export_onnx(model, draft, max_seq_len=max_seq_len, num_items=num_items)
 
 
 def _portable(run: RunSettings) -> dict[str, Any]:
@@ -187,7 +202,7 @@ def _items(domains: SplitDomains) -> pl.DataFrame:
     counts = domains.train_counts[1:].numpy()
     ids = pl.int_range(1, len(titles) + 1, eager=True)
     columns = titles.with_columns(item_id=ids, train_count=pl.Series(counts))
-    return columns.select(list(COLUMNS)).cast(dict(COLUMNS))
+    return columns.select(list(COLUMNS)).cast(COLUMNS)
 
 
 def _write_features(draft: Path, run: RunSettings, domains: SplitDomains) -> None:

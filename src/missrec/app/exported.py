@@ -38,13 +38,15 @@ CONFIG, WEIGHTS, METRICS, CARD = "config.json", "model.safetensors", "metrics.js
 KIND = "missrec model"
 """What its manifest says a folder is."""
 
-COLUMNS = {
-    "item_id": pl.Int64,
-    "domain": pl.String,
-    "item_key": pl.String,
-    "title": pl.String,
-    "train_count": pl.Int64,
-}
+COLUMNS = pl.Schema(
+    {
+        "item_id": pl.Int64,
+        "domain": pl.String,
+        "item_key": pl.String,
+        "title": pl.String,
+        "train_count": pl.Int64,
+    }
+)
 """Of `items.parquet`."""
 
 _FACTS = ("kind", "features_sha256")
@@ -133,7 +135,7 @@ def _modalities(config: Mapping[str, Any]) -> list[str]:
 
 def _read_items(path: Path) -> pl.DataFrame:
     try:
-        items = pl.read_parquet(path, columns=list(COLUMNS)).cast(dict(COLUMNS))
+        items = pl.read_parquet(path, columns=list(COLUMNS)).cast(COLUMNS)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ExportError(f"{path} cannot be read: {error}") from error
     expected = pl.int_range(1, len(items) + 1, eager=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-_REFUSALS = (OSError, *HfHubHTTPError.__bases__)
+_REFUSALS: tuple[type[Exception], ...] = (OSError, *HfHubHTTPError.__mro__[1:2])
 """Of the hub, and of the client that this version of its library reaches it by."""
 
 
