@@ -105,7 +105,7 @@ def read_exported(folder: Path, *, trust: bool = False) -> ExportedModel:
     if not trust:
         refuse_strangers(config, where=str(folder / CONFIG), built=["model"])
     max_seq_len = config.get("max_seq_len")
-    if not isinstance(max_seq_len, int) or max_seq_len < 1:
+    if isinstance(max_seq_len, bool) or not isinstance(max_seq_len, int) or max_seq_len < 1:
         raise ExportError(f"{folder / CONFIG}: max_seq_len ({max_seq_len}) must be a whole number")
     model = _model(folder, config, catalogue)
     return ExportedModel(model.eval(), items, _spans(items), max_seq_len)
