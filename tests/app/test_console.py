@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -179,3 +180,6 @@ def test_an_installed_package_trains_in_an_empty_folder(installed: Path, tmp_pat
     assert {path.name for path in tmp_path.iterdir()} == {"data", "logs"}
     (metrics,) = tmp_path.glob("logs/demo/*/metrics.json")
     assert str(tmp_path) in (metrics.parent / "config.yaml").read_text()
+    made = json.loads((metrics.parent / "provenance.json").read_text())
+    assert made["git"] == {"commit": None, "dirty": None}
+    assert made["packages"]["missrec"].startswith("0.")

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 
-from missrec.app.project import is_checkout
+from missrec.app.project import checkout
 
 CONSOLE = "MISSREC_CONSOLE"
 """Set by the installed command; a variable, so that the processes of a launcher know it too."""
@@ -31,4 +31,4 @@ def another_process(command: str) -> list[str]:
 
 
 def _by_console() -> bool:
-    return CONSOLE in os.environ or not is_checkout()
+    return CONSOLE in os.environ or checkout() is None

@@ -31,13 +31,13 @@ def conf_dir(project: Path | None = None) -> Path:
     return own if (own / _OURS).is_file() else _shipped()
 
 
-def is_checkout() -> bool:
-    """Whether this code lies beside its conf/ and its doors, and is no installed package."""
-    return not (_PACKAGE / "conf").is_dir()
+def checkout() -> Path | None:
+    """Where this code lies beside its conf/ and its doors; None of an installed package."""
+    return None if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1]
 
 
 def _shipped() -> Path:
-    return _PACKAGE.parents[1] / "conf" if is_checkout() else _PACKAGE / "conf"
+    return (checkout() or _PACKAGE) / "conf"
 
 
 OmegaConf.register_new_resolver(

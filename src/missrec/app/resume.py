@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from missrec.app.project import conf_dir
+from missrec.app.project import checkout, conf_dir
 from missrec.app.session import occupied
 from missrec.app.settings import Config, RunSettings, read_run
 from missrec.app.stages import starting_point
@@ -161,7 +161,7 @@ def begin(
         source: the checkpoint that it goes on from.
     """
     folder = RunFolder(run.run_dir)
-    made = {**provenance(run.paths.root_dir, started_from=starting_point(run)), **facts}
+    made = {**provenance(checkout(), started_from=starting_point(run)), **facts}
     if earlier is None:
         if run.overwrite and folder.holds_run:
             folder.clear()
