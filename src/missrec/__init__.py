@@ -38,6 +38,10 @@ def load(
     Raises:
         FileNotFoundError: no such run, or its data or its checkpoint is missing.
         ValueError: the run cannot be read, is a stranger's, or does not fit the data.
+
+    >>> model = load("logs/finetune/missrec")
+    >>> model.recommend([["item_8", "item_17"]], k=2)["item"].to_list()
+    ['item_19', 'item_39']
     """
     # torch takes seconds
     from missrec.app.loading import load_recommender, remedies_noted
