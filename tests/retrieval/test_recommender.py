@@ -19,7 +19,7 @@ from missrec.retrieval.histories import Histories
 from missrec.retrieval.indexes import named_index
 from missrec.retrieval.milvus import MilvusIndex
 from missrec.retrieval.recommender import CatalogueRecommender
-from missrec.retrieval.table import ItemTable
+from missrec.retrieval.rows import CatalogueRows
 from toy_recommender import (
     FIRST_ID,
     IDS,
@@ -136,6 +136,12 @@ def test_of_a_long_history_the_recent_items_count_and_all_are_excluded(
     long, recent = ["d", "b", "10", "b"], ["b", "10", "b"]
     assert toys.encode([long])["vector"].to_list() == toys.encode([recent])["vector"].to_list()
     assert items_of(toys.recommend([long], k=5), 0) == ranked(recent, 5, among=["e", "a"])
+
+
+def test_histories_of_any_lengths_are_told_apart(toys: CatalogueRecommender) -> None:
+    many = [[KEYS[(place + step) % 5] for step in range(place % 4 + 1)] for place in range(300)]
+    found = toys.encode(many)["vector"].to_list()
+    assert found == [toys.encode([history])["vector"].to_list()[0] for history in many]
 
 
 def test_a_repeated_item_counts_each_time(toys: CatalogueRecommender) -> None:
@@ -430,9 +436,9 @@ def test_whatever_index_finds_them_the_answers_are_the_same(words: str) -> None:
 def test_milvus_is_asked_at_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def opened(table: ItemTable, *, uri: str) -> FaissIndex:
+    def opened(rows: CatalogueRows, *, uri: str) -> FaissIndex:
         asked.append(uri)
-        return FaissIndex.build(table, description="Flat")
+        return FaissIndex.build(rows, description="Flat")
 
     monkeypatch.setattr(MilvusIndex, "open", opened)
     toys = toy_recommender(index=named_index("milvus:http://milvus:19530"))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from missrec.retrieval.histories import Histories
 from missrec.types import Recommender, SequenceBatch
+
+_AT_ONCE = 128
+"""Histories that are padded to one length."""
 
 
 class HistoryEncoder:
@@ -38,9 +42,18 @@ class HistoryEncoder:
 
     @torch.no_grad()
     def encode(self, histories: Histories) -> Tensor:
-        """(H, ...) what the model knows of histories, none of which is empty."""
+        """(H, ...) what the model knows of histories, none of which is empty.
+
+        Those of like lengths are read together: padding costs as much as items do.
+        """
         recent = histories.recent(self.max_seq_len)
-        item_ids = Histories(recent.items + self._first_id, recent.offsets).padded()
+        order = recent.lengths.argsort(kind="stable")
+        parts = np.split(order, range(_AT_ONCE, len(order), _AT_ONCE))
+        encoded = torch.cat([self._encode(recent.at(rows)) for rows in parts])
+        return encoded[torch.from_numpy(order.argsort()).to(self.device)]
+
+    def _encode(self, histories: Histories) -> Tensor:
+        item_ids = Histories(histories.items + self._first_id, histories.offsets).padded()
         nothing = torch.zeros(len(histories), dtype=torch.int64)
         batch = SequenceBatch(torch.arange(len(histories)), item_ids, nothing)
         on_device = SequenceBatch(*(part.to(self.device) for part in batch))

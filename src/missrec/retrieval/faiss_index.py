@@ -71,7 +71,7 @@ class FaissIndex:
         """
         import faiss
 
-        num_cells = max(1, round(_CELLS_PER_ROOT * math.sqrt(len(rows))))
+        num_cells = max(1, min(len(rows), round(_CELLS_PER_ROOT * math.sqrt(len(rows)))))
         if description is None:
             description = f"IVF{num_cells},SQ8"
             search = search or f"nprobe={math.ceil(num_cells / _PROBED_SHARE)}"
