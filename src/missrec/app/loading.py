@@ -17,7 +17,7 @@ from missrec.app.saved_run import read_saved_run
 from missrec.app.settings import accepts, read_run
 from missrec.data.domain import USERS, read_titles
 from missrec.data.split_domains import SplitDomains
-from missrec.retrieval.catalogue import CatalogueItems, CatalogueUsers
+from missrec.retrieval.catalogue import UNKNOWN, CatalogueItems, CatalogueUsers
 from missrec.retrieval.histories import Histories
 from missrec.retrieval.indexes import named_index
 from missrec.retrieval.recommender import CatalogueRecommender
@@ -106,9 +106,8 @@ def catalogue_of(domains: SplitDomains, chosen: int) -> tuple[CatalogueItems, Ca
     )
     first, last = mixed.first_users[chosen : chosen + 2]
     offsets = mixed.offsets[first : last + 1]
-    histories = Histories(
-        mixed.items[offsets[0] : offsets[-1]] - span.first_item, offsets - offsets[0]
-    )
+    numbers = items.numbers_of(mixed.items[offsets[0] : offsets[-1]])
+    histories = Histories(numbers, offsets - offsets[0]).only(numbers != UNKNOWN)
     keys = pl.read_parquet(folder / USERS).sort("user_id")["user_key"]
     return items, CatalogueUsers(domain=span.name, keys=keys, histories=histories)
 

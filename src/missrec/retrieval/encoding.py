@@ -25,20 +25,20 @@ class HistoryEncoder:
     """
 
     def __init__(
-        self, model: nn.Module, *, first_id: int, max_seq_len: int, device: torch.device
+        self, model: nn.Module, *, item_ids: np.ndarray, max_seq_len: int, device: torch.device
     ) -> None:
         """Takes the model.
 
         Args:
             model: a `Recommender` on the device.
-            first_id: its item id of number 0.
+            item_ids: (N,) what it calls the items.
             max_seq_len: longest history, L.
             device: of the model.
         """
         self.model = model.eval()
         self.device = device
         self.max_seq_len = max_seq_len
-        self._first_id = first_id
+        self._item_ids = item_ids
 
     @torch.no_grad()
     def encode(self, histories: Histories) -> Tensor:
@@ -53,7 +53,7 @@ class HistoryEncoder:
         return encoded[torch.from_numpy(order.argsort()).to(self.device)]
 
     def _encode(self, histories: Histories) -> Tensor:
-        item_ids = Histories(histories.items + self._first_id, histories.offsets).padded()
+        item_ids = Histories(self._item_ids[histories.items], histories.offsets).padded()
         nothing = torch.zeros(len(histories), dtype=torch.int64)
         batch = SequenceBatch(torch.arange(len(histories)), item_ids, nothing)
         on_device = SequenceBatch(*(part.to(self.device) for part in batch))

@@ -51,7 +51,8 @@ class ItemFinder:
         self._items = items
         self._index = index
         device = encoder.device
-        item_ids, key_ranks = items.item_ids.to(device), items.key_ranks.to(device)
+        item_ids = torch.from_numpy(items.item_ids).to(device)
+        key_ranks = items.key_ranks.to(device)
         self.table: ItemTable | None = None
         if isinstance(encoder.model, HasItemVectors):
             self.table = ItemTable.of(encoder.model, item_ids, key_ranks=key_ranks)

@@ -71,7 +71,7 @@ class CatalogueRecommender:
         self._users = users
         self._encoder = HistoryEncoder(
             model,
-            first_id=items.first_id,
+            item_ids=items.item_ids,
             max_seq_len=max_seq_len,
             device=torch.device(device),
         )
@@ -182,6 +182,7 @@ class CatalogueRecommender:
         frames = [self._finder.nothing(self.users, has_lists=lists is not None)]
         for first in range(0, len(numbers), _AT_ONCE):
             some = numbers[first : first + _AT_ONCE]
+            some = some[self._users.histories.at(some).lengths > 0]
             own = self._users.histories.at(some)
             frames.append(self._finder.best(own, self.users.gather(some), selection))
         return pl.concat(frames)
