@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from missrec.retrieval.catalogue import UNKNOWN, KeyIndex
 from missrec.retrieval.histories import Histories, KeyLists, Keys, flat_keys, key_batches
 
 _EXAMPLES = 3
+_AT_ONCE = 1024
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +78,12 @@ class _UnknownKeys:
             )
 
 
+def no_histories() -> KnownHistories:
+    """A batch of none."""
+    none = np.empty(0, dtype=np.int64)
+    return KnownHistories(none, Histories(none, np.zeros(1, dtype=np.int64)))
+
+
 def known_histories(
     index: KeyIndex, histories: KeyLists, *, batch_size: int
 ) -> Iterator[KnownHistories]:
@@ -93,17 +101,32 @@ def known_histories(
         unknown.warn()
 
 
-def known_numbers(index: KeyIndex, keys: Keys, *, where: str) -> np.ndarray:
+def unknown_keys(index: KeyIndex, histories: KeyLists) -> pl.DataFrame:
+    """`history`, its place, and `item` of each key in histories that nobody has."""
+    frames = [pl.DataFrame(schema={"history": pl.Int64, "item": pl.String})]
+    first = 0
+    for keys, offsets in key_batches(histories, size=_AT_ONCE):
+        places = np.flatnonzero(index.numbers(keys) == UNKNOWN)
+        rows = first + np.searchsorted(offsets, places, side="right") - 1
+        named = pl.Series([keys[place] for place in places.tolist()], dtype=pl.String)
+        frames.append(pl.DataFrame({"history": rows, "item": named}))
+        first += len(offsets) - 1
+    return pl.concat(frames)
+
+
+def known_numbers(index: KeyIndex, keys: Keys | None, *, where: str) -> np.ndarray:
     """The numbers of the keys that are known; warns of the others.
 
     Args:
         index: of all keys.
-        keys: to look up.
+        keys: to look up; None for all there are.
         where: they stand, for messages.
 
     Raises:
         ValueError: they are no keys.
     """
+    if keys is None:
+        return np.arange(len(index))
     unknown = _UnknownKeys(index)
     numbers = unknown.numbers(flat_keys(keys, where=where))
     unknown.warn()
@@ -111,12 +134,14 @@ def known_numbers(index: KeyIndex, keys: Keys, *, where: str) -> np.ndarray:
     return known
 
 
-def all_numbers(index: KeyIndex, keys: Keys, *, where: str) -> np.ndarray:
-    """The numbers of keys that must be known.
+def all_numbers(index: KeyIndex, keys: Keys | None, *, where: str) -> np.ndarray:
+    """As `known_numbers`, of keys that must be known.
 
     Raises:
         ValueError: one is not, or they are no keys.
     """
+    if keys is None:
+        return np.arange(len(index))
     texts = flat_keys(keys, where=where)
     numbers = index.numbers(texts)
     places = np.flatnonzero(numbers == UNKNOWN)
@@ -148,6 +173,8 @@ def select(
         return Selection(k, exclude_seen, {None: allowed})
     if not isinstance(lists, Mapping):
         raise ValueError(f"lists must name lists of keys, as in {{'new': [...]}}, not {lists!r}")
+    if not lists:
+        raise ValueError("lists holds none; leave it out for one of all items")
     named: dict[str | None, Tensor | None] = {}
     for name, keys in lists.items():
         own = _mask(index, keys, where=f"lists, {name!r}")
