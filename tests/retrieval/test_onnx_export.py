@@ -35,9 +35,9 @@ def encode_and_score(model: Any, item_ids: Tensor) -> tuple[Tensor, Tensor]:
         return encoded, model.score(encoded, model.candidates(contracts.ALL_ITEMS))
 
 
-@contracts.every_model_and_choice
-def test_frozen_items_change_no_score_and_no_state(name: str, transfer: str) -> None:
-    model = contracts.build_model(name, transfer=transfer)
+@pytest.mark.parametrize("name", contracts.MODELS)
+def test_frozen_items_change_no_score_and_no_state(name: str) -> None:
+    model = contracts.build_model(name, transfer="transductive")
     item_ids, state = histories(5, 9), list(model.state_dict())
     before = encode_and_score(model, item_ids)
     for module in model.modules():
@@ -55,8 +55,7 @@ def test_frozen_items_change_no_score_and_no_state(name: str, transfer: str) -> 
         ("missrec", "transductive"),
         ("missrec_released", "inductive"),
         ("bert4rec", "transductive"),
-        ("unisrec", "transductive"),
-        ("vqrec", "inductive"),
+        ("most_popular", "inductive"),
     ],
 )
 def test_graphs_give_the_numbers_of_the_model(tmp_path: Path, name: str, transfer: str) -> None:
