@@ -130,6 +130,23 @@ def _sign(folder: Path) -> None:
     write_manifest(folder, {key: manifest[key] for key in ("kind", "features_sha256", "counts")})
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (pl.col("item_id") + 1, "must hold the items 1..40 in order"),
+        (pl.lit(None, dtype=pl.String).alias("title"), "no nulls"),
+        (pl.lit("x").alias("train_count"), "cannot be read"),
+        (pl.Series("domain", ["a", "b"] * 20), "side by side"),
+    ],
+)
+def test_items_that_are_none_are_refused(exported: Path, change: Any, said: str) -> None:
+    path = exported / "items.parquet"
+    pl.read_parquet(path).with_columns(change).write_parquet(path)
+    _sign(exported)
+    with pytest.raises(ExportError, match=said):
+        read_exported(exported)
+
+
 def test_features_of_another_export_are_refused(exported: Path) -> None:
     path = exported / "features" / MANIFEST
     path.write_text(path.read_text() + " ")

@@ -175,4 +175,7 @@ def _model(folder: Path, config: Mapping[str, Any], catalogue: Catalogue) -> nn.
 def _spans(items: pl.DataFrame) -> list[DomainSpan]:
     by_domain = items.group_by("domain", maintain_order=True)
     ends = by_domain.agg(pl.col("item_id").first(), pl.col("item_id").last().alias("last"))
-    return [DomainSpan(*row) for row in ends.iter_rows()]
+    spans = [DomainSpan(*row) for row in ends.iter_rows()]
+    if sum(span.last_item - span.first_item + 1 for span in spans) != len(items):
+        raise ExportError(f"{ITEMS} must hold the items of each domain side by side")
+    return spans
