@@ -72,6 +72,8 @@ def test_graphs_give_the_numbers_of_the_model(tmp_path: Path, name: str, transfe
 
 
 def close(found: np.ndarray, expected: Tensor) -> bool:
+    if found.shape != expected.shape or not expected.numel():
+        return found.shape == expected.shape  # a model that knows nothing of a history
     scale = max(1.0, float(expected.abs().max()))
     return bool(np.abs(found - expected.numpy()).max() <= TOLERANCE * scale)
 
