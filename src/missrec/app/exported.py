@@ -99,6 +99,7 @@ def read_exported(folder: Path, *, trust: bool = False) -> ExportedModel:
             raise ExportError(f"{folder / FEATURES} is not what was exported")
         config = _read_config(folder / CONFIG)
         items = _read_items(folder / ITEMS)
+        spans = _spans(items)
         catalogue = _catalogue(folder, items, _modalities(config))
     except FolderError as error:
         raise ExportError(str(error)) from error
@@ -108,7 +109,7 @@ def read_exported(folder: Path, *, trust: bool = False) -> ExportedModel:
     if isinstance(max_seq_len, bool) or not isinstance(max_seq_len, int) or max_seq_len < 1:
         raise ExportError(f"{folder / CONFIG}: max_seq_len ({max_seq_len}) must be a whole number")
     model = _model(folder, config, catalogue)
-    return ExportedModel(model.eval(), items, _spans(items), max_seq_len)
+    return ExportedModel(model.eval(), items, spans, max_seq_len)
 
 
 def _features_sum(folder: Path) -> str | None:
