@@ -82,7 +82,9 @@ class OfItsLength(nn.Module):
     """Cannot be a graph for any length: it asks for a value."""
 
     def encode(self, batch: SequenceBatch) -> Tensor:
-        return batch.item_ids[:, : int(batch.item_ids.max())].float()
+        if batch.item_ids.max() > 3:
+            return batch.item_ids[:, :1].float()
+        return batch.item_ids.sum(dim=1, keepdim=True).float()
 
     def candidates(self, item_ids: Tensor) -> Tensor:
         return item_ids
