@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from missrec.nn.item_embeddings import IdEmbedding
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
@@ -60,6 +61,11 @@ class FDSA(nn.Module):
         for linear in (self.features, self.join):
             initialize_linear(linear, std=init_std)
         self.objective = objective
+
+    @property
+    def scores_by_id(self) -> bool:
+        """Whether candidates are id vectors alone."""
+        return isinstance(self.items, IdEmbedding)
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The objective's loss of the next item."""

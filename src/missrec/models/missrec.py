@@ -17,9 +17,17 @@ from missrec.nn.item_embeddings import spread_rows
 from missrec.nn.precision import full_precision, single
 from missrec.nn.sequence_networks import EncodedSequence, ItemTokens
 from missrec.objectives.ranking import RankingObjective
-from missrec.types import Catalogue, InputsError, InterestReport, SequenceBatch, TrainingLoss
+from missrec.types import (
+    Catalogue,
+    InputsError,
+    InterestReport,
+    ItemRows,
+    SequenceBatch,
+    TrainingLoss,
+)
 
 _ID_STD = 0.02
+_PLACED_AT_ONCE = 16_384
 
 
 class ItemEmbeddings(NamedTuple):
@@ -156,6 +164,13 @@ class MISSRec(nn.Module):
         return ("item_embeddings", "interests", *per_item)
 
     @property
+    def item_rows(self) -> tuple[ItemRows, ...]:
+        """The id embeddings, in the transductive setting; the parts declare their own."""
+        if self.item_embeddings is None:
+            return ()
+        return (ItemRows("item_embeddings.weight", dim=0, is_id=True),)
+
+    @property
     def loss_terms(self) -> tuple[str, ...]:
         """Names of what `training_loss` says of its parts."""
         return ("ranking", "orthogonality", *(("contrast",) if self._contrast_weight else ()))
@@ -226,6 +241,12 @@ class MISSRec(nn.Module):
         report = self.interests.refresh(self.item_tokens())
         self.train(was_training)
         return report
+
+    @torch.no_grad()
+    def place_items(self, item_ids: Tensor) -> None:
+        """Items (U,) that came after training join the interests nearest to their tokens."""
+        for some in torch.split(item_ids, _PLACED_AT_ONCE):
+            self.interests.assign(some, self._embed(some).tokens)
 
     def _embed(self, item_ids: Tensor, *, augment: bool = False) -> ItemEmbeddings:
         """Items (U,), which may include padding; `augment` draws a dropout of the features."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from missrec.types import Catalogue, SequenceBatch, TrainingLoss
+from missrec.types import Catalogue, ItemRows, SequenceBatch, TrainingLoss
 
 
 class MostPopular(nn.Module):
     """Scores an item by how often it occurs in the training sequences; nothing is learned."""
 
+    item_rows = (ItemRows("train_counts", dim=0, is_id=False),)
     train_counts: Tensor
 
     def __init__(self, *, catalogue: Catalogue) -> None:

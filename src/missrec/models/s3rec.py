@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from missrec.nn.item_embeddings import FeatureEmbedding
+from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
@@ -188,6 +188,11 @@ class S3Rec(nn.Module):
     def loss_terms(self) -> tuple[str, ...]:
         """Names of what `training_loss` says of its parts."""
         return TaskWeights._fields if self.tasks is not None else ("ranking",)
+
+    @property
+    def scores_by_id(self) -> bool:
+        """Whether candidates are id vectors alone."""
+        return isinstance(self.items, IdEmbedding)
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The losses of the tasks over whole prefixes, or the objective's of the next item."""

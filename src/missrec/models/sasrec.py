@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from missrec.nn.item_embeddings import IdEmbedding
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
@@ -51,6 +52,11 @@ class SASRec(nn.Module):
         self.items = items(catalogue=catalogue, embed_dim=embed_dim)
         self.encoder = encoder(embed_dim=embed_dim)
         self.objective = objective
+
+    @property
+    def scores_by_id(self) -> bool:
+        """Whether candidates are id vectors alone."""
+        return isinstance(self.items, IdEmbedding)
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The objective's loss of the next items."""

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from missrec.features.codes import ItemCoding
 from missrec.nn.permutation import CodewordPermutation
 from missrec.nn.precision import single
-from missrec.types import Catalogue
+from missrec.types import Catalogue, ItemRows
 
 
 class CodeEmbedding(nn.Module):
@@ -27,6 +27,10 @@ class CodeEmbedding(nn.Module):
     random one that never trains.
     """
 
+    item_rows = (
+        ItemRows("codewords", dim=0, is_id=False),
+        ItemRows("present", dim=0, is_id=False),
+    )
     codewords: Tensor
     present: Tensor
     num_used: Tensor
