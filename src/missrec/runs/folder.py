@@ -26,6 +26,7 @@ _OWN_SUM = "sha256"
 _FORGET = "delete it, and the run no longer knows where it came from"
 _OWN = (
     *(CONFIG, METRICS, PROVENANCE, "validation.json", "error.txt", "wandb_id.txt"),
+    "items.parquet",
     *("test_ranks_*.parquet", "checkpoints", "evaluation", "interests"),
     *("csv", "wandb", "version_*"),  # of the loggers
 )
@@ -52,6 +53,11 @@ class RunFolder:
     def provenance(self) -> Path:
         """Where everything else came from."""
         return self.path / PROVENANCE
+
+    @property
+    def items(self) -> Path:
+        """The keys of the items that the run was made on."""
+        return self.path / "items.parquet"
 
     @property
     def metrics(self) -> Path:
