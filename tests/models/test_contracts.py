@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from missrec.app.build import build
+from missrec.app.model import build
 from missrec.types import DiscoversInterests, SequenceBatch
 from synthetic import catalogue, random_sequences, raw_features, sequence_batch
 
