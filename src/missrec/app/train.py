@@ -23,12 +23,13 @@ from missrec.app.preflight import check_batches, check_training
 from missrec.app.prepare import prepare_missing
 from missrec.app.resume import (
     Earlier,
+    Start,
     begin,
-    checkpoint_to_go_on_from,
     earlier_run,
+    find_start,
     with_its_stages,
 )
-from missrec.app.same_data import check_data, check_finished
+from missrec.app.same_data import check_finished
 from missrec.app.session import plain
 from missrec.app.settings import RunSettings, read_run
 from missrec.app.stages import start_from, starting_point, train_stages
@@ -36,7 +37,6 @@ from missrec.distributed import is_first_process
 from missrec.report.formats.terminal import print_metrics, split_metrics
 from missrec.runs.checkpoints import record_tested, tidy
 from missrec.runs.folder import METRICS, RunFolder
-from missrec.runs.identity import provenance_facts
 from missrec.runs.owner import writing
 from missrec.runs.ranks import save_ranks
 from missrec.tracking.loggers import logging_to
@@ -80,10 +80,10 @@ def train_run(run: RunSettings) -> dict[str, float]:
         warn_of_parts(experiment, run)
         warn_of_encoders(experiment.identity, starting_point(run))
         if is_first_process():
-            begin(run, earlier, ready.facts, source=ready.resume_from)
+            begin(run, earlier, ready.start)
         _log.info("run folder: %s", run.run_dir)
         with logging_to(trainer, run.config), working(trainer):
-            best, metrics = fit(experiment, trainer, resume_from=ready.resume_from)
+            best, metrics = fit(experiment, trainer, resume_from=ready.start.checkpoint)
             for rank in (trainer.validate, trainer.test):
                 metrics |= rank_users(experiment, rank, checkpoint=best)
             best = best or keep_untrained(experiment, trainer)
@@ -99,15 +99,13 @@ class Ready(NamedTuple):
         run: its settings, with the checkpoints of its stages.
         experiment: data and model.
         trainer: what fits and ranks.
-        facts: of its data, for `provenance.json`.
-        resume_from: the checkpoint that it goes on from; None where it starts.
+        start: what it starts with.
     """
 
     run: RunSettings
     experiment: Experiment
     trainer: Trainer
-    facts: dict[str, Any]
-    resume_from: Path | None
+    start: Start
 
 
 def make_ready(
@@ -132,10 +130,8 @@ def make_ready(
     run = train_stages(with_its_stages(run, earlier), train_stage, record=record)
     experiment = set_up(run)
     check_batches(run, experiment)
-    changed_data = check_data(run, experiment.identity)
-    facts = provenance_facts(experiment.identity, accepted=changed_data)
-    resume_from = checkpoint_to_go_on_from(run, earlier, experiment.module)
-    return Ready(run, experiment, build_trainer(run), facts, resume_from)
+    start = find_start(run, earlier, experiment)
+    return Ready(run, experiment, build_trainer(run), start)
 
 
 def set_up(run: RunSettings) -> Experiment:
@@ -155,12 +151,7 @@ def set_up(run: RunSettings) -> Experiment:
     experiment = build_experiment(run)
     source = starting_point(run)
     if source is not None:
-        start_from(
-            source,
-            experiment.module.model,
-            same_domain=bool(run.stages) and run.stages[-1].same_data,
-            trainable=run.trainable,
-        )
+        start_from(source, run, experiment)
     compile_modules(
         experiment.module.model, config["compiled_modules"], backend=config["compile_backend"]
     )

@@ -73,7 +73,12 @@ class ItemMap(NamedTuple):
 
 
 def map_items(before: ItemKeys, today: ItemKeys) -> ItemMap:
-    """Where today's items were; an item is known by its domain and its key."""
+    """Where today's items were.
+
+    An item is known by its domain and its key; where both catalogues have one domain, by its key.
+    """
+    if len(before) == len(today) == 1:
+        before = dict(zip(today, before.values(), strict=True))
     columns = ["domain", "key"]
     found = _table(today, "here").join(_table(before, "before"), on=columns, how="left")
     ids = found.sort("here")["before"].fill_null(PAD_ID).to_numpy()

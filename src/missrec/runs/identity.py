@@ -111,6 +111,13 @@ def _unlike_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     )
 
 
+def other_items(one: Identity, other: Identity) -> bool:
+    """Whether the items of two identities, or their numbers, are not the same."""
+    return {name: found["items"] for name, found in one.items()} != {
+        name: found["items"] for name, found in other.items()
+    }
+
+
 def other_encoders(recorded: Identity, found: Identity) -> list[str]:
     """Features that are not of the encoder of those that a run was made on, a text for each.
 
