@@ -15,6 +15,7 @@ from pytorch_lightning import Trainer
 
 from missrec.app.build import Experiment, build_experiment
 from missrec.app.doubts import warn_of_parts
+from missrec.app.final_fit import holds_nothing_out
 from missrec.app.new_items import bring_in, domain_places, find_items
 from missrec.app.same_data import check_run
 from missrec.app.saved_run import read_saved_run
@@ -119,6 +120,11 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     quiet_lightning()
     folder = RunFolder(Path(settings.run))
     run = read_saved_run(folder, data_dir=settings.data_dir, trust=settings.trust)
+    if holds_nothing_out(run.config):
+        raise ValueError(
+            f"{folder.path} is trained on everything (split=none), so nothing is left to test on; "
+            f"evaluate the run that its epochs are from: run={run.config.get('epochs_from')}"
+        )
     experiment = build_experiment(run)
     warn_of_parts(experiment, run, names=["test"])
     changed = _same_items(folder, experiment, settings)

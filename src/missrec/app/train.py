@@ -18,6 +18,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from missrec.app.arguments import other_process_arguments
 from missrec.app.build import Experiment, build_experiment, compile_modules
 from missrec.app.doubts import warn_of_encoders, warn_of_parts
+from missrec.app.final_fit import as_trained
 from missrec.app.model import build
 from missrec.app.preflight import check_batches, check_training
 from missrec.app.prepare import prepare_missing
@@ -36,7 +37,7 @@ from missrec.app.stages import start_from, starting_point, train_stages
 from missrec.distributed import is_first_process
 from missrec.report.formats.terminal import print_metrics, split_metrics
 from missrec.runs.checkpoints import record_tested, tidy
-from missrec.runs.folder import METRICS, RunFolder
+from missrec.runs.folder import FINAL_FIT, METRICS, RunFolder
 from missrec.runs.owner import writing
 from missrec.runs.ranks import save_ranks
 from missrec.tracking.loggers import logging_to
@@ -65,7 +66,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         FileNotFoundError, ValueError: a mistake in the config or the data.
         RunBusyError: another process writes into the run folder.
     """
-    return train_run(read_run(plain(cfg)))
+    return train_run(read_run(as_trained(plain(cfg))))
 
 
 def train_run(run: RunSettings) -> dict[str, float]:
@@ -77,16 +78,19 @@ def train_run(run: RunSettings) -> dict[str, float]:
             return finished_before(run)
         ready = make_ready(run, earlier, train_run, record=METRICS)
         run, experiment, trainer = ready.run, ready.experiment, ready.trainer
-        warn_of_parts(experiment, run)
+        held_out = experiment.datamodule.domains.holds_out
+        warn_of_parts(experiment, run, names=("val", "test") if held_out else ())
         warn_of_encoders(experiment.identity, starting_point(run))
         if is_first_process():
             begin(run, earlier, ready.start)
         _log.info("run folder: %s", run.run_dir)
         with logging_to(trainer, run.config), working(trainer):
             best, metrics = fit(experiment, trainer, resume_from=ready.start.checkpoint)
-            for rank in (trainer.validate, trainer.test):
+            for rank in (trainer.validate, trainer.test) if held_out else ():
                 metrics |= rank_users(experiment, rank, checkpoint=best)
             best = best or keep_untrained(experiment, trainer)
+        if not held_out:
+            metrics = {FINAL_FIT: 1.0, **metrics}
         if is_first_process():
             record(run, experiment, metrics, tested=best)
         return metrics
@@ -251,9 +255,8 @@ def record(
     follow.
     """
     folder = RunFolder(run.run_dir)
-    for span, users in zip(
-        experiment.datamodule.domains.spans, experiment.module.target_ranks, strict=True
-    ):
+    ranks = experiment.module.target_ranks  # of a final fit, none
+    for span, users in zip(experiment.datamodule.domains.spans, ranks, strict=bool(ranks)):
         save_ranks(folder.path / f"test_ranks_{span.name}.parquet", span, users)
     if tested is not None:
         record_tested(run.run_dir, Path(tested).name)
@@ -275,7 +278,10 @@ def finished_before(run: RunSettings) -> dict[str, float]:
 
 
 def print_run(run: RunSettings, metrics: dict[str, float]) -> None:
-    """Prints the metrics of a run."""
+    """Prints the metrics of a run; of a final fit, that it has none."""
+    if FINAL_FIT in metrics:
+        _log.info("trained on everything for %d epochs; nothing is held out", metrics["epochs"])
+        return
     rows = {split: split_metrics(metrics, split) for split in ("val", "test")}
     print_metrics(run.name, rows, run.shown)
 

@@ -17,6 +17,8 @@ from missrec.files import digest, sha256, write_json, write_text
 from missrec.runs.format import current, is_versioned, versioned
 
 CONFIG, METRICS, PROVENANCE = "config.yaml", "metrics.json", "provenance.json"
+FINAL_FIT = "final_fit"
+"""In `metrics.json`: 1 of a run that held nothing out, and so has no figures."""
 _HERE = "${run_dir}"
 """What a saved config calls the folder it lies in, so that a copy means itself."""
 _SIGN = "# sha256 "
