@@ -260,8 +260,12 @@ class ScoresById(Protocol):
 class PlacesItems(Protocol):
     """A model that gives an item more than learned vectors, made of its features after training."""
 
-    def place_items(self, item_ids: Tensor) -> None:
+    def place_items(self, item_ids: Tensor, features: FeatureTable) -> None:
         """Does so for items (U,) that came after training, in place; others stay as they are.
+
+        Args:
+            item_ids: (U,).
+            features: of all items, in the inputs of the model.
 
         Raises:
             ValueError: the model lacks what it takes.

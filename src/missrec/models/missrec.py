@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from missrec.features.table import FeatureTable
 from missrec.interests.index import InterestIndex
 from missrec.nn.adapters import modality_adapters
 from missrec.nn.dropout import Dropout
@@ -243,7 +244,7 @@ class MISSRec(nn.Module):
         return report
 
     @torch.no_grad()
-    def place_items(self, item_ids: Tensor) -> None:
+    def place_items(self, item_ids: Tensor, features: FeatureTable) -> None:
         """Items (U,) that came after training join the interests nearest to their tokens."""
         for some in torch.split(item_ids, _PLACED_AT_ONCE):
             self.interests.assign(some, self._embed(some).tokens)

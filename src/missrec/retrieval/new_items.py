@@ -140,7 +140,7 @@ def take_over(
     device = next(iter(moved.values())).device if moved else torch.device("cpu")
     new = items.new.to(device)
     if isinstance(model, PlacesItems) and len(new):
-        model.place_items(new)
+        model.place_items(new, features)
     has_features = _have_features(features, items.new)
     is_predicted = predict_ids and bool(has_features.any()) and len(items.known) > 1
     if is_predicted:
