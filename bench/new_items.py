@@ -139,7 +139,7 @@ def metrics_by_target(experiment: Experiment, *, part: str, is_new: Tensor) -> d
     data, module = experiment.datamodule, experiment.module.eval()
     ranking = DomainRanking(
         module._recommender,
-        data.spans[0],
+        data.domains.spans[0],
         users_per_tile=512,
         items_per_tile=16_384,
         filter_seen=False,
