@@ -252,6 +252,8 @@ def test_predicted_ids_are_those_of_a_linear_rule() -> None:
     hidden[new] = 100
     found = predicted_ids(table, hidden, known=known, new=new)
     torch.testing.assert_close(found, ids[new], rtol=0.05, atol=0.3)
+    one = predicted_ids(table, hidden, known=known, new=new[:1])
+    torch.testing.assert_close(one, found[:1])
     constant = predicted_ids(table, torch.ones(301, 2), known=known, new=new)
     torch.testing.assert_close(constant, torch.ones(20, 2, dtype=constant.dtype))
 

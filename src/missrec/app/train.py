@@ -18,7 +18,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from missrec.app.arguments import other_process_arguments
 from missrec.app.build import Experiment, build_experiment, compile_modules
 from missrec.app.doubts import warn_of_encoders, warn_of_parts
-from missrec.app.final_fit import as_trained
+from missrec.app.final_fit import as_trained, holds_nothing_out
 from missrec.app.model import build
 from missrec.app.preflight import check_batches, check_training
 from missrec.app.prepare import prepare_missing
@@ -181,6 +181,8 @@ def build_trainer(run: RunSettings) -> Trainer:
     parts: dict[str, Any] = {"callbacks": callbacks, "logger": loggers}
     parts["plugins"] = [WholeCheckpoints()]
     settings = dict(config["trainer"])
+    if holds_nothing_out(config):
+        settings["limit_val_batches"] = 0
     if isinstance(settings.get("strategy"), dict):
         command = [sys.executable, sys.argv[0], *other_process_arguments(run.run_dir)]
         parts["strategy"] = build(settings, "strategy", command=command)

@@ -55,8 +55,9 @@ def _feature(
     """(U, F) raw features of one modality, zeros where there is none, and (U, 1) where it is."""
     present = features.present(item_ids)[modality].cpu()
     raw = np.zeros((len(item_ids), features.dims[modality]))
-    raw[present] = features.lookup(modality, item_ids[present]).cpu().numpy()
-    return raw, present.numpy()[:, None]
+    is_there = present.numpy()  # NumPy takes a tensor of one bool for a number
+    raw[is_there] = features.lookup(modality, item_ids[present]).cpu().numpy()
+    return raw, is_there[:, None]
 
 
 def _scaling(raw: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
