@@ -29,7 +29,7 @@ from missrec.report.formats.terminal import print_buckets, print_metrics, split_
 from missrec.retrieval.known_items import KnownItems
 from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder
-from missrec.runs.identity import ACCEPTED
+from missrec.runs.identity import ACCEPTED, recorded_identity
 from missrec.runs.items import keys_of_folders, record_items
 from missrec.runs.ranks import save_ranks
 from missrec.training.checkpoints import model_state
@@ -157,13 +157,12 @@ def _same_items(folder: RunFolder, experiment: Experiment, settings: EvaluateSet
     Returns:
         What has changed, and is accepted.
     """
-    accept, names_and_folders = (
-        settings.accepts_changed_data,
-        domain_places(experiment.datamodule.domains),
-    )
+    accept = settings.accepts_changed_data
+    names_and_folders = domain_places(experiment.datamodule.domains)
     if settings.new_items is None:
         changed = check_run(folder, experiment.identity, accept=accept)
-        if not changed and not folder.items.is_file():
+        is_known = recorded_identity(folder) is not None and not changed
+        if is_known and not folder.items.is_file():
             record_items(folder, keys_of_folders(*names_and_folders))  # a run of before
         return changed
     moving = find_items(folder, *names_and_folders, experiment.identity, accept=accept)
@@ -222,7 +221,7 @@ def _rank(experiment: Experiment, trainer: Trainer, *, checkpoint: Path | None) 
             raise
         raise ValueError(
             f"{checkpoint} cannot be loaded: {error}; the file is damaged, or the run's config or "
-            "data has changed since"
+            "data has changed since; to other items it goes with new_items=features"
         ) from error
 
 

@@ -66,7 +66,7 @@ def find_items(
             f"{error}; put the folder back as it was and run `python src/evaluate.py "
             f"run={run.path}` once, which records them"
         ) from error
-    if others := other_encoders(recorded or {}, found) if recorded else []:
+    if recorded and (others := other_encoders(recorded, found)):
         said = (
             f"{run.path}: the features are of another encoder than the run's: {'; '.join(others)}"
         )

@@ -190,9 +190,8 @@ def _checkpoint_to_go_on_from(
         _check_changes(changes, FIXED_INSIDE_AN_EPOCH, run.run_dir)
         if moved is not None and moved.changes_items:
             raise ValueError(
-                f"{source} is inside an epoch, which {_BATCHES.removeprefix('the epoch ')} of "
-                f"other items; start a new run from the weights: pretrained={run.run_dir} "
-                "new_items=features"
+                f"{source} is inside an epoch, which has begun with other items; start a new run "
+                f"from the weights: pretrained={run.run_dir} new_items=features"
             )
     elif changes and progress["processed"] >= run.config["trainer"]["max_epochs"]:
         raise ValueError(

@@ -28,11 +28,13 @@ from missrec.runs.owner import writing
 from missrec.training.checkpoints import model_state
 from missrec.training.transfer import (
     Fate,
+    TransferredTensor,
     by_component,
     count_parameters,
     freeze_all_but,
     load_pretrained,
 )
+from missrec.types import Transferable
 
 _log = logging.getLogger(__name__)
 
@@ -164,8 +166,8 @@ def check_fits(run: RunSettings, stage: RunSettings, *, same_data: bool) -> None
 def start_from(checkpoint: Path, run: RunSettings, experiment: Experiment) -> None:
     """Loads the weights of a pre-trained run, freezes them, and shows what became of each.
 
-    Where the run takes over items, what belongs to them is loaded item by item, and to the domain
-    as it is; else only a stage on the run's own data leaves that.
+    What belongs to the items of a domain stays behind, but of a stage on the run's own data, and
+    where the run takes over items: then it is loaded item by item, and trains as what is fresh.
 
     Args:
         checkpoint: of the pre-trained run.
@@ -178,15 +180,18 @@ def start_from(checkpoint: Path, run: RunSettings, experiment: Experiment) -> No
     """
     model, trainable = experiment.module.model, run.trainable
     same_domain = bool(run.stages) and run.stages[-1].same_data
-    if run.new_items is not None and run.pretrained and not run.stages:
-        predict_ids, accept = run.new_items.predict_ids, run.accepts_changed_data
-        bring_in_run(checkpoint, experiment, predict_ids=predict_ids, accept=accept)
-        transferred = load_pretrained(model, dict(model.state_dict()), same_domain=True)
-    else:
+    takes_items = run.new_items is not None and not run.resume and not run.stages
+    transferred: list[TransferredTensor] = []
+    # A model of ids alone takes nothing but those; resumed, it has them from its own checkpoint.
+    if same_domain or isinstance(model, Transferable) or not (takes_items or run.resume):
         transferred = load_pretrained(model, model_state(checkpoint), same_domain=same_domain)
     if trainable is not None:
         fresh = [tensor.name for tensor in transferred if tensor.fate is Fate.FRESH]
         freeze_all_but(model, [*trainable, *fresh] if trainable else [])
+    if takes_items and run.new_items is not None:
+        predict_ids, accept = run.new_items.predict_ids, run.accepts_changed_data
+        bring_in_run(checkpoint, experiment, predict_ids=predict_ids, accept=accept)
+        transferred = load_pretrained(model, dict(model.state_dict()), same_domain=True)
     if is_first_process():
         print_transfer(
             str(checkpoint), by_component(transferred), trainable=count_parameters(model)
