@@ -19,7 +19,7 @@ _PREFIX = "resume="
 _TRUST = "trust="
 _OTHER_PROCESS = "other_process_of="
 _SAVED = "saved_config"
-_OF_ONE_COMMAND = {"overwrite": False, "changed_data": "refuse"}
+_OF_ONE_COMMAND = {"overwrite": False, "changed_data": "refuse", "new_items": "refuse"}
 """What was said to the command that began the run is not said to the one that goes on with it."""
 
 
