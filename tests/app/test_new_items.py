@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from conftest import Compose
 
+import missrec
 from changed_data import timed_domain
 from missrec.app.evaluate import evaluate
 from missrec.app.final_fit import as_trained
@@ -209,3 +211,35 @@ def test_a_number_of_epochs_does_too(compose_tiny: Compose) -> None:
     assert as_trained({**config, "resume": "x", "trainer": {"max_epochs": 9}})["trainer"] == {
         "max_epochs": 9
     }
+
+
+def test_a_loaded_run_recommends_the_items_of_today(compose_tiny: Compose, folder: Path) -> None:
+    run_dir = trained(compose_tiny)
+    before = missrec.load(run_dir)
+    keys = before.items["item"].to_list()
+    history = [keys[:3]]
+    whole = before.recommend(history, k=99)
+    write_domain_folder(folder, with_new(timed_domain(DOMAIN)))
+    with pytest.raises(ChangedDataError, match="new_items=features"):
+        missrec.load(run_dir)
+    with pytest.raises(ValueError, match=r"new_items \(yes\) must be refuse or features"):
+        missrec.load(run_dir, new_items="yes")
+    today = missrec.load(run_dir, new_items="features")
+    assert today.items["item"].to_list() == [*keys[::-1], "new"]
+    found = today.recommend(history, k=99)
+    assert set(found["item"]) - set(whole["item"]) == {"new"}  # nothing is known of the blank one
+    same = found.filter(pl.col("item") != "new")
+    assert same["item"].to_list() == whole["item"].to_list()
+    assert same["score"].to_list() == pytest.approx(whole["score"].to_list(), abs=1e-6)
+
+
+def test_items_that_a_loaded_model_knows_nothing_of_are_not_there(
+    compose_tiny: Compose, folder: Path
+) -> None:
+    run_dir = trained(compose_tiny, base=BY_ID)
+    keys = missrec.load(run_dir).items["item"].to_list()
+    write_domain_folder(folder, with_new(timed_domain(DOMAIN)))
+    today = missrec.load(run_dir, new_items="features")
+    assert today.items["item"].to_list() == keys[::-1]
+    assert today.unknown([["new"], keys[:1]]).rows() == [(0, "new")]
+    assert "new" not in today.recommend_users(k=99)["item"]
