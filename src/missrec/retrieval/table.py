@@ -16,8 +16,8 @@ from missrec.types import HasItemVectors, ItemVectors
 
 _ITEMS_PER_BLOCK = 8192
 """A product of one shape for all items: its size would change their last bits."""
-_NUMBERS_AT_ONCE = 1 << 20
-"""Of users and items gathered for exact scores."""
+_NUMBERS_AT_ONCE = 1 << 16
+"""Of pairs scored exactly: as many as stay in a cache."""
 
 
 class PairScores(NamedTuple):
