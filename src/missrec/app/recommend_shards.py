@@ -92,7 +92,8 @@ class ShardModule(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Loads the recommender, and silences what no user could change."""
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        for message in (".*LeafSpec.*", ".*predict returned None.*", ".*Total length of .*"):
+            warnings.filterwarnings("ignore", message=message)
         if self._recommender is None:
             self._recommender = self._load(device=str(self.trainer.strategy.root_device))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import polars as pl
 
@@ -46,20 +47,19 @@ def answers(recommender: CatalogueRecommender, requests: Requests, wish: Wish) -
         `item` (or `similar`), `score`, and `share_<modality>`.
     """
     if wish.what == ITEM:
-        found = recommender.similar(requests.keys, k=wish.k)
-        return found.with_columns(pl.col(RANK).cast(pl.Int32))
-    found = pl.concat(
-        recommender.recommend_in_batches(
-            requests.histories,
-            k=wish.k,
-            exclude_seen=wish.exclude_seen,
-            allow=wish.allow,
-            block=wish.block,
-            lists=wish.lists,
-            batch_size=wish.batch_size,
-        )
+        return recommender.similar(requests.keys, k=wish.k)
+    asked = partial(
+        recommender.recommend_in_batches,
+        k=wish.k,
+        exclude_seen=wish.exclude_seen,
+        allow=wish.allow,
+        block=wish.block,
+        lists=wish.lists,
+        batch_size=wish.batch_size,
     )
-    return _keyed(found, requests, wish.what).with_columns(pl.col(RANK).cast(pl.Int32))
+    # Without a request there are the columns all the same.
+    found = pl.concat(asked(requests.histories or [[]]))
+    return _keyed(found, requests, wish.what)
 
 
 def user_vectors(recommender: CatalogueRecommender, requests: Requests, wish: Wish) -> pl.DataFrame:
