@@ -14,8 +14,9 @@ from missrec.app.settings import accepts
 from missrec.data.domain import USERS, read_titles
 from missrec.data.split_domains import SplitDomains
 from missrec.retrieval.catalogue import CatalogueItems, CatalogueUsers
+from missrec.retrieval.exact import ExactSearch
+from missrec.retrieval.histories import Histories
 from missrec.retrieval.recommender import CatalogueRecommender
-from missrec.retrieval.score_all import ScoreAll
 from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder
 from missrec.training.checkpoints import model_state
@@ -46,12 +47,11 @@ def load_recommender(
     load_weights(built.model, folder)
     model = built.model.to(device)
     items, users = catalogue_of(domains, place)
-    search = ScoreAll(model.eval(), items.item_ids.to(device), items.key_ranks().to(device))
     return CatalogueRecommender(
         model=model,
         items=items,
         users=users,
-        search=search,
+        index=ExactSearch,
         max_seq_len=settings.config["datamodule"]["max_seq_len"],
         device=device,
     )
@@ -91,8 +91,9 @@ def catalogue_of(domains: SplitDomains, place: int) -> tuple[CatalogueItems, Cat
     users = CatalogueUsers(
         domain=span.name,
         keys=pl.read_parquet(folder / USERS).sort("user_id")["user_key"],
-        items=mixed.items[offsets[0] : offsets[-1]] - span.first_item,
-        offsets=offsets - offsets[0],
+        histories=Histories(
+            mixed.items[offsets[0] : offsets[-1]] - span.first_item, offsets - offsets[0]
+        ),
     )
     return items, users
 

@@ -26,7 +26,7 @@ class Histories:
     """The items of several histories, each oldest first.
 
     Attributes:
-        items: (T,) int64 numbers of items, history after history.
+        items: (T,) int32 or int64 numbers of items, history after history.
         offsets: (H + 1,) int64; history h has items[offsets[h]:offsets[h + 1]].
     """
 

@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from missrec.retrieval.catalogue import UNKNOWN, CatalogueItems, CatalogueUsers
-from missrec.retrieval.histories import Histories, KeyLists, Keys, flat_keys, key_batches
-from missrec.retrieval.search import NO_ITEM, Search, TopK, Wanted
-from missrec.types import Recommender, SequenceBatch
+from missrec.retrieval.encoding import HistoryEncoder
+from missrec.retrieval.explanations import explained, explained_by_interests
+from missrec.retrieval.finding import Index, ItemFinder
+from missrec.retrieval.frames import ITEM, vector_column, vectors_frame
+from missrec.retrieval.histories import KeyLists, Keys, key_batches
+from missrec.retrieval.interests import HasInterests, interest_members
+from missrec.retrieval.requests import (
+    all_numbers,
+    check_k,
+    known_histories,
+    known_numbers,
+    select,
+)
+from missrec.retrieval.table import ItemTable
 
-HISTORY, USER, ITEM, LIST, RANK, SCORE = "history", "user", "item", "list", "rank", "score"
+HISTORY, USER, TITLE, VECTOR = "history", "user", "title", "vector"
 _AT_ONCE = 1024
-_EXAMPLES = 3
-
-_log = logging.getLogger(__name__)
-
-
-class _Asked(NamedTuple):
-    """What is asked for each history.
-
-    Attributes:
-        k: items.
-        exclude_seen: none of the history.
-        lists: name -> (N,) bool, the items that the list may give; None for all.
-    """
-
-    k: int
-    exclude_seen: bool
-    lists: dict[str | None, Tensor | None]
 
 
 class CatalogueRecommender:
     """Recommends the items of one catalogue; keys in, keys out.
 
-    Threads may share one: a call changes nothing of it.
+    Keys are texts; a whole number stands for its digits, so 12 is the key "12". Keys that nobody
+    has are left out, with a warning. Threads may share one object: no call changes what another
+    one answers.
+
+    Attributes:
+        items: `item` and `title` of each.
+        users: keys of the users whose histories are known.
     """
 
     def __init__(
@@ -49,36 +49,35 @@ class CatalogueRecommender:
         model: nn.Module,
         items: CatalogueItems,
         users: CatalogueUsers,
-        search: Search,
+        index: Index,
         max_seq_len: int,
-        device: str = "cpu",
+        device: str | torch.device = "cpu",
     ) -> None:
-        """Takes the ready parts.
+        """Computes the vectors of the items and makes the index.
 
         Args:
-            model: a `Recommender` on the device, which is set to evaluation.
+            model: a `Recommender` on the device; it is set to evaluation.
             items: of the catalogue.
             users: whose histories are known.
-            search: for the best of these items.
+            index: makes the search; a model whose scores follow from no vectors scores all items.
             max_seq_len: the model reads so many items of a history, the most recent.
             device: of the model.
+
+        Raises:
+            ValueError: there are no items, or the index cannot be made.
         """
-        self._model = model.eval()
+        self.items = pl.DataFrame({ITEM: items.index.keys, TITLE: items.titles})
+        self.users = users.index.keys.alias(USER)
         self._items = items
         self._users = users
-        self._search = search
-        self._max_seq_len = max_seq_len
-        self._device = torch.device(device)
-
-    @property
-    def items(self) -> pl.DataFrame:
-        """`item` and `title` of the catalogue."""
-        return pl.DataFrame({ITEM: self._items.index.keys, "title": self._items.titles})
-
-    @property
-    def users(self) -> pl.Series:
-        """The keys of the users whose histories are known."""
-        return self._users.index.keys.alias(USER)
+        self._model = model
+        self._encoder = HistoryEncoder(
+            model,
+            first_id=items.first_id,
+            max_seq_len=max_seq_len,
+            device=torch.device(device),
+        )
+        self._finder = ItemFinder(self._encoder, items, index=index)
 
     def recommend(
         self,
@@ -93,31 +92,29 @@ class CatalogueRecommender:
         """The best items of each history, best first; equal scores by key.
 
         Args:
-            histories: item keys, oldest first; unknown keys are left out, see `unknown`. A history
-                that holds no known item has no rows.
-            k: items for each history; fewer where fewer may be recommended.
+            histories: item keys of each, oldest first: lists, a column of lists, or a frame with
+                one column of lists. Unknown keys are left out, see `unknown`; a history that holds
+                no known item has no rows. Of one that is longer than the model reads, the most
+                recent items count, and all are excluded.
+            k: items for each; fewer where fewer may be recommended.
             exclude_seen: leave out items of the history.
             allow: only these items.
             block: none of these.
             lists: name -> items: K items out of each, in rows that name the list.
 
         Returns:
-            `history` (its place), `list` where `lists` are asked for, `rank` from 1, `item`,
-            `score`, and `share_<modality>` (and `share_id`): what of the score each makes.
+            `history` (its place, from 0), `list` where `lists` are asked for, `rank` from 1,
+            `item`, `score`, and of each part of the score `share_<modality>`, `share_id` or
+            `share_bias`: its size among the sizes of all parts, which add up to 1.
 
         Raises:
-            ValueError: k is below 1, or the histories are no lists of keys.
+            ValueError: k is below 1, or something is no list of keys.
         """
-        return pl.concat(
-            self.recommend_in_batches(
-                histories,
-                k=k,
-                exclude_seen=exclude_seen,
-                allow=allow,
-                block=block,
-                lists=lists,
-            )
+        batches = self.recommend_in_batches(
+            histories, k=k, exclude_seen=exclude_seen, allow=allow, block=block, lists=lists
         )
+        nobody = pl.Series(HISTORY, dtype=pl.Int64)
+        return pl.concat([self._finder.nothing(nobody, has_lists=lists is not None), *batches])
 
     def recommend_in_batches(
         self,
@@ -130,16 +127,13 @@ class CatalogueRecommender:
         lists: Mapping[str, Keys] | None = None,
         batch_size: int = _AT_ONCE,
     ) -> Iterator[pl.DataFrame]:
-        """What `recommend` returns, a frame for every `batch_size` histories; at least one."""
-        asked = self._asked(k, exclude_seen, allow, block, lists)
-        first = 0
-        yield self._frame(Histories(np.empty(0, np.int64), np.zeros(1, np.int64)), asked, first)
-        for keys, offsets in key_batches(histories, size=batch_size):
-            numbers = self._items.index.numbers(keys)
-            known = Histories(numbers, offsets).only(numbers != UNKNOWN)
-            self._warn_of_unknown(keys, numbers)
-            yield self._frame(known, asked, first)
-            first += len(known)
+        """As `recommend`, a frame for every `batch_size` histories, which are read as they come."""
+        index = self._items.index
+        selection = select(
+            index, k=k, exclude_seen=exclude_seen, allow=allow, block=block, lists=lists
+        )
+        for places, known in known_histories(index, histories, batch_size=batch_size):
+            yield self._finder.best(known, pl.Series(HISTORY, places, dtype=pl.Int64), selection)
 
     def recommend_users(
         self,
@@ -151,116 +145,173 @@ class CatalogueRecommender:
         block: Keys | None = None,
         lists: Mapping[str, Keys] | None = None,
     ) -> pl.DataFrame:
-        """As `recommend`, for users by key and all that is known of them; `user` for `history`.
+        """As `recommend`, for users of the data and all that they are known to have had.
 
         Args:
-            users: keys; None for all.
-            k: see `recommend`, as the rest.
-            exclude_seen: leave out items that the user has.
+            users: their keys; None for all.
+            k: as in `recommend`, and so is all else.
+            exclude_seen: leave out items that the user has had.
             allow: only these items.
             block: none of these.
             lists: name -> items.
+
+        Returns:
+            The columns of `recommend`, with the key as `user` in place of `history`.
         """
-        raise NotImplementedError
+        index = self._items.index
+        selection = select(
+            index, k=k, exclude_seen=exclude_seen, allow=allow, block=block, lists=lists
+        )
+        numbers = np.arange(len(self.users))
+        if users is not None:
+            numbers = known_numbers(self._users.index, users, where="users")
+        frames = [self._finder.nothing(self.users, has_lists=lists is not None)]
+        for first in range(0, len(numbers), _AT_ONCE):
+            some = numbers[first : first + _AT_ONCE]
+            own = self._users.histories.at(some)
+            frames.append(self._finder.best(own, self.users.gather(some), selection))
+        return pl.concat(frames)
+
+    def histories(self, users: Keys | None = None) -> pl.Series:
+        """What users of the data are known to have had: a list of item keys each, oldest first.
+
+        Args:
+            users: their keys; None for all.
+
+        Raises:
+            ValueError: one of them is not known.
+        """
+        numbers = np.arange(len(self.users))
+        if users is not None:
+            numbers = all_numbers(self._users.index, users, where="users")
+        own = self._users.histories.at(numbers)
+        keys = self._items.index.keys.gather(own.items).to_list()
+        lists = [keys[first:last] for first, last in pairwise(own.offsets.tolist())]
+        return pl.Series(HISTORY, lists, dtype=pl.List(pl.String))
+
+    def unknown(self, histories: KeyLists) -> pl.DataFrame:
+        """`history` and `item` of each key in histories that no item of the catalogue has."""
+        frames = [pl.DataFrame(schema={HISTORY: pl.Int64, ITEM: pl.String})]
+        first = 0
+        for keys, offsets in key_batches(histories, size=_AT_ONCE):
+            places = np.flatnonzero(self._items.index.numbers(keys) == UNKNOWN)
+            rows = first + np.searchsorted(offsets, places, side="right") - 1
+            named = [keys[place] for place in places.tolist()]
+            frames.append(pl.DataFrame({HISTORY: rows, ITEM: pl.Series(named, dtype=pl.String)}))
+            first += len(offsets) - 1
+        return pl.concat(frames)
 
     def similar(self, items: Keys, *, k: int = 10) -> pl.DataFrame:
-        """The most similar items of each item: `item`, `rank`, `similar`, `score`."""
-        raise NotImplementedError
+        """The most similar items of each item, the most similar first; never the item itself.
+
+        The score is the cosine of the two items' vectors. Where an item has several, its vector is
+        what the fusion makes of them at equal weights: the mean of the tokens of the modalities
+        that it has, times their weight, plus what its id adds. So an item with a text alone and
+        one with an image alone can be alike, nobody's history counts, and the score is the same
+        both ways. A model without vectors is asked what follows a history of the item alone.
+
+        Args:
+            items: their keys.
+            k: for each.
+
+        Returns:
+            `item`, `rank` from 1, `similar` and `score`.
+        """
+        check_k(k)
+        numbers = known_numbers(self._items.index, items, where="items")
+        parts = np.split(numbers, range(_AT_ONCE, len(numbers), _AT_ONCE))
+        return pl.concat(self._finder.similar(some, k=k) for some in parts)
 
     def encode(self, histories: KeyLists) -> pl.DataFrame:
-        """`history` and `vector`, the user vector u of each history."""
-        raise NotImplementedError
+        """`history` and `vector`, the (D,) user vector u, of each history with a known item.
 
-    def explain(self, history: Keys, item: str) -> pl.DataFrame:
-        """Why an item has its score: a row for each part of it, and each item of the history."""
-        raise NotImplementedError
+        Raises:
+            ValueError: the model has no vectors of users.
+        """
+        schema = {HISTORY: pl.Int64, VECTOR: pl.Array(pl.Float32, self._table.width)}
+        frames = [pl.DataFrame(schema=schema)]
+        index = self._items.index
+        for places, known in known_histories(index, histories, batch_size=_AT_ONCE):
+            if len(known):
+                vectors = vector_column(VECTOR, self._encoder.encode(known))
+                frames.append(pl.DataFrame([pl.Series(HISTORY, places, dtype=pl.Int64), vectors]))
+        return pl.concat(frames)
+
+    def item_vectors(self, items: Keys | None = None) -> pl.DataFrame:
+        """The vectors that scores follow from, as `missrec.types.ItemVectors` says.
+
+        Args:
+            items: their keys; None for all.
+
+        Returns:
+            `item`, `vector_<modality>` of each modality, null where the item lacks it, and
+            `vector_id` and `bias` of a model that has them.
+
+        Raises:
+            ValueError: the model has no vectors of items.
+        """
+        numbers = np.arange(len(self._items))
+        if items is not None:
+            numbers = known_numbers(self._items.index, items, where="items")
+        return vectors_frame(self._table, numbers, items=self._items)
+
+    def explain(self, history: Keys, item: str | int) -> pl.DataFrame:
+        """Why an item has its score for a history.
+
+        Returns:
+            Rows of `kind`, `name`, `title`, `value` and `share`, by kind:
+            `score`: the item and its score.
+            `part`: a modality, `id` or `bias`; the values add up to the score, and the shares,
+            which go by size, to 1.
+            `history`: each item that the model reads, oldest first; the score less what it would
+            be without that item, null where nothing else would be left.
+            `interest`: each interest of the history, by its number and its most central item; the
+            largest cosine of it and a token of the item, the nearest interest first.
+
+        Raises:
+            ValueError: the item is not known, or the history holds no known item.
+        """
+        (number,) = all_numbers(self._items.index, [item], where="item").tolist()
+        read = known_numbers(self._items.index, history, where="history")
+        if not len(read):
+            raise ValueError(f"the history holds no item of {self._items.domain}")
+        read = read[-self._encoder.max_seq_len :]
+        rows = explained(
+            read, number, encoder=self._encoder, items=self._items, table=self._finder.table
+        )
+        if self._finder.table is None or not isinstance(self._model, HasInterests):
+            return rows
+        near = explained_by_interests(
+            read,
+            number,
+            model=self._model,
+            items=self._items,
+            table=self._finder.table,
+            members=self._interests,
+        )
+        return pl.concat([rows, near])
 
     def interests(self) -> pl.DataFrame:
-        """The interests that were found: `interest`, `item`, `modality`, `distance`."""
-        raise NotImplementedError
+        """The interests that the model has found in the items, the largest first.
 
-    def _asked(
-        self,
-        k: int,
-        exclude_seen: bool,
-        allow: Keys | None,
-        block: Keys | None,
-        lists: Mapping[str, Keys] | None,
-    ) -> _Asked:
-        if k < 1:
-            raise ValueError(f"k ({k}) must be at least 1")
-        allowed: Tensor | None = None
-        if allow is not None:
-            allowed = self._mask(allow, "allow")
-        if block is not None:
-            blocked = self._mask(block, "block")
-            allowed = ~blocked if allowed is None else allowed & ~blocked
-        if lists is None:
-            return _Asked(k, exclude_seen, {None: allowed})
-        named = {name: self._mask(keys, f"the list {name!r}") for name, keys in lists.items()}
-        each: dict[str | None, Tensor | None] = {
-            name: own if allowed is None else own & allowed for name, own in named.items()
-        }
-        return _Asked(k, exclude_seen, each)
+        Returns:
+            A row for each token of an item: `interest`, its `size` in tokens of these items and
+            `share_<modality>` among them, then `item`, `title`, `modality` and `distance` of the
+            token to the prototype; within an interest the most central first.
 
-    def _mask(self, keys: Keys, name: str) -> Tensor:
-        texts = flat_keys(keys, where=name)
-        numbers = self._items.index.numbers(texts)
-        self._warn_of_unknown(texts, numbers)
-        mask = torch.zeros(len(self._items), dtype=torch.bool)
-        mask[torch.from_numpy(numbers[numbers != UNKNOWN])] = True
-        return mask.to(self._device)
+        Raises:
+            ValueError: the model finds no interests.
+        """
+        return self._interests
 
-    def _warn_of_unknown(self, keys: Sequence[str], numbers: np.ndarray) -> None:
-        places = np.flatnonzero(numbers == UNKNOWN)
-        if len(places):
-            some = list(dict.fromkeys(keys[place] for place in places[: 10 * _EXAMPLES].tolist()))
-            _log.warning(
-                "%s of %s keys are no items of %s, such as %s",
-                len(places),
-                len(keys),
-                self._items.domain,
-                ", ".join(map(repr, some[:_EXAMPLES])),
-            )
+    @cached_property
+    def _interests(self) -> pl.DataFrame:
+        if not isinstance(self._model, HasInterests):
+            raise ValueError(f"{type(self._model).__name__} finds no interests")
+        return interest_members(self._model, self._items)
 
-    @torch.inference_mode()
-    def _encode(self, histories: Histories) -> Tensor:
-        """(H, ...) what the model knows of histories that are not empty."""
-        recent = histories.recent(self._max_seq_len)
-        item_ids = Histories(self._items.ids_of(recent.items), recent.offsets).padded()
-        nothing = torch.zeros(len(histories), dtype=torch.int64)
-        batch = SequenceBatch(torch.arange(len(histories)), item_ids, nothing)
-        on_device = SequenceBatch(*(part.to(self._device) for part in batch))
-        return cast("Recommender", self._model).encode(on_device)
-
-    @torch.inference_mode()
-    def _frame(self, histories: Histories, asked: _Asked, first: int) -> pl.DataFrame:
-        rows = np.flatnonzero(histories.lengths)
-        frames = []
-        own = histories.at(rows)
-        encoded = self._encode(own) if len(rows) else None
-        for name, allowed in asked.lists.items():
-            if encoded is None:
-                found = TopK(torch.empty(0, 0, dtype=torch.int64), torch.empty(0, 0).double())
-            else:
-                wanted = Wanted(allowed=allowed)
-                if asked.exclude_seen:
-                    users, items = (
-                        torch.from_numpy(a).to(self._device) for a in (own.rows, own.items)
-                    )
-                    wanted = wanted._replace(excluded_users=users, excluded_items=items)
-                found = self._search.top_k(encoded, k=min(asked.k, len(self._items)), wanted=wanted)
-            places, ranks = (found.items != NO_ITEM).nonzero(as_tuple=True)
-            numbers = found.items[places, ranks].cpu().numpy()
-            frame = pl.DataFrame(
-                {
-                    HISTORY: first + rows[places.cpu().numpy()].astype(np.int64),
-                    RANK: ranks.cpu().numpy() + 1,
-                    ITEM: self._items.index.keys.gather(numbers),
-                    SCORE: found.scores[places, ranks].cpu().numpy(),
-                }
-            )
-            if name is not None:
-                frame.insert_column(1, pl.Series(LIST, [name] * len(frame), dtype=pl.String))
-            frames.append(frame)
-        return pl.concat(frames).sort(HISTORY, maintain_order=True)
+    @property
+    def _table(self) -> ItemTable:
+        if self._finder.table is None or not self._finder.has_vectors:
+            raise ValueError(f"the scores of {type(self._model).__name__} follow from no vectors")
+        return self._finder.table

@@ -119,6 +119,11 @@ class ItemTable:
         """N."""
         return len(self.items)
 
+    @property
+    def width(self) -> int:
+        """D; 0 of a model that makes nothing of a history."""
+        return self.vectors.tokens.shape[2]
+
     def pair_scores(self, encoded: Tensor, users: Tensor, items: Tensor) -> PairScores:
         """The exact scores of pairs, the same whatever pairs stand beside them.
 
