@@ -6,9 +6,10 @@ import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 from omegaconf import DictConfig
@@ -39,7 +40,8 @@ _PLURALS = {"user": "users", "history": "histories", "item": "items"}
 _log = logging.getLogger(__name__)
 
 
-class RecommendSettings(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class RecommendSettings:
     """The settings of the command.
 
     Attributes:
@@ -109,7 +111,8 @@ def read_settings(cfg: DictConfig) -> RecommendSettings:
             raise ValueError(
                 f"out ({out}) is a folder; name a file, such as {out / 'recs.parquet'}"
             )
-    own = {name: config[name] for name in RecommendSettings._fields if name in config}
+    names = [field.name for field in fields(RecommendSettings)]
+    own = {name: config[name] for name in names if name in config}
     read = {
         "out": out,
         "inputs": read_inputs(config),
@@ -304,7 +307,8 @@ def _show(
                 [(titles[one], score) for one, score in own.iter_rows()],
             )
         )
-    title = f"{len(shown):,} of {num_requests:,} {_PLURALS[what]}"
+    of = f" of {num_requests:,}" if num_requests > len(shown) else ""
+    title = f"{len(shown):,}{of} {_PLURALS[what]}"
     print_recommendations(title, shown, similar=what == ITEM)
 
 

@@ -6,8 +6,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from rich.progress import Progress
 from torch import distributed
 from torch.utils.data import DataLoader

@@ -70,9 +70,7 @@ def test_numbers_are_keys_as_they_are_written(tmp_path: Path) -> None:
                     '{"history":"s1","item":"b"}\n'),
     ],
 )  # fmt: skip
-def test_rows_of_a_history_need_not_stand_together(
-    tmp_path: Path, name: str, content: str
-) -> None:
+def test_rows_of_a_history_need_not_stand_together(tmp_path: Path, name: str, content: str) -> None:
     assert read(written(tmp_path / name, content)) == {"s1": ["a", "b"], "s2": ["c"]}
 
 
@@ -127,9 +125,7 @@ def test_bad_rows_up_to_a_share_are_left_out_and_listed(tmp_path: Path) -> None:
         ("k.jsonl", '{"item":"b"}\n{"item":"a"}\n'),
     ],
 )
-def test_a_list_of_keys_is_read_each_once_in_order(
-    tmp_path: Path, name: str, content: str
-) -> None:
+def test_a_list_of_keys_is_read_each_once_in_order(tmp_path: Path, name: str, content: str) -> None:
     path = written(tmp_path / name, content)
     with rejects(tmp_path) as listed:
         assert read_keys(str(path), "item", layout=Layout(), rejects=listed) == ["b", "a"]

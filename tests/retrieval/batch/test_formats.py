@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 from pathlib import Path
 
 import polars as pl
@@ -30,9 +31,9 @@ def read(path: Path) -> pl.DataFrame:
     if name.endswith(".parquet"):
         return pl.read_parquet(path)
     if ".csv" in name:  # as another program reads it
-        opened = gzip.open(path, "rt") if name.endswith(".gz") else path.open(newline="")
-        with opened as stream:
-            header, *rows = csv.reader(stream)
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if name.endswith(".gz") else content).decode()
+        header, *rows = csv.reader(io.StringIO(text, newline=""))
         typed = [(key, int(rank), float(score)) for key, rank, score in rows]
         return pl.DataFrame(typed, schema=header, orient="row")
     return pl.read_ndjson(path, schema_overrides={"rank": pl.Int32})

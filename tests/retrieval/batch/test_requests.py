@@ -16,7 +16,7 @@ def cut(
     found: list[Requests] = []
     unknown = UnknownKeys()
     cutter = RequestCutter(
-        lambda shard, own: found.insert(shard, own),
+        found.insert,
         items=KnownKeys(pl.Series(["a", "b", "7"])),
         unknown=unknown,
         what="user",

@@ -114,10 +114,13 @@ class Parts:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _clear(self) -> None:
-        # Without the note of the requests, whoever comes next prepares them again.
-        for name in (_PREPARED, *(path.name for path in self.folder.glob("*-*.parquet"))):
-            (self.folder / name).unlink(missing_ok=True)
-        (self.folder / _ASKED).unlink(missing_ok=True)
+        """Removes what is there; killed meanwhile, what is left is what some kill leaves."""
+        # Without the note of the requests, whoever comes next prepares them again; a shard that
+        # has answers has vectors.
+        kinds = (f"{kind}-*.parquet" for kind in (_SHARD, _VECTORS, _REQUESTS))
+        for name in (_PREPARED, *kinds, _ASKED):
+            for path in self.folder.glob(name):
+                path.unlink()
 
     def _file(self, kind: str, shard: int) -> Path:
         return self.folder / f"{kind}-{shard:06d}.parquet"
