@@ -298,7 +298,7 @@ def test_killed_at_any_of_its_file_operations_it_ends_with_the_same_bytes(
         assert outputs(tmp_path) == expected, place
 
 
-class Stopped(RuntimeError):
+class StoppedError(RuntimeError):
     """Stands for whatever ends the work between two shards."""
 
 
@@ -312,7 +312,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int | None
 
         def step(module: Any, shard: int) -> None:
             if left[0] == 0:
-                raise Stopped
+                raise StoppedError
             if left[0] is not None:
                 left[0] -= 1
             plain(module, shard)
@@ -329,7 +329,7 @@ def test_a_command_goes_on_at_the_shard_where_it_was_stopped(
     expected = outputs(tmp_path)
     for number in (1, 2, 3):
         stop_after(number)
-        with pytest.raises(Stopped):
+        with pytest.raises(StoppedError):
             recommend(*SMALL)
         assert len(list((tmp_path / "recs.parquet.parts").glob("shard-*"))) == number
         stop_after(4 - number)  # no more than what is missing
@@ -357,7 +357,7 @@ def test_what_was_stopped_does_not_go_on_with_other_settings(
 ) -> None:
     (tmp_path / "users.txt").write_text("user_1\n")
     stop_after(1)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         recommend(*SMALL)
     stop_after(None)
     other = [*SMALL, change.format(tmp=tmp_path)]
@@ -377,7 +377,7 @@ def test_other_content_of_a_file_is_another_setting(
     file = tmp_path / "allow.txt"
     file.write_text("item_1\n")
     stop_after(1)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         recommend(*SMALL, f"allow={file}")
     file.write_text("item_2\n")
     assert "allow is ['" in recommend(*SMALL, f"allow={file}", ends=2).stderr
