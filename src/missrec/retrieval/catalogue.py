@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -87,6 +88,12 @@ class CatalogueItems:
     def __len__(self) -> int:
         """N."""
         return len(self.index)
+
+    def key_lists(self, histories: Histories) -> pl.Series:
+        """(H,) lists of the keys of their items, as the column `history`."""
+        keys = self.index.keys.gather(histories.items).to_list()
+        lists = [keys[first:last] for first, last in pairwise(histories.offsets.tolist())]
+        return pl.Series("history", lists, dtype=pl.List(pl.String))
 
     @property
     def item_ids(self) -> Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from threading import Lock
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -12,17 +12,17 @@ from torch import Tensor
 
 from missrec.retrieval.catalogue import CatalogueItems
 from missrec.retrieval.encoding import HistoryEncoder
+from missrec.retrieval.explanations import explained, explained_by_interests
 from missrec.retrieval.frames import ITEM, SIMILAR, found_frame, no_rows
 from missrec.retrieval.histories import Histories
+from missrec.retrieval.indexes import Index
+from missrec.retrieval.interests import HasInterests
 from missrec.retrieval.requests import Selection
-from missrec.retrieval.score_all import ScoreAll
+from missrec.retrieval.scored import ScoredSearch
 from missrec.retrieval.search import Search, Wanted
 from missrec.retrieval.similar import similarity_table
 from missrec.retrieval.table import ItemTable
-from missrec.types import HasItemVectors
-
-Index = Callable[[ItemTable], Search]
-"""Makes a search in a table of items."""
+from missrec.types import HasItemVectors, Recommender
 
 
 class ItemFinder:
@@ -49,7 +49,8 @@ class ItemFinder:
             self.table = ItemTable.of(encoder.model, item_ids, key_ranks=key_ranks)
             self._search = index(self.table)
         else:
-            self._search = ScoreAll(encoder.model, item_ids, key_ranks)
+            model = cast("Recommender", encoder.model)
+            self._search = ScoredSearch(model, item_ids, key_ranks=key_ranks)
         self._alike: tuple[Search, Tensor] | None = None
         self._making = Lock()
 
@@ -93,6 +94,30 @@ class ItemFinder:
             search, encoded = self._search, self.encoder.encode(alone)
         found = search.top_k(encoded, k=k, wanted=self._wanted(None, alone))
         return found_frame({None: found}, asked=asked, items=self._items, item=SIMILAR)
+
+    def explained(
+        self, history: np.ndarray, item: int, *, interests: pl.DataFrame | None
+    ) -> pl.DataFrame:
+        """Why an item has its score, see `CatalogueRecommender.explain`.
+
+        Args:
+            history: (L,) numbers of items, at least one.
+            item: its number.
+            interests: of `interest_members`; None of a model that has none.
+        """
+        read = history[-self.encoder.max_seq_len :]
+        rows = explained(read, item, encoder=self.encoder, items=self._items, table=self.table)
+        if self.table is None or interests is None:
+            return rows
+        near = explained_by_interests(
+            read,
+            item,
+            model=cast("HasInterests", self.encoder.model),
+            items=self._items,
+            table=self.table,
+            members=interests,
+        )
+        return pl.concat([rows, near])
 
     @property
     def _device(self) -> torch.device:
