@@ -407,7 +407,7 @@ MISTAKES = [
     (("trust=1",), "trust"),
     (("devices=0",), "devices (0) must be a number of processes, or auto"),
     (("num_nodes=2",), "several machines need torchrun or srun"),
-    (("index=annoy",), "index"),
+    (("index=annoy",), "index (annoy) must be exact, faiss"),
     (("batch_size=0",), "batch_size (0) must be a whole number"),
     (("shard_size=-1",), "shard_size (-1) must be a whole number"),
     (("layout.encoding=utf-99", "users={tmp}/other.csv"), "encoding ('utf-99') is none of a text"),
