@@ -27,9 +27,17 @@ os.environ.setdefault("PROJECT_ROOT", str(ROOT))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
 from measured import print_table, write_report
 
+from missrec.app.model import build_model, open_domains
 from missrec.app.recommend import read_settings, recommend
+from missrec.app.saved_run import read_saved_run
+from missrec.data.domain import PreparedDomain, write_domain
+from missrec.runs.folder import RunFolder
+from missrec.training.checkpoints import write_checkpoint
+from run_folders import run_config
 
 _MAKES, _KILLED = get_context("spawn"), get_context("fork")
 WIDTH, K = 16, 20
@@ -37,15 +45,6 @@ WIDTH, K = 16, 20
 
 def make_run(folder: Path, num_users: int, num_items: int) -> None:
     """A SASRec that was not trained, on users with 3 to 15 interactions, in `<folder>/run`."""
-    import torch
-    from run_folders import run_config
-
-    from missrec.app.model import build_model, open_domains
-    from missrec.app.saved_run import read_saved_run
-    from missrec.data.domain import PreparedDomain, write_domain
-    from missrec.runs.folder import RunFolder
-    from missrec.training.checkpoints import write_checkpoint
-
     draw = np.random.default_rng(0)
     offsets = np.cumsum([0, *draw.integers(3, 16, num_users)])
     domain = PreparedDomain(
@@ -76,8 +75,6 @@ def make_run(folder: Path, num_users: int, num_items: int) -> None:
 
 def run_command(folder: Path, name: str, **changes: Any) -> None:
     """The command in this process."""
-    from hydra import compose, initialize_config_dir
-
     places = [f"run={folder / 'run'}", f"paths.data_dir={folder / 'data'}", f"out={folder / name}"]
     settings = [f"{key}={value}" for key, value in changes.items()]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

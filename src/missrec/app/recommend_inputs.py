@@ -204,8 +204,9 @@ class InputReader:
             users = self._users()[:limit]
             for first in range(0, len(users), _AT_ONCE):
                 some = users[first : first + _AT_ONCE]
-                for key, history in zip(some, self._recommender.histories(some), strict=True):
-                    take(key, history.to_list())
+                histories = self._recommender.histories(some).to_list()
+                for key, history in zip(some, histories, strict=True):
+                    take(key, history)
 
     def _users(self) -> list[str]:
         users, file = self._recommender.users, self._inputs.users

@@ -17,7 +17,7 @@ from missrec.retrieval.batch.requests import Requests
 _ASKED, _PREPARED = "asked.json", "prepared.json"
 _REQUESTS, _SHARD, _VECTORS = "requests", "shard", "vectors"
 _OWN = re.compile(rf"\..*|{_ASKED}|{_PREPARED}|({_REQUESTS}|{_SHARD}|{_VECTORS})-\d+\.parquet")
-_SCHEMA: Any = {"key": pl.String, "items": pl.List(pl.String)}
+_SCHEMA: Any = {"key": pl.String, "items": pl.String}
 _LONGEST_SHOWN = 60
 
 
@@ -76,7 +76,9 @@ class Parts:
 
     def write_requests(self, shard: int, requests: Requests) -> None:
         """Writes the requests of a shard."""
-        table = pl.DataFrame({"key": requests.keys, "items": requests.histories}, schema=_SCHEMA)
+        # As texts: Polars takes ten times as long for lists of Python.
+        histories = [json.dumps(history) for history in requests.histories]
+        table = pl.DataFrame({"key": requests.keys, "items": histories}, schema=_SCHEMA)
         write_parquet(self._file(_REQUESTS, shard), table)
 
     def finish_requests(self, facts: Mapping[str, Any]) -> None:
@@ -86,7 +88,7 @@ class Parts:
     def read_requests(self, shard: int) -> Requests:
         """The requests of a shard."""
         table = pl.read_parquet(self._file(_REQUESTS, shard))
-        return Requests(table["key"].to_list(), table["items"].to_list())
+        return Requests(table["key"].to_list(), list(map(json.loads, table["items"])))
 
     def write_answers(
         self, shard: int, answers: pl.DataFrame, vectors: pl.DataFrame | None = None
