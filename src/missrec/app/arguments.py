@@ -20,7 +20,7 @@ _TRUST = "trust="
 _OTHER_PROCESS = "other_process_of="
 _SAVED = "saved_config"
 _LISTS = "lists."
-_OF_ONE_COMMAND = {"overwrite": False, "changed_data": "refuse"}
+_OF_ONE_COMMAND = {"overwrite": False, "changed_data": "refuse", "new_items": "refuse"}
 """What was said to the command that began the run is not said to the one that goes on with it."""
 
 

@@ -26,7 +26,7 @@ from missrec.features.checks import check_truths
 from missrec.features.store import FEATURES
 from missrec.files import sha256, write_parquet
 from missrec.report.formats.recommendations import Shown, print_recommendations
-from missrec.retrieval.batch.answers import ITEM, SCORE, SIMILAR, Wish
+from missrec.retrieval.batch.answers import ITEM, LIST, SCORE, SIMILAR, Wish
 from missrec.retrieval.batch.formats import check_format, join_tables
 from missrec.retrieval.batch.parts import Parts
 from missrec.retrieval.recommender import CatalogueRecommender
@@ -62,6 +62,8 @@ class RecommendSettings:
         num_nodes: machines.
         data_dir: where the domain folders are.
         changed_data: `refuse` or `accept`.
+        new_items: `refuse` or `features`.
+        new_item_ids: `zero` or `predicted`.
         trust: whether the run may name code that is none of this project's.
         show_progress: whether to draw a bar.
     """
@@ -83,6 +85,8 @@ class RecommendSettings:
     num_nodes: int
     data_dir: Path
     changed_data: str
+    new_items: str
+    new_item_ids: str
     trust: bool
     show_progress: bool
 
@@ -140,6 +144,8 @@ def recommend(settings: RecommendSettings) -> None:
         trust=settings.trust,
         changed_data=settings.changed_data,
         domain=settings.domain,
+        new_items=settings.new_items,
+        new_item_ids=settings.new_item_ids,
     )
     trainer = build_trainer(
         accelerator=settings.accelerator,
@@ -200,7 +206,8 @@ def _prepare(
             unknown = _beside(output, "unknown.csv")
             reader.unknown.write(unknown)
             facts = {"num_requests": cut.num_requests, "num_shards": cut.num_shards}
-            found = {"unknown": reader.unknown.summary(), "unknown_file": str(unknown)}
+            shown = str(unknown) if settings.out else None  # else it is gone with the parts
+            found = {"unknown": reader.unknown.summary(), "unknown_file": shown}
             parts.finish_requests({**facts, **found})
         _tell(parts, output)
     return lists
@@ -230,7 +237,10 @@ def _asked(settings: RecommendSettings) -> dict[str, Any]:
         for manifest in (folder / MANIFEST, folder / FEATURES / MANIFEST)
         if manifest.is_file()
     ]
-    names = ("k", "domain", "exclude_seen", "vectors", "index", "batch_size", "shard_size")
+    names = (
+        *("k", "domain", "exclude_seen", "vectors", "index", "batch_size", "shard_size"),
+        *("new_items", "new_item_ids"),
+    )
     return {
         "run": sha256(run.config),
         "checkpoint": checkpoint,
@@ -247,13 +257,14 @@ def _tell(parts: Parts, output: Path) -> None:
     num_done = num_shards - len(parts.missing(num_shards))
     if num_done:
         _log.info("%s: %s of %s shards are done already", output.name, num_done, num_shards)
+    place = prepared["unknown_file"]
     for what, (number, first) in prepared["unknown"].items():
         _log.warning(
-            "%s: %s unknown, such as %r; see %s",
+            "%s: %s unknown, such as %r%s",
             what,
             f"{number:,}",
             first,
-            prepared["unknown_file"],
+            f"; see {place}" if place else "",
         )
 
 
@@ -273,14 +284,17 @@ def _finish(
         vectors = _write_vectors(recommender, parts.vectors(num_shards), output)
     tables = parts.answers(num_shards)
     join_tables(output, tables)
-    keys = [pl.read_parquet(table, columns=[what])[what] for table in tables]
+    counts = pl.concat(  # shard after shard, so that few keys are in memory
+        pl.read_parquet(table, columns=[what]).select(rows=pl.len(), served=pl.col(what).n_unique())
+        for table in tables
+    ).sum()
     parts.remove()
-    num_served = sum(one.n_unique() for one in keys)
+    num_rows, num_served = counts.row(0)
     without = f"; {num_requests - num_served:,} have none" if num_served < num_requests else ""
     _log.info(
         "%s: %s rows for %s %s%s",
         output,
-        f"{sum(map(len, keys)):,}",
+        f"{num_rows:,}",
         f"{num_served:,}",
         _PLURALS[what],
         without,
@@ -299,12 +313,16 @@ def _show(
     item = SIMILAR if what == ITEM else ITEM
     shown = []
     for key, history in zip(requests.keys[:number], requests.histories, strict=False):
-        own = found.filter(pl.col(what) == key).select(item, SCORE)
+        own = found.filter(pl.col(what) == key)
+        of_list = own[LIST] if LIST in own.columns else [""] * len(own)
         shown.append(
             Shown(
                 titles[key] if what == ITEM else key,
                 [] if what == ITEM else [titles[one] for one in history],
-                [(titles[one], score) for one, score in own.iter_rows()],
+                [
+                    (f"{name}: {titles[one]}" if name else titles[one], score)
+                    for name, one, score in zip(of_list, own[item], own[SCORE], strict=True)
+                ],
             )
         )
     of = f" of {num_requests:,}" if num_requests > len(shown) else ""

@@ -21,21 +21,22 @@ _LARGEST_SHARE = 8
 
 
 class RowIndex(Protocol):
-    """The rows of `ItemTable.rows` behind an index of inner products.
+    """An index of inner products over `CatalogueRows`.
 
     Attributes:
-        is_exact: whether no row that is left out has a larger product than one that is found.
+        is_exact: whether the rows are bounds, and none that is left out has a larger product than
+            one that is found.
         most_rows: largest number of rows that can be asked for.
     """
 
     is_exact: bool
     most_rows: int
 
-    def nearest(self, queries: Tensor, *, count: int) -> tuple[Tensor, Tensor]:
+    def nearest(self, encoded: Tensor, *, count: int) -> tuple[Tensor, Tensor]:
         """The rows with the largest inner products.
 
         Args:
-            queries: (B, D) from `ItemTable.queries`.
+            encoded: (B, D) users.
             count: of rows for each.
 
         Returns:
@@ -47,7 +48,7 @@ class RowIndex(Protocol):
 class BoundedSearch:
     """Takes rows by falling product, scores their items exactly, stops when no other can follow.
 
-    **Proof**. The score of an item is at most the largest product of its rows (`ItemTable.rows`).
+    **Proof**. The score of an item is at most the largest product of its rows (`CatalogueRows`).
     Say the index gave its first rows, the last of them with product b. A row that it did not give
     has a product of at most b, so an item none of whose rows was given scores at most b, plus the
     rounding of the index's float32 (`Rounding.bound_margin`). If the K-th exact score found so far
@@ -94,7 +95,7 @@ class BoundedSearch:
         open_users = torch.arange(len(encoded), device=encoded.device)
         margin = self._rounding.bound_margin(encoded.double().norm(dim=1))
         while len(open_users) and count <= min(largest, self._index.most_rows):
-            bounds, places = self._index.nearest(table.queries(encoded[open_users]), count=count)
+            bounds, places = self._index.nearest(encoded[open_users], count=count)
             self._add(encoded, open_users, places, asked, best)
             if self._index.is_exact:
                 is_done = best.lowest[open_users] > bounds[:, -1].double() + margin[open_users]

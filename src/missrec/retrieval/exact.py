@@ -15,7 +15,6 @@ from missrec.retrieval.search import TopK, Wanted, checked_users
 from missrec.retrieval.table import ItemTable
 from missrec.types import ItemVectors
 
-_ITEMS_PER_BLOCK = 8192
 _FEW_ITEMS = 2048
 """So many allowed items are scored exactly at once."""
 
@@ -29,7 +28,9 @@ class ExactSearch:
     Blocks come in the order of the keys: an item that only equals the K-th score comes too late.
     """
 
-    def __init__(self, table: ItemTable, *, items_per_block: int = _ITEMS_PER_BLOCK) -> None:
+    items_per_block = 8192
+
+    def __init__(self, table: ItemTable, *, items_per_block: int = items_per_block) -> None:
         """Keeps the table.
 
         Args:

@@ -6,15 +6,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
-from missrec.retrieval.bounded import BoundedSearch, RowIndex
+from missrec.retrieval.bounded import BoundedSearch
 from missrec.retrieval.exact import ExactSearch
 from missrec.retrieval.faiss_index import FaissIndex
 from missrec.retrieval.milvus import MilvusIndex
+from missrec.retrieval.rows import CatalogueRows
 from missrec.retrieval.search import Search
 from missrec.retrieval.table import ItemTable
 
 Index: TypeAlias = Callable[[ItemTable], Search]
 """Makes a search in a table of items."""
+
+_EXACT = "Flat"
+"""FAISS's word for an index that leaves nothing out."""
 
 _MANY_ITEMS = 100_000
 """From so many on, `auto` takes FAISS."""
@@ -36,9 +40,9 @@ def named_index(words: str) -> Index:
         case "exact", "":
             return ExactSearch
         case "faiss", _:
-            return partial(_bounded, make=partial(FaissIndex.build, description=more or None))
+            return partial(_faiss, description=more or None)
         case "milvus", _ if more:
-            return partial(_bounded, make=partial(MilvusIndex.open, uri=more))
+            return partial(_milvus, uri=more)
         case "auto", "":
             return _by_size
     raise ValueError(
@@ -47,10 +51,17 @@ def named_index(words: str) -> Index:
     )
 
 
-def _bounded(table: ItemTable, *, make: Callable[[ItemTable], RowIndex]) -> Search:
-    return BoundedSearch(table, make(table), exact=ExactSearch(table))
+def _faiss(table: ItemTable, *, description: str | None = None) -> Search:
+    # An approximate index finds more by one row an item; an exact one needs the bounds.
+    rows = CatalogueRows(table, means=description != _EXACT)
+    index = FaissIndex.build(rows, description=description)
+    return BoundedSearch(table, index, exact=ExactSearch(table))
+
+
+def _milvus(table: ItemTable, *, uri: str) -> Search:
+    index = MilvusIndex.open(CatalogueRows(table), uri=uri)
+    return BoundedSearch(table, index, exact=ExactSearch(table))
 
 
 def _by_size(table: ItemTable) -> Search:
-    chosen = named_index("exact" if len(table) < _MANY_ITEMS else "faiss")
-    return chosen(table)
+    return ExactSearch(table) if len(table) < _MANY_ITEMS else _faiss(table)

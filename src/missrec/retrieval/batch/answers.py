@@ -11,7 +11,7 @@ import polars as pl
 from missrec.retrieval.batch.requests import Requests
 from missrec.retrieval.recommender import CatalogueRecommender
 
-HISTORY, ITEM, RANK, SCORE, SIMILAR = "history", "item", "rank", "score", "similar"
+HISTORY, ITEM, LIST, SCORE, SIMILAR = "history", "item", "list", "score", "similar"
 
 
 @dataclass(frozen=True, kw_only=True)
