@@ -32,7 +32,8 @@ from hydra import compose, initialize_config_dir
 from measured import print_table, write_report
 
 from missrec.app.model import build_model, open_domains
-from missrec.app.recommend import read_settings, recommend
+from missrec.app.recommend import recommend
+from missrec.app.recommend_settings import read_settings
 from missrec.app.saved_run import read_saved_run
 from missrec.data.domain import PreparedDomain, write_domain
 from missrec.runs.folder import RunFolder

@@ -14,7 +14,8 @@ from missrec.app.door import run_door
 def run(cfg: DictConfig) -> None:
     """Writes the items for all users, some, or histories from a file."""
     # heavy: only once the config is composed
-    from missrec.app.recommend import read_settings, recommend
+    from missrec.app.recommend import recommend
+    from missrec.app.recommend_settings import read_settings
 
     recommend(read_settings(cfg))
 
