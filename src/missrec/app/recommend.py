@@ -172,13 +172,7 @@ def _tell(parts: Parts, output: Path) -> None:
     place = prepared["unknown_file"]
     see = f"; see {place}" if place else ""
     for what, (number, first) in prepared["unknown"].items():
-        _log.warning(
-            "%s: %s unknown, such as %r%s",
-            what,
-            f"{number:,}",
-            first,
-            f"; see {place}" if place else "",
-        )
+        _log.warning("%s: %s unknown, such as %r%s", what, f"{number:,}", first, see)
 
 
 def _finish(
