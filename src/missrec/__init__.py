@@ -21,6 +21,8 @@ def load(
     trust: bool = False,
     changed_data: str = "refuse",
     domain: str | None = None,
+    new_items: str = "refuse",
+    new_item_ids: str = "zero",
 ) -> CatalogueRecommender:
     """The model of a run folder, ready to recommend the items that it was trained on.
 
@@ -34,6 +36,8 @@ def load(
         trust: build what the run's config names, even code that is none of this project's.
         changed_data: `accept` goes on though the data is not what the run was made on.
         domain: whose items to recommend; a run on one domain alone needs no name.
+        new_items: `features` takes the model to today's items, see docs/new_items.md.
+        new_item_ids: `zero` or `predicted`, the id vectors of items that came since.
 
     Raises:
         FileNotFoundError: no such run, or its data or its checkpoint is missing.
@@ -55,4 +59,6 @@ def load(
             trust=trust,
             changed_data=changed_data,
             domain=domain,
+            new_items=new_items,
+            new_item_ids=new_item_ids,
         )

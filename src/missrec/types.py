@@ -241,6 +241,58 @@ class Transferable(Protocol):
     feature_bound: Sequence[str]
 
 
+class ItemRows(NamedTuple):
+    """State with an entry for each item of the catalogue, padding included.
+
+    Attributes:
+        name: of the parameter or buffer, in the module that declares it.
+        dim: in which it has N + 1 entries.
+        is_id: it is the learned vector of an item's id, which an item without training has not.
+    """
+
+    name: str
+    dim: int
+    is_id: bool
+
+
+@runtime_checkable
+class HasItemRows(Protocol):
+    """A module with state of its own for each item; a model may have several.
+
+    Attributes:
+        item_rows: that state.
+    """
+
+    item_rows: Sequence[ItemRows]
+
+
+@runtime_checkable
+class ScoresById(Protocol):
+    """A model that may know a candidate by the learned vector of its id alone.
+
+    Attributes:
+        scores_by_id: whether it does: then an item that no training saw has no score.
+    """
+
+    scores_by_id: bool
+
+
+@runtime_checkable
+class PlacesItems(Protocol):
+    """A model that gives an item more than learned vectors, made of its features after training."""
+
+    def place_items(self, item_ids: Tensor, features: FeatureTable) -> None:
+        """Does so for items (U,) that came after training, in place; others stay as they are.
+
+        Args:
+            item_ids: (U,).
+            features: of all items, in the inputs of the model.
+
+        Raises:
+            ValueError: the model lacks what it takes.
+        """
+
+
 @runtime_checkable
 class Staged(Protocol):
     """A model that learns the same items in stages, each by losses of its own.

@@ -19,7 +19,7 @@ from missrec.retrieval.histories import Histories
 from missrec.retrieval.indexes import named_index
 from missrec.retrieval.milvus import MilvusIndex
 from missrec.retrieval.recommender import CatalogueRecommender
-from missrec.retrieval.rows import CatalogueRows
+from missrec.retrieval.table import ItemTable
 from toy_recommender import (
     FIRST_ID,
     IDS,
@@ -461,9 +461,9 @@ def test_whatever_index_finds_them_the_answers_are_the_same(words: str) -> None:
 def test_milvus_is_asked_at_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def opened(rows: CatalogueRows, *, uri: str) -> FaissIndex:
+    def opened(table: ItemTable, *, uri: str) -> FaissIndex:
         asked.append(uri)
-        return FaissIndex.build(rows, description="Flat")
+        return FaissIndex.build(table, description="Flat")
 
     monkeypatch.setattr(MilvusIndex, "open", opened)
     toys = toy_recommender(index=named_index("milvus:http://milvus:19530"))

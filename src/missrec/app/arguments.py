@@ -1,4 +1,4 @@
-"""Command lines that go on with a saved run, as Hydra takes them."""
+"""Command lines as Hydra takes them: of those that go on with a saved run, and of lists."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _PREFIX = "resume="
 _TRUST = "trust="
 _OTHER_PROCESS = "other_process_of="
 _SAVED = "saved_config"
-_OF_ONE_COMMAND = {"overwrite": False, "changed_data": "refuse"}
+_LISTS = "lists."
+_OF_ONE_COMMAND = {"overwrite": False, "changed_data": "refuse", "new_items": "refuse"}
 """What was said to the command that began the run is not said to the one that goes on with it."""
 
 
@@ -56,6 +57,11 @@ def resume_arguments(arguments: list[str]) -> list[str]:
     if f"{_TRUST}true" not in arguments:
         refuse_strangers(_without_removed(config, rest), where=str(folder.config))
     return [*_composing(folder, config), f"resume={quoted(folder.path)}", *rest]
+
+
+def named_lists(arguments: list[str]) -> list[str]:
+    """Arguments in which `lists.<name>=<file>` adds a list, whatever its name."""
+    return [f"++{one}" if one.startswith(_LISTS) else one for one in arguments]
 
 
 def other_process_arguments(run_dir: Path) -> list[str]:

@@ -107,6 +107,20 @@ def _dashboard(cfg: DictConfig) -> None:
         print(f"{name}: {address}")  # noqa: T201
 
 
+def _recommend(cfg: DictConfig) -> None:
+    """Writes the items for all users, some, or histories from a file."""
+    from missrec.app.recommend import recommend
+    from missrec.app.recommend_settings import read_settings
+
+    recommend(read_settings(cfg))
+
+
+def _recommend_arguments(arguments: list[str]) -> list[str]:
+    from missrec.app.arguments import named_lists
+
+    return named_lists(arguments)
+
+
 def _export(cfg: DictConfig) -> None:
     """Writes `cfg.to`, and pushes it to `cfg.push`."""
     from missrec.app.export import export
@@ -122,6 +136,7 @@ COMMANDS = {
     "tune": Command(_tune),
     "report": Command(_report),
     "dashboard": Command(_dashboard),
+    "recommend": Command(_recommend, _recommend_arguments),
     "export": Command(_export),
 }
 """In the order in which a user meets them."""

@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 from missrec.app.exported import ExportedModel, is_exported, read_exported
-from missrec.app.model import build_model, open_domains
+from missrec.app.model import ModelOnData, build_model, open_domains
+from missrec.app.new_items import bring_in, domain_places, find_items
 from missrec.app.remedies import remedy_of
 from missrec.app.same_data import check_run
 from missrec.app.saved_run import read_saved_run
-from missrec.app.settings import accepts, read_run
+from missrec.app.settings import accepts, read_new_items, read_run
 from missrec.data.domain import USERS, read_titles
 from missrec.data.split_domains import SplitDomains
 from missrec.retrieval.catalogue import UNKNOWN, CatalogueItems, CatalogueUsers
@@ -49,8 +50,11 @@ def load_recommender(
     trust: bool = False,
     changed_data: str = "refuse",
     domain: str | None = None,
+    new_items: str = "refuse",
+    new_item_ids: str = "zero",
 ) -> CatalogueRecommender:
     """The model of a run on the items of one of its domains; see `missrec.load`."""
+    moving = read_new_items({"new_items": new_items, "new_item_ids": new_item_ids})
     accept, make_index, place = accepts(changed_data), named_index(index), _device(device)
     folder = RunFolder(Path(run).expanduser())
     if is_exported(folder.path):
@@ -68,9 +72,13 @@ def load_recommender(
     domains = open_domains(settings)
     chosen = _chosen(domains.spans, domain)
     built = build_model(settings, domains)
-    check_run(folder, built.identity, accept=accept)
-    load_weights(built.model, folder)
-    items, users = catalogue_of(domains, chosen)
+    known: np.ndarray | None = None
+    if moving is None:
+        check_run(folder, built.identity, accept=accept)
+        load_weights(built.model, folder)
+    else:
+        known = _bring_in(folder, built, domains, accept=accept, predict_ids=moving.predict_ids)
+    items, users = catalogue_of(domains, chosen, known=known)
     return CatalogueRecommender(
         model=built.model.to(place),
         items=items,
@@ -102,7 +110,7 @@ def load_weights(model: nn.Module, folder: RunFolder) -> None:
         FileNotFoundError: the run has no checkpoint.
         ValueError: it is damaged, or of another model.
     """
-    if not any(parameter.requires_grad for parameter in model.parameters()):
+    if not _learns(model):
         return
     checkpoint = chosen_checkpoint(folder.path)
     try:
@@ -114,8 +122,43 @@ def load_weights(model: nn.Module, folder: RunFolder) -> None:
         ) from error
 
 
-def catalogue_of(domains: SplitDomains, chosen: int) -> tuple[CatalogueItems, CatalogueUsers]:
-    """The items and the users of one of the domains of a run."""
+def _bring_in(
+    folder: RunFolder, built: ModelOnData, domains: SplitDomains, *, accept: bool, predict_ids: bool
+) -> np.ndarray | None:
+    """Fills a model for today's items with what a run has learnt, item by item.
+
+    Returns:
+        (N + 1,) bool, False of items of which it knows nothing; None where it learns nothing.
+    """
+    places = domain_places(domains)
+    items = find_items(folder, *places, built.identity, accept=accept).items
+    if not _learns(built.model):
+        return None
+    taken = bring_in(
+        built.model,
+        model_state(chosen_checkpoint(folder.path)),
+        items,
+        built.catalogue.features,
+        predict_ids=predict_ids,
+    )
+    known: np.ndarray = taken.recommendable.numpy()
+    return known
+
+
+def _learns(model: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in model.parameters())
+
+
+def catalogue_of(
+    domains: SplitDomains, chosen: int, *, known: np.ndarray | None = None
+) -> tuple[CatalogueItems, CatalogueUsers]:
+    """The items and the users of one of the domains of a run.
+
+    Args:
+        domains: of the run.
+        chosen: place of the domain among them.
+        known: (N + 1,) bool, False of items that the model knows nothing of; None for all.
+    """
     span, folder, mixed = domains.spans[chosen], domains.folders[chosen], domains.mixed
     titles = read_titles([folder])
     items = CatalogueItems(
@@ -123,6 +166,7 @@ def catalogue_of(domains: SplitDomains, chosen: int) -> tuple[CatalogueItems, Ca
         keys=titles["item_key"],
         titles=titles["title"],
         first_id=span.first_item,
+        known=None if known is None else known[span.first_item : span.last_item + 1],
     )
     first, last = mixed.first_users[chosen : chosen + 2]
     offsets = mixed.offsets[first : last + 1]

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from missrec.app.composition import check_composition
 from missrec.app.domain_folders import absolute_folders
+from missrec.app.final_fit import as_trained
 from missrec.app.project import conf_dir
 from missrec.app.settings import Config, RunSettings, read_run
 from missrec.runs.folder import RunFolder
@@ -59,7 +60,7 @@ def read_train(cfg: DictConfig) -> RunSettings:
         ConfigCompositionException: a name would not hold.
     """
     check_names(cfg, HydraConfig.get())
-    return read_run(plain(cfg))
+    return read_run(as_trained(plain(cfg)))
 
 
 def check_names(cfg: DictConfig, hydra: Any) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from missrec.features.table import FeatureTable
 from missrec.interests.index import InterestIndex
 from missrec.nn.adapters import modality_adapters
 from missrec.nn.dropout import Dropout
@@ -20,12 +21,14 @@ from missrec.types import (
     Catalogue,
     InputsError,
     InterestReport,
+    ItemRows,
     ItemVectors,
     SequenceBatch,
     TrainingLoss,
 )
 
 _ID_STD = 0.02
+_PLACED_AT_ONCE = 16_384
 
 
 class MISSRec(nn.Module):
@@ -141,6 +144,13 @@ class MISSRec(nn.Module):
         return ("item_embeddings", "interests", *per_item)
 
     @property
+    def item_rows(self) -> tuple[ItemRows, ...]:
+        """The id embeddings, in the transductive setting; the parts declare their own."""
+        if self.item_embeddings is None:
+            return ()
+        return (ItemRows("item_embeddings.weight", dim=0, is_id=True),)
+
+    @property
     def loss_terms(self) -> tuple[str, ...]:
         """Names of what `training_loss` says of its parts."""
         return ("ranking", "orthogonality", *(("contrast",) if self._contrast_weight else ()))
@@ -235,6 +245,12 @@ class MISSRec(nn.Module):
         report = self.interests.refresh(self.item_tokens())
         self.train(was_training)
         return report
+
+    @torch.no_grad()
+    def place_items(self, item_ids: Tensor, features: FeatureTable) -> None:
+        """Items (U,) that came after training join the interests nearest to their tokens."""
+        for some in torch.split(item_ids, _PLACED_AT_ONCE):
+            self.interests.assign(some, self._embed(some).tokens)
 
     def _embed(self, item_ids: Tensor, *, augment: bool = False) -> ItemEmbeddings:
         """Items (U,), which may include padding; `augment` draws a dropout of the features."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from missrec.nn.item_embeddings import mean_of
-from missrec.types import Catalogue, ItemVectors, SequenceBatch, TrainingLoss
+from missrec.types import Catalogue, ItemRows, ItemVectors, SequenceBatch, TrainingLoss
 
 
 class MostPopular(nn.Module):
     """Scores an item by how often it occurs in the training sequences; nothing is learned."""
 
+    item_rows = (ItemRows("train_counts", dim=0, is_id=False),)
     train_counts: Tensor
 
     def __init__(self, *, catalogue: Catalogue) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from missrec.nn.adapters import modality_adapters
-from missrec.types import Catalogue, InputsError, ItemVectors
+from missrec.types import Catalogue, InputsError, ItemRows, ItemVectors
 
 Augmentation = Callable[[str, Tensor, Tensor], Tensor]
 """Modality, items (P,), raw features (P, F) -> features (P, F)."""
@@ -48,6 +48,8 @@ class ItemEmbeddings(NamedTuple):
 
 class IdEmbedding(nn.Embedding):
     """A learned vector for each item of one catalogue; zeros for padding."""
+
+    item_rows = (ItemRows("weight", dim=0, is_id=True),)
 
     def __init__(self, *, catalogue: Catalogue, embed_dim: int, init_std: float) -> None:
         """N + 1 vectors, normal with `init_std`."""

@@ -14,7 +14,7 @@ from missrec.retrieval.rounding import Rounding
 from missrec.retrieval.search import NO_ITEM, TopK, Wanted, checked_users
 from missrec.retrieval.table import ItemTable
 
-_ROWS_PER_ITEM_WANTED = 4
+_ROWS_PER_ITEM_WANTED = 3
 _GROWTH = 4
 _LARGEST_SHARE = 8
 """Beyond one of so many rows of the index, scoring all items is faster than to go on."""
@@ -89,8 +89,10 @@ class BoundedSearch:
         table, num_items = self._table, len(self._table)
         asked = WantedPlaces(wanted, items=table.items, places=table.places)
         best = Best(len(encoded), k=min(k, num_items), device=encoded.device)
+        if asked.num_allowed < num_items // _LARGEST_SHARE:
+            return self._exact.top_k(encoded, k=k, wanted=wanted)
         count = max(_ROWS_PER_ITEM_WANTED * k, self._first_rows)
-        count = count * num_items // max(1, asked.num_allowed)
+        count = count * num_items // asked.num_allowed
         largest = max(count, num_items // _LARGEST_SHARE)
         open_users = torch.arange(len(encoded), device=encoded.device)
         margin = self._rounding.bound_margin(encoded.double().norm(dim=1))
@@ -117,8 +119,8 @@ class BoundedSearch:
         places = places.sort(dim=1).values
         is_new = places != NO_ITEM
         is_new[:, 1:] &= places[:, 1:] != places[:, :-1]
-        is_new &= asked.keeps(users[:, None].expand_as(places), places)
-        is_new &= ~(places[:, :, None] == best.places[users, None, :]).any(dim=2)
+        is_new &= asked.keeps(users[:, None], places)
+        is_new &= ~best.holds(users[:, None], places)
         scores = pair_scores(encoded, users, self._table, places)
         margin = self._rounding.margin(encoded[users].double().norm(dim=1))
         rows, columns = candidates(

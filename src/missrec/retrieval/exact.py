@@ -57,11 +57,12 @@ class ExactSearch:
         lengths = encoded.double().norm(dim=1)
         with full_precision(encoded.device.type):
             for (start, stop), rounding in zip(self._blocks, self._rounding, strict=True):
-                scores = block_scores(encoded, table.at(slice(start, stop)))
-                scores = asked.only_wanted(scores, start=start, stop=stop)
+                where = asked.places_of(start, stop)
+                scores = block_scores(encoded, table.at(where))
+                scores = asked.only_wanted(scores, where)
                 margin = rounding.margin(lengths)
                 users, columns = candidates(scores, k=best.k, lowest=best.lowest, margin=margin)
-                places = columns + start
+                places = columns + start if isinstance(where, slice) else where[columns]
                 best.add(users, places, table.pair_scores_at(encoded, users, places).total)
         return best.as_items(table.items, k=k)
 

@@ -9,17 +9,23 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from missrec.data.manifest import read_manifest, write_manifest
 from missrec.files import replace_folder
-from missrec.retrieval.rows import CatalogueRows
+from missrec.retrieval.rows import CatalogueRows, means_are_near
+from missrec.retrieval.table import ItemTable
 
 _INDEX = "index.faiss"
+_FACTS = ("description", "search", "means", "rows_sha256")
+_EXACT = "Flat"
 _SEED = 1234
 _TRAINING_ROWS_PER_CELL = 40
 _CELLS_PER_ROOT = 4
 """Cells, as a multiple of the root of the number of rows."""
-_PROBED_SHARE = 64
+_NUMBERS_AT_ONCE = 16
+"""A width that is a multiple of it spares FAISS's quantisers the slow way."""
+_PROBED_SHARE = 20
 """One of so many cells is searched."""
 
 
@@ -49,35 +55,46 @@ class FaissIndex:
         self._index = index
         self._rows = rows
         self._facts = {"description": description, "search": search, "faiss": faiss.__version__}
-        self.is_exact = description == "Flat" and rows.are_bounds
+        self.is_exact = description == _EXACT and rows.are_bounds
         self.most_rows = len(rows)
         if search:
             faiss.ParameterSpace().set_index_parameters(index, search)  # type: ignore[arg-type]
 
     @classmethod
     def build(
-        cls, rows: CatalogueRows, *, description: str | None = None, search: str = ""
+        cls,
+        table: ItemTable,
+        *,
+        description: str | None = None,
+        search: str = "",
+        means: bool | None = None,
     ) -> FaissIndex:
         """Learns an index and fills it.
 
         Args:
-            rows: of the catalogue.
+            table: the catalogue.
             description: in FAISS's words; None takes what suits the number of rows.
             search: parameters of a search in FAISS's words; empty takes FAISS's own, and with None
                 above what goes with it.
+            means: see `CatalogueRows`; None takes bounds for `Flat`, otherwise what is nearer to
+                the scores.
 
         Raises:
             ValueError: FAISS does not know the description.
         """
         import faiss
 
+        if means is None:
+            means = description != _EXACT and means_are_near(table)
+        rows = CatalogueRows(table, means=means)
         num_cells = max(1, min(len(rows), round(_CELLS_PER_ROOT * math.sqrt(len(rows)))))
         if description is None:
             description = f"IVF{num_cells},SQ8"
             search = search or f"nprobe={math.ceil(num_cells / _PROBED_SHARE)}"
         faiss.omp_set_num_threads(torch.get_num_threads())
+        width = math.ceil(rows.width / _NUMBERS_AT_ONCE) * _NUMBERS_AT_ONCE
         try:
-            index = faiss.index_factory(rows.width, description, faiss.METRIC_INNER_PRODUCT)
+            index = faiss.index_factory(width, description, faiss.METRIC_INNER_PRODUCT)
         except RuntimeError as error:
             raise ValueError(f"FAISS knows no index {description!r}") from error
         lists = faiss.try_extract_index_ivf(index)
@@ -85,11 +102,12 @@ class FaissIndex:
             num_cells = lists.nlist
             lists.cp.min_points_per_centroid = 1  # few items are no mistake
         if not index.is_trained:
-            index.train(_sample(rows, size=_TRAINING_ROWS_PER_CELL * num_cells))
+            sample = _sample(rows, size=_TRAINING_ROWS_PER_CELL * num_cells)
+            index.train(_padded(sample, width))
         if lists is None:  # inverted lists have ids of their own
             index = faiss.IndexIDMap(index)
         for block in rows.blocks():
-            index.add_with_ids(block.vectors.cpu().numpy(), block.places.cpu().numpy())
+            index.add_with_ids(_padded(block.vectors, width), block.places.cpu().numpy())
         return cls(index, rows, description=description, search=search)
 
     def save(self, folder: Path) -> None:
@@ -98,26 +116,26 @@ class FaissIndex:
 
         with replace_folder(folder) as draft:
             faiss.write_index(self._index, str(draft / _INDEX))
-            write_manifest(draft, {**self._facts, "rows_sha256": self._rows.signature()})
+            facts = {"means": self._rows.means, "rows_sha256": self._rows.signature()}
+            write_manifest(draft, {**self._facts, **facts})
 
     @classmethod
-    def load(cls, folder: Path, rows: CatalogueRows, *, search: str | None = None) -> FaissIndex:
+    def load(cls, folder: Path, table: ItemTable, *, search: str | None = None) -> FaissIndex:
         """Maps an index into memory; what a search does not touch stays on disk.
 
         Args:
             folder: that `save` wrote.
-            rows: of the catalogue.
+            table: the catalogue.
             search: parameters of a search in FAISS's words; None takes those that it had.
 
         Raises:
             FolderError: a file is missing or changed.
-            ValueError: the index is one of other rows.
+            ValueError: the index is one of other items.
         """
         import faiss
 
-        facts = read_manifest(
-            folder, facts=("description", "search", "rows_sha256"), files=[_INDEX]
-        )
+        facts = read_manifest(folder, facts=_FACTS, files=[_INDEX])
+        rows = CatalogueRows(table, means=bool(facts["means"]))
         if facts["rows_sha256"] != rows.signature():
             raise ValueError(f"the index in {folder} was built of other items; build it again")
         index = faiss.read_index(str(folder / _INDEX), faiss.IO_FLAG_MMAP)
@@ -129,7 +147,7 @@ class FaissIndex:
         import faiss
 
         faiss.omp_set_num_threads(torch.get_num_threads())
-        queries = self._rows.queries(encoded).cpu().numpy()
+        queries = _padded(self._rows.queries(encoded), self._index.d)
         products, places = self._index.search(queries, min(count, self.most_rows))
         return (
             torch.from_numpy(products).to(encoded.device),
@@ -137,7 +155,13 @@ class FaissIndex:
         )
 
 
-def _sample(rows: CatalogueRows, *, size: int) -> np.ndarray:
+def _padded(vectors: Tensor, width: int) -> np.ndarray:
+    """(R, width) with zeros behind the columns of vectors (R, D)."""
+    padded: np.ndarray = F.pad(vectors, (0, width - vectors.shape[1])).cpu().numpy()
+    return padded
+
+
+def _sample(rows: CatalogueRows, *, size: int) -> Tensor:
     """(size, D) rows, or all of them, drawn with a fixed seed."""
     generator = torch.Generator().manual_seed(_SEED)
     drawn = torch.randperm(len(rows), generator=generator)[:size].sort().values
@@ -147,4 +171,4 @@ def _sample(rows: CatalogueRows, *, size: int) -> np.ndarray:
         inside = drawn[(drawn >= first) & (drawn < last)] - first
         parts.append(block.vectors[inside.to(block.vectors.device)].cpu())
         first = last
-    return torch.cat(parts).numpy()
+    return torch.cat(parts)

@@ -10,15 +10,11 @@ from missrec.retrieval.bounded import BoundedSearch
 from missrec.retrieval.exact import ExactSearch
 from missrec.retrieval.faiss_index import FaissIndex
 from missrec.retrieval.milvus import MilvusIndex
-from missrec.retrieval.rows import CatalogueRows
 from missrec.retrieval.search import Search
 from missrec.retrieval.table import ItemTable
 
 Index: TypeAlias = Callable[[ItemTable], Search]
 """Makes a search in a table of items."""
-
-_EXACT = "Flat"
-"""FAISS's word for an index that leaves nothing out."""
 
 _MANY_ITEMS = 100_000
 """From so many on, `auto` takes FAISS."""
@@ -52,15 +48,12 @@ def named_index(words: str) -> Index:
 
 
 def _faiss(table: ItemTable, *, description: str | None = None) -> Search:
-    # An approximate index finds more by one row an item; an exact one needs the bounds.
-    rows = CatalogueRows(table, means=description != _EXACT)
-    index = FaissIndex.build(rows, description=description)
+    index = FaissIndex.build(table, description=description)
     return BoundedSearch(table, index, exact=ExactSearch(table))
 
 
 def _milvus(table: ItemTable, *, uri: str) -> Search:
-    index = MilvusIndex.open(CatalogueRows(table), uri=uri)
-    return BoundedSearch(table, index, exact=ExactSearch(table))
+    return BoundedSearch(table, MilvusIndex.open(table, uri=uri), exact=ExactSearch(table))
 
 
 def _by_size(table: ItemTable) -> Search:

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from missrec.files import digest
-from missrec.retrieval.rows import CatalogueRows
+from missrec.retrieval.rows import CatalogueRows, means_are_near
 from missrec.retrieval.search import NO_ITEM
+from missrec.retrieval.table import ItemTable
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
+_EXACT = "FLAT"
 _MOST_ROWS = 16_384
 """Milvus answers with no more."""
 _ITEMS_PER_INSERT = 1_024
@@ -47,21 +49,21 @@ class MilvusIndex:
     @classmethod
     def open(
         cls,
-        rows: CatalogueRows,
+        table: ItemTable,
         *,
         uri: str,
         prefix: str = "missrec",
         token: str = "",
-        index_type: str = "FLAT",
+        index_type: str = _EXACT,
         index_params: dict[str, Any] | None = None,
     ) -> MilvusIndex:
-        """The collection of some rows; filled if it is not there, or was left half filled.
+        """The collection of a catalogue; filled if it is not there, or was left half filled.
 
         Its name is the prefix with a digest of the rows and of the index, so that other vectors
         are another collection: what serves now stays while the next one is filled.
 
         Args:
-            rows: of the catalogue.
+            table: the catalogue.
             uri: a path that ends in `.db` for Milvus Lite, otherwise an address such as
                 `http://milvus:19530`.
             prefix: of the collection's name.
@@ -75,6 +77,8 @@ class MilvusIndex:
         """
         from pymilvus import MilvusClient, MilvusException
 
+        means = index_type != _EXACT and means_are_near(table)
+        rows = CatalogueRows(table, means=means)
         index = {"index_type": index_type, "params": index_params or {}}
         collection = f"{prefix}_{digest([rows.signature(), index])[:16]}"
         try:
@@ -92,7 +96,7 @@ class MilvusIndex:
         except MilvusException as error:
             raise ValueError(f"Milvus at {uri} refuses {collection}: {error.message}") from error
         return cls(
-            client, rows, collection=collection, is_exact=index_type == "FLAT" and rows.are_bounds
+            client, rows, collection=collection, is_exact=index_type == _EXACT and rows.are_bounds
         )
 
     def close(self) -> None:

@@ -18,6 +18,10 @@ from missrec.types import ItemVectors
 _ITEMS_PER_BLOCK = 8192
 
 
+_SMALL_ALPHA = 2.0
+"""Up to it, means are nearer to the scores of real items than bounds are: docs/retrieval.md."""
+
+
 class RowBlock(NamedTuple):
     """Some of the rows.
 
@@ -44,6 +48,7 @@ class CatalogueRows:
 
     Attributes:
         table: the catalogue.
+        means: whether every item has one row.
         are_bounds: whether the largest product of an item's rows is at least its score.
     """
 
@@ -55,7 +60,7 @@ class CatalogueRows:
             means: one row for every item.
         """
         self.table = table
-        self._means = means
+        self.means = means
         self.are_bounds = not means or bool(self._mean_bounds(table.vectors).all())
 
     def __len__(self) -> int:
@@ -97,7 +102,7 @@ class CatalogueRows:
     def signature(self) -> str:
         """sha256 of all that the rows are made of, for an index that outlives them."""
         vectors = self.table.vectors
-        facts = (vectors.modalities, vectors.modality_weight, self._means)
+        facts = (vectors.modalities, vectors.modality_weight, self.means)
         content = hashlib.sha256(repr(facts).encode())
         tensors = (*vectors.tokens, vectors.present, vectors.alpha, vectors.ids, vectors.bias)
         for tensor in tensors:
@@ -108,10 +113,15 @@ class CatalogueRows:
     def _has_mean(self, vectors: ItemVectors) -> Tensor:
         """(C,) bool, True = the item has one row, its mean."""
         mean_bounds = self._mean_bounds(vectors)
-        return torch.ones_like(mean_bounds) if self._means else mean_bounds
+        return torch.ones_like(mean_bounds) if self.means else mean_bounds
 
     @staticmethod
     def _mean_bounds(vectors: ItemVectors) -> Tensor:
         """(C,) bool, True = the mean of the item is a bound."""
         falls = vectors.alpha * vectors.modality_weight <= 0
         return falls | (vectors.present.sum(dim=0) <= 1)
+
+
+def means_are_near(table: ItemTable) -> bool:
+    """Whether an approximate index finds more by `means`."""
+    return bool((table.vectors.alpha <= _SMALL_ALPHA).all())

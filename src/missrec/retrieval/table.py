@@ -17,7 +17,7 @@ from missrec.types import HasItemVectors, ItemVectors
 _ITEMS_PER_BLOCK = 8192
 """A product of one shape for all items: its size would change their last bits."""
 _NUMBERS_AT_ONCE = 1 << 20
-"""Of users and items gathered for exact scores."""
+"""Of vectors scored exactly."""
 
 
 class PairScores(NamedTuple):
@@ -150,6 +150,7 @@ class ItemTable:
     def _parts(self, users: Tensor, vectors: ItemVectors) -> Tensor:
         """(Q, P) float64 of users (P, D) and the vectors of one item each."""
         parts = []
+        users = users.double()  # once for all parts
         if len(vectors.tokens):
             scores = torch.stack([inner(users, tokens) for tokens in vectors.tokens])
             weights = fusion_weights(scores, vectors.present, vectors.alpha)
