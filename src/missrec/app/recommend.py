@@ -173,11 +173,8 @@ def _tell(parts: Parts, output: Path) -> None:
     place = prepared["unknown_file"]
     see = f"; see {place}" if place else ""
     for what, (number, first) in prepared["unknown"].items():
-        label = (
-            what
-            if NO_KNOWN_ITEM in what
-            else f"unknown {what if what in _PLURALS else f'in {what}'}"
-        )
+        where = what if what in _PLURALS else f"in {what}"
+        label = what if NO_KNOWN_ITEM in what else f"unknown {where}"
         _log.warning("%s: %s, such as %r%s", label, f"{number:,}", first, see)
 
 
