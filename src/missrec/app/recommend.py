@@ -26,6 +26,7 @@ from missrec.report.formats.recommendations import Shown, print_recommendations
 from missrec.retrieval.batch.answers import ITEM, LIST, SCORE, SIMILAR, Wish
 from missrec.retrieval.batch.formats import join_tables
 from missrec.retrieval.batch.parts import Parts
+from missrec.retrieval.batch.requests import NO_KNOWN_ITEM
 from missrec.retrieval.recommender import CatalogueRecommender
 from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder
@@ -172,7 +173,9 @@ def _tell(parts: Parts, output: Path) -> None:
     place = prepared["unknown_file"]
     see = f"; see {place}" if place else ""
     for what, (number, first) in prepared["unknown"].items():
-        _log.warning("%s: %s unknown, such as %r%s", what, f"{number:,}", first, see)
+        where = what if what in _PLURALS else f"in {what}"
+        label = what if NO_KNOWN_ITEM in what else f"unknown {where}"
+        _log.warning("%s: %s, such as %r%s", label, f"{number:,}", first, see)
 
 
 def _finish(
@@ -197,14 +200,13 @@ def _finish(
     ).sum()
     parts.remove()
     num_rows, num_served = counts.row(0)
-    without = f"; {num_requests - num_served:,} have none" if num_served < num_requests else ""
     _log.info(
-        "%s: %s rows for %s %s%s",
+        "%s: %s rows for %s of %s %s",
         output,
         f"{num_rows:,}",
         f"{num_served:,}",
+        f"{num_requests:,}",
         _PLURALS[what],
-        without,
     )
     for path in vectors:
         _log.info("vectors: %s", path)
