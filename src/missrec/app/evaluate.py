@@ -143,7 +143,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     is_to_load = experiment.module.learns and settings.new_items is None
     checkpoint = chosen_checkpoint(folder.path) if is_to_load else None
     _rank(experiment, trainer, checkpoint=checkpoint)
-    _say_differences(folder, experiment.module.metrics)
+    if settings.new_items is None:
+        _say_differences(folder, experiment.module.metrics)
     print_metrics(
         run.name, {"test": split_metrics(experiment.module.metrics, "test")}, settings.shown
     )

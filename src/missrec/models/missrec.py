@@ -28,7 +28,6 @@ from missrec.types import (
 )
 
 _ID_STD = 0.02
-_PLACED_AT_ONCE = 16_384
 
 
 class MISSRec(nn.Module):
@@ -249,8 +248,7 @@ class MISSRec(nn.Module):
     @torch.no_grad()
     def place_items(self, item_ids: Tensor, features: FeatureTable) -> None:
         """Items (U,) that came after training join the interests nearest to their tokens."""
-        for some in torch.split(item_ids, _PLACED_AT_ONCE):
-            self.interests.assign(some, self._embed(some).tokens)
+        self.interests.assign(item_ids, self._embed(item_ids).tokens)
 
     def _embed(self, item_ids: Tensor, *, augment: bool = False) -> ItemEmbeddings:
         """Items (U,), which may include padding; `augment` draws a dropout of the features."""

@@ -20,8 +20,6 @@ from missrec.nn.permutation import CodewordPermutation
 from missrec.nn.precision import single
 from missrec.types import Catalogue, ItemRows, ItemVectors
 
-_CODED_AT_ONCE = 16_384
-
 
 class _Codebooks(nn.Module):
     """Codebooks of one modality as state; zeros where a checkpoint has none."""
@@ -146,9 +144,7 @@ class CodeEmbedding(nn.Module):
         for modality, arrays in enumerate(codebooks):
             books = slice(modality * num_codebooks, (modality + 1) * num_codebooks)
             coded = item_ids[features.present(item_ids)[modality]]
-            for some in torch.split(coded, _CODED_AT_ONCE):
-                vectors = features.lookup(modality, some)
-                self.codewords[some, books] = arrays.nearest(vectors)
+            self.codewords[coded, books] = arrays.nearest(features.lookup(modality, coded))
 
     def synthetic(self, item_ids: Tensor, *, prob: float) -> Tensor:
         """(P, D) of items (P,), each codeword of which is replaced with some probability.

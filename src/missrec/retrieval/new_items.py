@@ -16,6 +16,8 @@ from missrec.features.table import FeatureTable
 from missrec.retrieval.predicted_ids import predicted_ids
 from missrec.types import PAD_ID, HasItemRows, ItemRows, PlacesItems, ScoresById
 
+_PLACED_AT_ONCE = 16_384
+
 ItemKeys = Mapping[str, pl.Series]
 """Name of each domain, in the order of their item ids -> the keys of its items, in order."""
 
@@ -140,7 +142,8 @@ def take_over(
     device = next(iter(moved.values())).device if moved else torch.device("cpu")
     new = items.new.to(device)
     if isinstance(model, PlacesItems) and len(new):
-        model.place_items(new, features)
+        for some in torch.split(new, _PLACED_AT_ONCE):
+            model.place_items(some, features)
     has_features = _have_features(features, items.new)
     is_predicted = predict_ids and bool(has_features.any()) and len(items.known) > 1
     if is_predicted:
