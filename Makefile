@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=l
 STAMP := $(VENV)/.installed$(if $(GPU),-gpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format types bench lock clean
+.PHONY: help setup demo test test-fast lint format types bench findings lock clean
 
 help: ## what each target does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -56,6 +56,11 @@ bench: setup $(BENCH_VENV)/.installed ## speed and memory, as ratios measured in
 	$(BIN)/python bench/data.py
 	$(BIN)/python bench/faults.py
 	$(BIN)/python bench/readers.py --number 5000
+
+findings: ## what libraries do that one would not guess, shown again; needs a network
+	@for script in findings/*.sh; do \
+		echo "$$script"; "$$script" || { echo "error: $$script: it is no longer so" >&2; exit 1; }; \
+	done
 
 # RecBole brings a hundred packages that are no part of ours, so it has an environment of its own.
 $(BENCH_VENV)/.installed: requirements.lock pyproject.toml | setup
