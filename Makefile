@@ -53,6 +53,7 @@ bench: setup $(BENCH_VENV)/.installed ## speed and memory, as ratios measured in
 	$(BIN)/python bench/train.py --model missrec_released
 	$(BIN)/python bench/interests.py
 	$(BIN)/python bench/evaluate.py
+	$(BIN)/python bench/retrieve.py
 	$(BIN)/python bench/data.py
 	$(BIN)/python bench/faults.py
 	$(BIN)/python bench/readers.py --number 5000

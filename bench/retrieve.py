@@ -180,23 +180,20 @@ def measure(
         )
     )
     if num_items <= FLAT_SIZE:
-        flat = BoundedSearch(
-            table, FaissIndex.build(CatalogueRows(table), description="Flat"), exact=exact
-        )
+        flat = BoundedSearch(table, FaissIndex.build(table, description="Flat"), exact=exact)
         figures["flat_same"] = same(searched(flat, users), found)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     start = time.perf_counter()
     with PeakMemory() as memory:
-        rows = CatalogueRows(table, means=True)
-        index = FaissIndex.build(rows)
+        index = FaissIndex.build(table)
     figures["build_minutes"] = (time.perf_counter() - start) / 60
     figures["build_gigabytes"] = memory.gigabytes - memory.before
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
         index.save(Path(folder) / "index")
         num_bytes = (Path(folder) / "index" / "index.faiss").stat().st_size
-    figures["index_over_float32_rows"] = num_bytes / (4 * len(rows) * rows.width)
+    figures["index_over_float32_rows"] = num_bytes / (4 * num_items * CatalogueRows(table).width)
     approximate = BoundedSearch(table, index, exact=exact)
     figures["recall"] = recall(searched(approximate, users), found)
     batch = users[:USERS_AT_ONCE]

@@ -117,6 +117,10 @@ def fuse(scores: Tensor, present: Tensor, alpha: Tensor) -> Tensor:
         return (scores * present[:, None, :]).sum(dim=0)
     if not alpha.ndim and alpha.isposinf():
         return _highest(scores, present)
+    if len(scores) == 2 and present.all():
+        first, second = scores
+        difference = second - first
+        return torch.addcmul(first, (alpha * difference).sigmoid_(), difference)
     return _fuse(scores, present, alpha)
 
 

@@ -78,20 +78,26 @@ def candidates(scores: Tensor, *, k: int, lowest: Tensor, margin: Tensor) -> tup
     """
     # An item must beat the K-th so far; and if K of the block are surely better, it is not needed.
     bar = rounded_down(lowest - margin).to(scores.dtype)
-    too_low = scores <= bar[:, None]
-    if too_low.numel() - int(too_low.sum()) > len(scores) * k and scores.shape[1] > k:
+    found = _above(scores, bar)
+    if len(found) > len(scores) * k and scores.shape[1] > k:
         own = rounded_down(scores.topk(k, dim=1).values[:, -1].double() - 2 * margin)
         below = torch.nextafter(own, torch.full_like(own, -math.inf)).to(scores.dtype)
-        too_low = scores <= torch.maximum(bar, below)[:, None]
-    # What is no number is too low for nothing, and scored exactly.
-    users, columns = (~too_low).nonzero(as_tuple=True)
+        found = _above(scores, torch.maximum(bar, below))
+    users, columns = found.unbind(dim=1)
     return users, columns
+
+
+def _above(scores: Tensor, bar: Tensor) -> Tensor:
+    """(P, 2) users and columns above the bar (B,); what is no number is below nothing."""
+    return (scores <= bar[:, None]).logical_not_().nonzero()
 
 
 def block_scores(encoded: Tensor, vectors: ItemVectors) -> Tensor:
     """(B, C) float32 scores of users (B, D) and items (C,)."""
     by_modality = encoded @ vectors.tokens.transpose(-2, -1)  # (M, B, C)
-    scores = vectors.modality_weight * fuse(by_modality, vectors.present, vectors.alpha)
+    scores = fuse(by_modality, vectors.present, vectors.alpha)
+    if vectors.modality_weight != 1:
+        scores = scores * vectors.modality_weight
     if vectors.ids is not None:
         scores = torch.addmm(scores, encoded, vectors.ids.T)
     return scores if vectors.bias is None else scores + vectors.bias
