@@ -131,6 +131,8 @@ def _load(settings: ServeSettings, shared: Path | None) -> Served:
         trust=settings.trust,
         changed_data=settings.changed_data,
         domain=settings.domain,
+        new_items=settings.new_items,
+        new_item_ids=settings.new_item_ids,
         shared=None if shared is None else shared / digest(list(version)),
     )
     return Served(recommender, version)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from missrec.features.table import FeatureTable
 from missrec.interests.index import NO_INTEREST, InterestIndex
-from missrec.retrieval.catalogue import CatalogueItems
+from missrec.retrieval.catalogue import UNKNOWN, CatalogueItems
 
 
 @runtime_checkable
@@ -32,8 +32,8 @@ def interest_members(model: HasInterests, items: CatalogueItems) -> pl.DataFrame
     modalities = model.features.modalities
     members = model.interests.members(model.item_tokens())
     modality, item_ids, interest, distance = (column.cpu().numpy() for column in members)
-    numbers = item_ids - items.first_id
-    own = (numbers >= 0) & (numbers < len(items))
+    numbers = items.numbers_of(item_ids)
+    own = numbers != UNKNOWN
     tokens = pl.DataFrame(
         {
             "interest": interest[own],
