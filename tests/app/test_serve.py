@@ -21,7 +21,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from doors import call
-from missrec.app.serve import listening, read_settings
+from missrec.app.serve import listening, read_settings, serve
 from missrec.app.serve_processes import remove_old
 from missrec.app.versions import version_of
 from missrec.serving.settings import ServiceSettings
@@ -110,6 +110,12 @@ def test_a_port_that_is_taken_is_said() -> None:
         bound.listen()
         with pytest.raises(OSError, match=f"port={taken} cannot be had: .*port=0 for a free one"):
             listening(read_settings(composed(f"port={taken}")))
+
+
+def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("missrec.app.serve.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"needs fastapi, .*pip install 'missrec\[serve\]'"):
+        serve(read_settings(composed()))
 
 
 def test_a_run_that_is_not_there_is_said() -> None:

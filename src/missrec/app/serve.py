@@ -6,6 +6,7 @@ import ipaddress
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from missrec.serving.keys import ApiKeys
 from missrec.serving.settings import ServiceSettings
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+_NEEDED = ("fastapi", "prometheus_client", "uvicorn")
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -112,8 +114,13 @@ def serve(settings: ServeSettings) -> None:
     Raises:
         FileNotFoundError: the run, its data or its checkpoint is missing.
         OSError: the port cannot be had.
-        ValueError: the run cannot be served.
+        ValueError: the run cannot be served, or what serves it is not installed.
     """
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f"serving needs {', '.join(missing)}; install it with pip install 'missrec[serve]'"
+        )
     from missrec.app.serve_processes import serve_alone, serve_by_workers
 
     (serve_alone if settings.workers == 1 else serve_by_workers)(settings)
