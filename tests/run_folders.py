@@ -72,7 +72,8 @@ def record_run(
     folder.mkdir(parents=True)
     text = json.dumps(config).replace('"/run', f'"{folder}')
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(json.loads(text))))
-    metrics = ranking_metrics(torch.tensor(ranks, dtype=torch.float64), cutoffs=CUTOFFS)
+    above = torch.tensor(ranks, dtype=torch.float64) - 1
+    metrics = ranking_metrics(above, torch.zeros_like(above), cutoffs=CUTOFFS)
     trained = {} if epochs is None else {"epochs": epochs, "stopped_early": float(stopped_early)}
     both = {f"{split}/{key}": value for split in ("val", "test") for key, value in metrics.items()}
     (folder / "metrics.json").write_text(json.dumps({**trained, **both}))

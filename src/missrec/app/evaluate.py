@@ -26,7 +26,7 @@ from missrec.report.formats.terminal import print_buckets, print_metrics, split_
 from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder, data_places, placed_today
 from missrec.runs.identity import ACCEPTED
-from missrec.runs.ranks import save_ranks
+from missrec.runs.ranks import recorded_ranks, save_ranks, with_ties_in_expectation
 from missrec.runs.trust import refuse_strangers
 from missrec.training.saving import WholeCheckpoints
 from missrec.training.silence import quiet_lightning
@@ -206,6 +206,7 @@ def _say_differences(folder: RunFolder, found: Mapping[str, float]) -> None:
     """Warns of figures that are not those of the run's own `metrics.json`, where it has one."""
     try:
         recorded = json.loads(folder.metrics.read_text(encoding="utf-8"))
+        recorded = with_ties_in_expectation(recorded, recorded_ranks(folder.path))
         both = {key: float(recorded[key]) for key in found if key in recorded}
     except FileNotFoundError:
         return
