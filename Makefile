@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=l
 STAMP := $(VENV)/.installed$(if $(GPU),-gpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format types bench lock clean
+.PHONY: help setup demo test test-fast lint format types bench calibrate lock clean
 
 help: ## what each target does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -55,6 +55,11 @@ bench: setup $(BENCH_VENV)/.installed ## speed and memory, as ratios measured in
 	$(BIN)/python bench/data.py
 	$(BIN)/python bench/faults.py
 	$(BIN)/python bench/readers.py --number 5000
+
+calibrate: setup ## how often the paired test errs between seeds of one system; half an hour
+	$(BIN)/python src/train.py -m experiment=demo 'seed=range(1,SEEDS_PLUS_1)' trainer.max_epochs=5 \
+		hydra.sweep.dir=logs/calibrate callbacks.progress_bar=null callbacks.interpretation=null
+	$(BIN)/python bench/calibrate.py
 
 # RecBole brings a hundred packages that are no part of ours, so it has an environment of its own.
 $(BENCH_VENV)/.installed: requirements.lock pyproject.toml | setup

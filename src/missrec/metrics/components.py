@@ -32,15 +32,17 @@ class Spread(NamedTuple):
     @property
     def total(self) -> np.ndarray:
         """(M,) with other seeds and other users; the noise counts once."""
-        return self.over_seeds + self.of_users
+        return np.asarray(self.over_seeds + self.of_users)
 
     @property
     def total_degrees(self) -> np.ndarray:
         """(M,) degrees of freedom of `total`, as Satterthwaite has them."""
         seeds = self.over_seeds**2 / self.degrees
         users = self.of_users**2 / max(1, self.num_users - 1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.where(self.total > 0, self.total**2 / (seeds + users), np.inf))
+        found = np.full_like(seeds, np.inf)
+        return np.asarray(
+            np.divide(self.total**2, seeds + users, out=found, where=seeds + users > 0)
+        )
 
 
 def spread(ours: np.ndarray, theirs: np.ndarray, *, fixed: tuple[bool, bool]) -> Spread:
@@ -104,4 +106,4 @@ def _of_seeds(values: np.ndarray, is_fixed: bool) -> _Side:
 
 def _variance(values: np.ndarray) -> np.ndarray:
     """Unbiased, over the first axis; 0 of a single value."""
-    return np.var(values, axis=0, ddof=min(1, len(values) - 1))
+    return np.asarray(np.var(values, axis=0, ddof=min(1, len(values) - 1)))

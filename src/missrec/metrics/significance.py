@@ -14,6 +14,8 @@ FEW_USERS = 200
 """Of fewer, intervals are rough."""
 
 _BLOCK_VALUES = 2**22
+_OWN_ERROR = 0.1
+"""Of the error of all users in that of a draw: one that misses the few who differ has none."""
 
 
 class PairedDifference(NamedTuple):
@@ -127,7 +129,7 @@ def _studentised_means(
         num_resamples: draws of U users.
         rng: of the draws.
     """
-    num_users = len(values)
+    num_users, num_metrics = values.shape
     both = np.concatenate([values, values**2], axis=1)
     block = max(1, _BLOCK_VALUES // num_users)
     found = []
@@ -138,10 +140,9 @@ def _studentised_means(
         counts = np.bincount(drawn.ravel(), minlength=size * num_users)
         found.append(counts.reshape(size, num_users).astype(np.float64) @ both / num_users)
     means, squares = np.split(np.concatenate(found), 2, axis=1)
-    errors = np.sqrt(np.maximum(squares - means**2, 0) / max(1, num_users - 1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # Users of one value have no error: far out, but for those that are all at the mean.
-        return np.where(means == 0, 0, means / errors)
+    variances = np.maximum(squares - means**2, 0) + _OWN_ERROR * both[:, num_metrics:].mean(axis=0)
+    errors = np.sqrt(variances / (1 + _OWN_ERROR) / max(1, num_users - 1))
+    return np.divide(means, errors, out=np.zeros_like(means), where=errors > 0)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
