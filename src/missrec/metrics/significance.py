@@ -142,7 +142,8 @@ def _studentised_means(
     means, squares = np.split(np.concatenate(found), 2, axis=1)
     variances = np.maximum(squares - means**2, 0) + _OWN_ERROR * both[:, num_metrics:].mean(axis=0)
     errors = np.sqrt(variances / (1 + _OWN_ERROR) / max(1, num_users - 1))
-    return np.divide(means, errors, out=np.zeros_like(means), where=errors > 0)
+    nothing = np.zeros_like(means)
+    return np.asarray(np.divide(means, errors, out=nothing, where=errors > 0))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
