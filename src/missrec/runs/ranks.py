@@ -56,8 +56,8 @@ def with_ties_in_expectation(
         return found
     tables = {domain: read_ranks(path) for domain, path in ranks.items()}
     for key in metrics:
-        split, *domain, name = key.split("/")
-        tested = [tables[name] for name in domain or tables if name in tables]
+        split, *domains, name = key.split("/") if "/" in key else ("", key)
+        tested = [tables[domain] for domain in domains or tables if domain in tables]
         if split == "test" and name.startswith(_OF_RANKS) and tested:
             found[key] = fmean(float(user_metric(table, name).mean()) for table in tested)
     return found
