@@ -210,7 +210,7 @@ def _say_differences(folder: RunFolder, found: Mapping[str, float]) -> None:
         both = {key: float(recorded[key]) for key in found if key in recorded}
     except FileNotFoundError:
         return
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         _log.warning("%s cannot be read: %s", folder.metrics, error)
         return
     other = [
