@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=l
 STAMP := $(VENV)/.installed$(if $(GPU),-gpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format types bench calibrate lock clean
+.PHONY: help setup demo test test-fast lint format types bench calibrate findings lock clean
 
 help: ## what each target does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -25,9 +25,10 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --no-deps --editable .
 	@touch $@
 
-demo: setup ## two floors and a model from scratch, then pre-trained and transferred
+demo: setup ## two floors and a model from scratch, then pre-trained and transferred; what it recommends
 	$(BIN)/python src/train.py -m experiment=demo_most_popular,demo_text,demo
 	$(BIN)/python src/train.py -m experiment=demo_transfer transfer=inductive,transductive
+	$(BIN)/python src/recommend.py run="$$(ls -dt logs/sweeps/demo_transfer-*/1_* | head -1)"
 
 test: setup ## the whole test suite
 	$(PYTEST)
@@ -52,9 +53,16 @@ bench: setup $(BENCH_VENV)/.installed ## speed and memory, as ratios measured in
 	$(BIN)/python bench/train.py --model missrec_released
 	$(BIN)/python bench/interests.py
 	$(BIN)/python bench/evaluate.py
+	$(BIN)/python bench/retrieve.py
 	$(BIN)/python bench/data.py
 	$(BIN)/python bench/faults.py
 	$(BIN)/python bench/readers.py --number 5000
+	$(BIN)/python bench/recommend.py
+
+findings: ## what libraries do that one would not guess, shown again; needs a network
+	@for script in findings/*.sh; do \
+		echo "$$script"; "$$script" || { echo "error: $$script: it is no longer so" >&2; exit 1; }; \
+	done
 
 calibrate: setup ## how often the paired test errs between seeds of one system; half an hour
 	$(BIN)/python src/train.py -m experiment=demo 'seed=range(1,34)' trainer.max_epochs=5 \

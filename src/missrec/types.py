@@ -57,7 +57,7 @@ class SequenceBatch(NamedTuple):
         """
         lengths = self.valid_mask.sum(dim=1, keepdim=True)
         item_ids = functional.pad(self.item_ids, (0, 1)).scatter(1, lengths, ids[:, None])
-        width = min(item_ids.shape[1], longest)
+        width = torch.sym_min(item_ids.shape[1], longest)  # a number, or of any length in a graph
         too_many = (lengths + 1 - width).clamp_min(0)
         return item_ids.gather(1, torch.arange(width, device=lengths.device) + too_many)
 
@@ -156,11 +156,11 @@ class ItemVectors(NamedTuple):
     the largest of <u, modality_weight * tokens_mk + ids_k> + bias_k.
 
     Attributes:
-        modalities: name of each, such as `text`; a model without fusion has one.
+        modalities: name of each, such as `text`; a model of ids alone has none, M = 0.
         tokens: (M, C, D) float32; zeros where an item lacks the modality.
         present: (M, C) bool, True where the item has the modality.
-        alpha: () or (C,) float32, the concentration of the fusion (MISSRec Eq. 2); infinity takes
-            the largest s_m.
+        alpha: () or (C,) float32, the concentration of the fusion (MISSRec Eq. 2); 0 takes the
+            mean of the s_m, infinity the largest.
         modality_weight: of the fused score.
         ids: (C, D) float32, what an item's id adds, weighed; None without ids.
         bias: (C,) float32; None without one.
@@ -174,6 +174,16 @@ class ItemVectors(NamedTuple):
     ids: Tensor | None
     bias: Tensor | None
 
+    def divided_by(self, lengths: Tensor) -> ItemVectors:
+        """The vectors with those of each item divided by one of the lengths (C,), not the bias."""
+        by = lengths[:, None].clamp_min(_SMALLEST_LENGTH)
+        ids = None if self.ids is None else self.ids / by
+        return self._replace(tokens=self.tokens / by, ids=ids)
+
+
+_SMALLEST_LENGTH = 1e-12
+"""Of what `torch.nn.functional.normalize` divides by."""
+
 
 @runtime_checkable
 class HasItemVectors(Protocol):
@@ -184,6 +194,17 @@ class HasItemVectors(Protocol):
 
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """The vectors of items (C,), equal in their scores to `score` of `candidates`."""
+
+
+@runtime_checkable
+class FreezesItems(Protocol):
+    """A model, or a part of one, that embeds items anew in each call, unless they are frozen."""
+
+    def freeze_items(self) -> None:
+        """Embeds all items of the catalogue once; from then on they are looked up.
+
+        For a model that no longer trains. The state of the model stays as it is.
+        """
 
 
 class InterestReport(NamedTuple):
@@ -218,6 +239,58 @@ class Transferable(Protocol):
 
     domain_bound: Sequence[str]
     feature_bound: Sequence[str]
+
+
+class ItemRows(NamedTuple):
+    """State with an entry for each item of the catalogue, padding included.
+
+    Attributes:
+        name: of the parameter or buffer, in the module that declares it.
+        dim: in which it has N + 1 entries.
+        is_id: it is the learned vector of an item's id, which an item without training has not.
+    """
+
+    name: str
+    dim: int
+    is_id: bool
+
+
+@runtime_checkable
+class HasItemRows(Protocol):
+    """A module with state of its own for each item; a model may have several.
+
+    Attributes:
+        item_rows: that state.
+    """
+
+    item_rows: Sequence[ItemRows]
+
+
+@runtime_checkable
+class ScoresById(Protocol):
+    """A model that may know a candidate by the learned vector of its id alone.
+
+    Attributes:
+        scores_by_id: whether it does: then an item that no training saw has no score.
+    """
+
+    scores_by_id: bool
+
+
+@runtime_checkable
+class PlacesItems(Protocol):
+    """A model that gives an item more than learned vectors, made of its features after training."""
+
+    def place_items(self, item_ids: Tensor, features: FeatureTable) -> None:
+        """Does so for items (U,) that came after training, in place; others stay as they are.
+
+        Args:
+            item_ids: (U,).
+            features: of all items, in the inputs of the model.
+
+        Raises:
+            ValueError: the model lacks what it takes.
+        """
 
 
 @runtime_checkable

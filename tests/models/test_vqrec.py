@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor
 from torch.nn import functional as F
 
-from missrec.app.build import build
+from missrec.app.model import build
 from missrec.nn.permutation import LearnedPermutation
 from missrec.training.transfer import Fate, load_pretrained
 from missrec.types import SequenceBatch
@@ -126,6 +126,8 @@ def test_codes_and_permutation_belong_to_their_domain_and_the_rest_moves() -> No
     tensors = load_pretrained(target, source.state_dict(), same_domain=False)
     stayed = {tensor.name for tensor in tensors if tensor.fate is Fate.FRESH}
     assert stayed == {
+        "items.codebooks.0.centroids",
+        "items.codebooks.0.rotation",
         "items.codewords",
         "items.present",
         "items.permutation.logits",

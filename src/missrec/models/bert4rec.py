@@ -8,13 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.nn.transformer import initialize_linear
 from missrec.objectives.cloze import ClozeMask
 from missrec.objectives.ranking import RankingObjective, next_item_loss
-from missrec.types import PAD_ID, Catalogue, SequenceBatch, TrainingLoss
+from missrec.types import PAD_ID, Catalogue, ItemRows, ItemVectors, SequenceBatch, TrainingLoss
 
 
 class OutputItems(NamedTuple):
@@ -40,13 +41,14 @@ class BERT4Rec(nn.Module):
     """
 
     loss_terms = ("ranking",)
+    item_rows = (ItemRows("bias", dim=0, is_id=False),)
 
     def __init__(
         self,
         *,
         catalogue: Catalogue,
         embed_dim: int,
-        items: Callable[..., nn.Module],
+        items: Callable[..., IdEmbedding | FeatureEmbedding],
         encoder: Callable[..., SequenceEncoder],
         init_std: float,
         layer_norm_eps: float,
@@ -82,6 +84,11 @@ class BERT4Rec(nn.Module):
         nn.init.normal_(self.mask, std=init_std)
         initialize_linear(self.output, std=init_std)
 
+    @property
+    def scores_by_id(self) -> bool:
+        """Whether candidates are id vectors alone."""
+        return isinstance(self.items, IdEmbedding)
+
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The objective's loss of the hidden items; the target is part of the sequence."""
         item_ids = batch.followed_by(batch.target_ids, longest=self.encoder.max_seq_len)
@@ -105,6 +112,11 @@ class BERT4Rec(nn.Module):
     def score(self, encoded: Tensor, candidates: OutputItems) -> Tensor:
         """(B, C) inner products plus the bias of each item."""
         return inner_products(encoded, candidates.embeddings) + candidates.bias
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """Items (C,) as the vectors that `score` follows from."""
+        vectors = self.items.item_vectors(item_ids)
+        return vectors._replace(bias=self.bias[item_ids])
 
     def _encode(self, item_ids: Tensor) -> Tensor:
         """(B, L, D) from ids (B, L) in which some are the mask's."""

@@ -7,12 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from missrec.nn.item_embeddings import IdEmbedding
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.nn.transformer import initialize_linear
 from missrec.objectives.ranking import RankingObjective, next_item_loss
-from missrec.types import Catalogue, SequenceBatch, TrainingLoss
+from missrec.types import Catalogue, ItemVectors, SequenceBatch, TrainingLoss
 
 
 class FDSA(nn.Module):
@@ -33,7 +34,7 @@ class FDSA(nn.Module):
         *,
         catalogue: Catalogue,
         embed_dim: int,
-        items: Callable[..., nn.Module],
+        items: Callable[..., IdEmbedding],
         features: Callable[..., nn.Module],
         encoder: Callable[..., SequenceEncoder],
         init_std: float,
@@ -61,6 +62,11 @@ class FDSA(nn.Module):
             initialize_linear(linear, std=init_std)
         self.objective = objective
 
+    @property
+    def scores_by_id(self) -> bool:
+        """Whether candidates are id vectors alone."""
+        return isinstance(self.items, IdEmbedding)
+
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The objective's loss of the next item."""
         loss = next_item_loss(
@@ -87,3 +93,7 @@ class FDSA(nn.Module):
     def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
         """(B, C) inner products."""
         return inner_products(encoded, candidates)
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """Items (C,) as the vectors that `score` follows from."""
+        return self.items.item_vectors(item_ids)

@@ -3,46 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from missrec.features.table import FeatureTable
 from missrec.interests.index import InterestIndex
 from missrec.nn.adapters import modality_adapters
 from missrec.nn.dropout import Dropout
 from missrec.nn.fusion import DynamicFusion, FixedFusion
-from missrec.nn.item_embeddings import spread_rows
+from missrec.nn.item_embeddings import ItemEmbeddings, spread_rows
 from missrec.nn.precision import full_precision, single
 from missrec.nn.sequence_networks import EncodedSequence, ItemTokens
 from missrec.objectives.ranking import RankingObjective
-from missrec.types import Catalogue, InputsError, InterestReport, SequenceBatch, TrainingLoss
+from missrec.types import (
+    Catalogue,
+    InputsError,
+    InterestReport,
+    ItemRows,
+    ItemVectors,
+    SequenceBatch,
+    TrainingLoss,
+)
 
 _ID_STD = 0.02
-
-
-class ItemEmbeddings(NamedTuple):
-    """Items as the model sees them.
-
-    Attributes:
-        item_ids: (U,) the items.
-        tokens: (M, U, D) adapted features x^m; zeros where the item lacks the modality.
-        present: (M, U) bool, True where the item has the modality.
-        ids: (U, D) id embeddings z; None in the inductive setting.
-    """
-
-    item_ids: Tensor
-    tokens: Tensor
-    present: Tensor
-    ids: Tensor | None
-
-    def select(self, index: Tensor) -> ItemEmbeddings:
-        """The items at `index` (C,)."""
-        ids = None if self.ids is None else self.ids[index]
-        return ItemEmbeddings(
-            self.item_ids[index], self.tokens[:, index], self.present[:, index], ids
-        )
 
 
 class MISSRec(nn.Module):
@@ -55,6 +40,7 @@ class MISSRec(nn.Module):
     """
 
     feature_bound = ("adapters",)
+    _frozen_tokens: Tensor | None
 
     def __init__(
         self,
@@ -148,12 +134,20 @@ class MISSRec(nn.Module):
             nn.init.normal_(self.item_embeddings.weight, std=_ID_STD)
             nn.init.zeros_(self.item_embeddings.weight[0])
         nn.init.normal_(self.positions.weight, std=_ID_STD)
+        self.register_buffer("_frozen_tokens", None, persistent=False)
 
     @property
     def domain_bound(self) -> tuple[str, ...]:
         """What a transfer leaves behind: ids, interests, and an alpha for each item."""
         per_item = [f"fusion.{name}" for name, p in self.fusion.named_parameters() if p.ndim]
         return ("item_embeddings", "interests", *per_item)
+
+    @property
+    def item_rows(self) -> tuple[ItemRows, ...]:
+        """The id embeddings, in the transductive setting; the parts declare their own."""
+        if self.item_embeddings is None:
+            return ()
+        return (ItemRows("item_embeddings.weight", dim=0, is_id=True),)
 
     @property
     def loss_terms(self) -> tuple[str, ...]:
@@ -172,7 +166,7 @@ class MISSRec(nn.Module):
         history = history.view_as(batch.item_ids)
         sequence = self._read(self._view(items), history, batch)
         user = F.normalize(sequence.sequence, dim=-1)
-        scores = self.score(user, _as_candidates(items.select(candidates)))
+        scores = self.score(user, items.select(candidates).at_unit_length())
         ranking = self.objective(
             scores / self._temperature, torch.searchsorted(candidate_ids, batch.target_ids)
         )
@@ -188,13 +182,16 @@ class MISSRec(nn.Module):
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, D) sequence embeddings u at unit length (MISSRec 3.4)."""
-        unique_ids, history = torch.unique(batch.item_ids, return_inverse=True)
-        sequence = self._read(self._embed(unique_ids), history, batch)
-        return F.normalize(sequence.sequence, dim=-1)
+        if self._frozen_tokens is not None:
+            items, history = self._embed(self._all_ids()), batch.item_ids
+        else:
+            unique_ids, history = torch.unique(batch.item_ids, return_inverse=True)
+            items = self._embed(unique_ids)
+        return F.normalize(self._read(items, history, batch).sequence, dim=-1)
 
     def candidates(self, item_ids: Tensor) -> ItemEmbeddings:
         """Items (C,) ready to be scored: tokens at unit length."""
-        return _as_candidates(self._embed(item_ids))
+        return self._embed(item_ids).at_unit_length()
 
     def score(self, encoded: Tensor, candidates: ItemEmbeddings) -> Tensor:
         """(B, C) <u, v + z>: the fused modality scores (Eq. 2), plus <u, z> (Eq. 10).
@@ -210,13 +207,34 @@ class MISSRec(nn.Module):
             scores: Tensor = self.fusion(by_modality, candidates.present, candidates.item_ids)
             if candidates.ids is None:
                 return scores
-            ids = F.normalize(candidates.ids, dim=-1) if self._normalize_ids else candidates.ids
+            ids = self._scored_ids(candidates.ids)
             return self._modality_weight * scores + self._id_weight * (encoded @ ids.T)
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """Items (C,) as the vectors that `score` follows from."""
+        items = self.candidates(item_ids)
+        vectors = ItemVectors(
+            tuple(self.features.modalities),
+            single(items.tokens),
+            items.present,
+            alpha=self.fusion.alpha_of(item_ids),
+            modality_weight=1.0,
+            ids=None,
+            bias=None,
+        )
+        if items.ids is None:
+            return vectors
+        ids = self._id_weight * self._scored_ids(items.ids)
+        return vectors._replace(modality_weight=self._modality_weight, ids=ids)
 
     def item_tokens(self) -> Tensor:
         """(M, N + 1, D) adapted features of all items; only those that exist mean anything."""
-        all_ids = torch.arange(self._num_items + 1, device=self.positions.weight.device)
-        return self._embed(all_ids).tokens
+        return self._embed(self._all_ids()).tokens
+
+    @torch.no_grad()
+    def freeze_items(self) -> None:
+        """Adapts the features of all items once, see `FreezesItems`."""
+        self._frozen_tokens = self.item_tokens()
 
     @torch.no_grad()
     def refresh_interests(self) -> InterestReport:
@@ -227,9 +245,18 @@ class MISSRec(nn.Module):
         self.train(was_training)
         return report
 
+    @torch.no_grad()
+    def place_items(self, item_ids: Tensor, features: FeatureTable) -> None:
+        """Items (U,) that came after training join the interests nearest to their tokens."""
+        self.interests.assign(item_ids, self._embed(item_ids).tokens)
+
     def _embed(self, item_ids: Tensor, *, augment: bool = False) -> ItemEmbeddings:
         """Items (U,), which may include padding; `augment` draws a dropout of the features."""
         exists = self.features.present(item_ids)
+        present = torch.ones_like(exists) if self._missing_as_zeros else exists
+        ids = None if self.item_embeddings is None else self.item_embeddings(item_ids)
+        if self._frozen_tokens is not None:
+            return ItemEmbeddings(item_ids, self._frozen_tokens[:, item_ids], present, ids)
         tokens = []
         for modality, adapter in enumerate(self.adapters.values()):
             # Only real features pass an adapter: its bias is no feature of a missing image.
@@ -241,9 +268,15 @@ class MISSRec(nn.Module):
                 tokens.append(adapter(spread_rows(features, index, num_rows=len(item_ids))))
             else:
                 tokens.append(spread_rows(adapter(features), index, num_rows=len(item_ids)))
-        present = torch.ones_like(exists) if self._missing_as_zeros else exists
-        ids = None if self.item_embeddings is None else self.item_embeddings(item_ids)
         return ItemEmbeddings(item_ids, torch.stack(tokens), present, ids)
+
+    def _all_ids(self) -> Tensor:
+        """(N + 1,) int64, padding and all items."""
+        return torch.arange(self._num_items + 1, device=self.positions.weight.device)
+
+    def _scored_ids(self, ids: Tensor) -> Tensor:
+        """(C, D) z as the score has it, before its weight."""
+        return F.normalize(ids, dim=-1) if self._normalize_ids else ids
 
     def _view(self, items: ItemEmbeddings) -> ItemEmbeddings:
         """The items as one reading of the histories sees them: augmented anew (MISSRec 3.2.2)."""
@@ -280,7 +313,3 @@ class MISSRec(nn.Module):
             return steps.expand_as(batch.item_ids)
         lengths = batch.valid_mask.sum(dim=1, keepdim=True)
         return (lengths - 1 - steps).clamp_min(0)
-
-
-def _as_candidates(items: ItemEmbeddings) -> ItemEmbeddings:
-    return items._replace(tokens=F.normalize(items.tokens, dim=-1))

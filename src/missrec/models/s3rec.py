@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from missrec.nn.item_embeddings import FeatureEmbedding
+from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
@@ -16,7 +16,7 @@ from missrec.nn.transformer import initialize_linear
 from missrec.objectives.mutual_information import mutual_information_loss
 from missrec.objectives.ranking import RankingObjective, next_item_loss
 from missrec.objectives.segments import draw_replacements, draw_segments
-from missrec.types import PAD_ID, Catalogue, SequenceBatch, TrainingLoss
+from missrec.types import PAD_ID, Catalogue, ItemVectors, SequenceBatch, TrainingLoss
 
 
 class TaskWeights(NamedTuple):
@@ -159,7 +159,7 @@ class S3Rec(nn.Module):
         *,
         catalogue: Catalogue,
         embed_dim: int,
-        items: Callable[..., nn.Module],
+        items: Callable[..., IdEmbedding],
         encoder: Callable[..., SequenceEncoder],
         objective: RankingObjective,
         tasks: Callable[..., SelfSupervision],
@@ -189,6 +189,11 @@ class S3Rec(nn.Module):
         """Names of what `training_loss` says of its parts."""
         return TaskWeights._fields if self.tasks is not None else ("ranking",)
 
+    @property
+    def scores_by_id(self) -> bool:
+        """Whether candidates are id vectors alone."""
+        return isinstance(self.items, IdEmbedding)
+
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The losses of the tasks over whole prefixes, or the objective's of the next item."""
         if self.tasks is not None:
@@ -212,3 +217,7 @@ class S3Rec(nn.Module):
     def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
         """(B, C) inner products."""
         return inner_products(encoded, candidates)
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """Items (C,) as the vectors that `score` follows from."""
+        return self.items.item_vectors(item_ids)

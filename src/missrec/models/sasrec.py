@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.objectives.ranking import RankingObjective, next_item_loss
-from missrec.types import Catalogue, SequenceBatch, TrainingLoss
+from missrec.types import Catalogue, ItemVectors, SequenceBatch, TrainingLoss
 
 
 class SASRec(nn.Module):
@@ -29,7 +30,7 @@ class SASRec(nn.Module):
         *,
         catalogue: Catalogue,
         embed_dim: int,
-        items: Callable[..., nn.Module],
+        items: Callable[..., IdEmbedding | FeatureEmbedding],
         encoder: Callable[..., SequenceEncoder],
         objective: RankingObjective,
         all_positions: bool,
@@ -51,6 +52,11 @@ class SASRec(nn.Module):
         self.items = items(catalogue=catalogue, embed_dim=embed_dim)
         self.encoder = encoder(embed_dim=embed_dim)
         self.objective = objective
+
+    @property
+    def scores_by_id(self) -> bool:
+        """Whether candidates are id vectors alone."""
+        return isinstance(self.items, IdEmbedding)
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The objective's loss of the next items."""
@@ -74,6 +80,10 @@ class SASRec(nn.Module):
     def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
         """(B, C) inner products."""
         return inner_products(encoded, candidates)
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """Items (C,) as the vectors that `score` follows from."""
+        return self.items.item_vectors(item_ids)
 
     def _hidden(self, batch: SequenceBatch) -> Tensor:
         """(B, L, D)."""

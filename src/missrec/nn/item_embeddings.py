@@ -6,25 +6,62 @@ M modalities, U distinct items of a call.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from missrec.nn.adapters import modality_adapters
-from missrec.types import Catalogue, InputsError
+from missrec.types import Catalogue, InputsError, ItemRows, ItemVectors
 
 Augmentation = Callable[[str, Tensor, Tensor], Tensor]
 """Modality, items (P,), raw features (P, F) -> features (P, F)."""
 
 
+class ItemEmbeddings(NamedTuple):
+    """Items as MISSRec sees them.
+
+    Attributes:
+        item_ids: (U,) the items.
+        tokens: (M, U, D) adapted features x^m; zeros where the item lacks the modality.
+        present: (M, U) bool, True where the item has the modality.
+        ids: (U, D) id embeddings z; None in the inductive setting.
+    """
+
+    item_ids: Tensor
+    tokens: Tensor
+    present: Tensor
+    ids: Tensor | None
+
+    def select(self, index: Tensor) -> ItemEmbeddings:
+        """The items at `index` (C,)."""
+        ids = None if self.ids is None else self.ids[index]
+        return ItemEmbeddings(
+            self.item_ids[index], self.tokens[:, index], self.present[:, index], ids
+        )
+
+    def at_unit_length(self) -> ItemEmbeddings:
+        """The items with their tokens at unit length, ready to be scored."""
+        return self._replace(tokens=F.normalize(self.tokens, dim=-1))
+
+
 class IdEmbedding(nn.Embedding):
     """A learned vector for each item of one catalogue; zeros for padding."""
+
+    item_rows = (ItemRows("weight", dim=0, is_id=True),)
 
     def __init__(self, *, catalogue: Catalogue, embed_dim: int, init_std: float) -> None:
         """N + 1 vectors, normal with `init_std`."""
         super().__init__(catalogue.num_items + 1, embed_dim, padding_idx=0)
         nn.init.normal_(self.weight[1:].detach(), std=init_std)
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """The items (C,) as ids alone, for a model that scores by <u, embedding>."""
+        ids = self(item_ids)  # (C, D)
+        return mean_of(
+            (), ids.new_zeros(0, *ids.shape), present=item_ids.new_zeros(0, len(ids)) > 0
+        )._replace(ids=ids)
 
 
 class FeatureEmbedding(nn.Module):
@@ -35,6 +72,8 @@ class FeatureEmbedding(nn.Module):
     project. And an item passes an adapter once a call, however often it occurs there, so what the
     adapter draws at random is drawn once too.
     """
+
+    _frozen: Tensor | None
 
     def __init__(
         self, *, catalogue: Catalogue, embed_dim: int, adapter: Callable[[int, int], nn.Module]
@@ -54,6 +93,7 @@ class FeatureEmbedding(nn.Module):
         if not self.features.modalities:
             raise InputsError("this model reads features, and the inputs are ids alone")
         self.adapter = modality_adapters(self.features, embed_dim=embed_dim, adapter=adapter)
+        self.register_buffer("_frozen", None, persistent=False)
 
     def forward(self, item_ids: Tensor, *, augment: Augmentation | None = None) -> Tensor:
         """(..., D) of items (...); zeros for padding and for an item without any feature.
@@ -62,18 +102,34 @@ class FeatureEmbedding(nn.Module):
             item_ids: (...).
             augment: changes the raw features before the adapter.
         """
+        if self._frozen is not None:
+            return F.embedding(item_ids, self._frozen)
         unique_ids, inverse = torch.unique(item_ids, return_inverse=True)
-        present = self.features.present(unique_ids)  # (M, U)
+        tokens, present = self._adapt(unique_ids, augment=augment)
+        embeddings = tokens.sum(dim=0)
+        return F.embedding(inverse, embeddings / present.sum(dim=0).clamp_min(1)[:, None])
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """The items (C,) by modality, for a model that scores by <u, embedding>."""
+        tokens, present = self._adapt(item_ids, augment=None)
+        return mean_of(tuple(self.features.modalities), tokens, present=present)
+
+    def _adapt(self, item_ids: Tensor, *, augment: Augmentation | None) -> tuple[Tensor, Tensor]:
+        """(M, U, D) adapted features of items (U,), zeros where there are none; (M, U) present."""
+        present = self.features.present(item_ids)
         by_modality = []
         for modality, (name, adapter) in enumerate(self.adapter.items()):
             index = present[modality].nonzero().squeeze(1)  # once: a device is waited for
-            features = self.features.lookup(modality, unique_ids[index])
+            features = self.features.lookup(modality, item_ids[index])
             if augment is not None:
-                features = augment(name, unique_ids[index], features)
-            adapted = adapter(features)
-            by_modality.append(spread_rows(adapted, index, num_rows=len(unique_ids)))
-        embeddings = torch.stack(by_modality).sum(dim=0)
-        return F.embedding(inverse, embeddings / present.sum(dim=0).clamp_min(1)[:, None])
+                features = augment(name, item_ids[index], features)
+            by_modality.append(spread_rows(adapter(features), index, num_rows=len(item_ids)))
+        return torch.stack(by_modality), present
+
+    @torch.no_grad()
+    def freeze_items(self) -> None:
+        """Embeds all items once, see `FreezesItems`."""
+        self._frozen = self(self.features.all_ids())
 
     def exist(self, item_ids: Tensor) -> Tensor:
         """(...) bool, True where the item of `item_ids` (...) has a feature."""
@@ -83,3 +139,22 @@ class FeatureEmbedding(nn.Module):
 def spread_rows(values: Tensor, index: Tensor, *, num_rows: int) -> Tensor:
     """(num_rows, ...) zeros with `values` (P, ...) in the rows `index` (P,), each there once."""
     return values.new_zeros(num_rows, *values.shape[1:]).index_copy(0, index, values)
+
+
+def mean_of(modalities: tuple[str, ...], tokens: Tensor, *, present: Tensor) -> ItemVectors:
+    """Items whose score is the mean of <u, token> over the modalities that they have.
+
+    Args:
+        modalities: M names.
+        tokens: (M, C, D).
+        present: (M, C) bool.
+    """
+    return ItemVectors(
+        modalities,
+        tokens,
+        present,
+        alpha=tokens.new_zeros(()),
+        modality_weight=1.0,
+        ids=None,
+        bias=None,
+    )

@@ -23,6 +23,13 @@ class Wanted(NamedTuple):
     excluded_users: Tensor | None = None
     excluded_items: Tensor | None = None
 
+    def of_users(self, users: Tensor) -> Wanted:
+        """What some users (B',) of the batch, each once, want, as a batch of their own."""
+        if self.excluded_users is None or self.excluded_items is None:
+            return self
+        of_exclusion, row = (self.excluded_users[:, None] == users).nonzero(as_tuple=True)
+        return self._replace(excluded_users=row, excluded_items=self.excluded_items[of_exclusion])
+
 
 class TopK(NamedTuple):
     """The best items of B users, best first; equal scores by rising item key.
@@ -50,3 +57,18 @@ class Search(Protocol):
         Raises:
             ValueError: k is below 1, or a user is NaN.
         """
+
+
+def checked_users(encoded: Tensor, *, k: int) -> Tensor:
+    """The users, once what is asked of a search can be answered.
+
+    Raises:
+        ValueError: k is below 1, or a number of a user is not finite.
+    """
+    if k < 1:
+        raise ValueError(f"k ({k}) must be at least 1")
+    broken = ~encoded.flatten(1).isfinite().all(dim=1) if encoded.ndim > 1 else encoded.isnan()
+    if broken.any():
+        user = int(broken.nonzero()[0])
+        raise ValueError(f"the vector of user {user} of the batch has a NaN or an infinity")
+    return encoded
