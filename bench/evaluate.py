@@ -26,7 +26,7 @@ from measured import PeakMemory, print_table, write_report
 from numpy.lib.format import open_memmap
 from omegaconf import DictConfig
 
-from missrec.app.build import build
+from missrec.app.model import build
 from missrec.features.store import ModalityFeatures
 from missrec.features.table import FeatureTable
 from missrec.training.ranking import DomainRanking

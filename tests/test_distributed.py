@@ -23,7 +23,7 @@ from distributed_worker import (
     run,
     train_case,
 )
-from missrec.app.build import build
+from missrec.app.model import build
 from missrec.training.strategies.launcher import hold_port
 from ranking_worker import CASES as RANKING_CASES
 from ranking_worker import rank_users

@@ -1,1 +1,50 @@
 """MISSRec: multi-modal pre-training and transfer for sequential recommendation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from missrec.retrieval.recommender import CatalogueRecommender
+
+__all__ = ["load"]
+
+
+def load(
+    run: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    index: str = "exact",
+    device: str = "cpu",
+    trust: bool = False,
+    changed_data: str = "refuse",
+    domain: str | None = None,
+) -> CatalogueRecommender:
+    """The model of a run folder, ready to recommend the items that it was trained on.
+
+    Args:
+        run: folder of a training run, such as `logs/scratch/<run>`.
+        data_dir: where the domain folders are; None: where the run had them, or in `data` here.
+        index: how the best items are found: `exact`, `faiss` or `milvus`.
+        device: of torch, such as `cuda`.
+        trust: build what the run's config names, even code that is none of this project's.
+        changed_data: `accept` goes on though the data is not what the run was made on.
+        domain: whose items to recommend; a run on one domain alone needs no name.
+
+    Raises:
+        FileNotFoundError: no such run, or its data or its checkpoint is missing.
+        ValueError: the run cannot be read, is a stranger's, or does not fit the data.
+    """
+    from missrec.app.loading import load_recommender  # torch takes seconds
+
+    return load_recommender(
+        run,
+        data_dir=data_dir,
+        index=index,
+        device=device,
+        trust=trust,
+        changed_data=changed_data,
+        domain=domain,
+    )

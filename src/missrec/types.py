@@ -156,11 +156,11 @@ class ItemVectors(NamedTuple):
     the largest of <u, modality_weight * tokens_mk + ids_k> + bias_k.
 
     Attributes:
-        modalities: name of each, such as `text`; a model without fusion has one.
+        modalities: name of each, such as `text`; a model of ids alone has none, M = 0.
         tokens: (M, C, D) float32; zeros where an item lacks the modality.
         present: (M, C) bool, True where the item has the modality.
-        alpha: () or (C,) float32, the concentration of the fusion (MISSRec Eq. 2); infinity takes
-            the largest s_m.
+        alpha: () or (C,) float32, the concentration of the fusion (MISSRec Eq. 2); 0 takes the
+            mean of the s_m, infinity the largest.
         modality_weight: of the fused score.
         ids: (C, D) float32, what an item's id adds, weighed; None without ids.
         bias: (C,) float32; None without one.
@@ -173,6 +173,16 @@ class ItemVectors(NamedTuple):
     modality_weight: float
     ids: Tensor | None
     bias: Tensor | None
+
+    def divided_by(self, lengths: Tensor) -> ItemVectors:
+        """The vectors with those of each item divided by one of the lengths (C,), not the bias."""
+        by = lengths[:, None].clamp_min(_SMALLEST_LENGTH)
+        ids = None if self.ids is None else self.ids / by
+        return self._replace(tokens=self.tokens / by, ids=ids)
+
+
+_SMALLEST_LENGTH = 1e-12
+"""Of what `torch.nn.functional.normalize` divides by."""
 
 
 @runtime_checkable

@@ -13,7 +13,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from missrec.app.build import build, build_experiment
+from missrec.app.build import build_experiment
+from missrec.app.model import build
 from run_settings import as_run, prepare_data
 from synthetic import catalogue, random_sequences, raw_features, sequence_batch
 

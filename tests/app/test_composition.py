@@ -12,8 +12,8 @@ from hydra import initialize_config_dir
 from hydra.errors import ConfigCompositionException, HydraException
 from torch import nn
 
-from missrec.app.build import build
 from missrec.app.door import one_line
+from missrec.app.model import build
 from missrec.app.session import compose_train
 from missrec.types import PAD_ID
 from synthetic import catalogue, random_sequences, raw_features

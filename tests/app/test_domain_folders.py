@@ -29,7 +29,7 @@ from missrec.app.rows import RowCommands, known_splits
 from missrec.app.session import compose_train, plain
 from missrec.app.settings import read_run
 from missrec.app.train import train
-from missrec.data.datamodule import read_mixed
+from missrec.data.split_domains import read_mixed
 from missrec.data.splits import LeaveOneOut
 from missrec.report.datasets import DataToday
 from missrec.runs.finding import find_runs

@@ -15,8 +15,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from image_server import ImageServer, answer, dropped, in_turn, unmeasured
-from missrec.app.build import build, build_experiment
+from missrec.app.build import build_experiment
 from missrec.app.extract import build_trainer, extract, warn_of_unread_images
+from missrec.app.model import build
 from missrec.app.prepare import prepare
 from missrec.app.train import train
 from missrec.data.domain import ITEMS

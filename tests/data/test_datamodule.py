@@ -87,7 +87,7 @@ def test_without_prefixes_a_sample_is_the_whole_training_sequence(tiny: Path) ->
         (2, (5,), 4),
         (3, (2, 5, 3), 1),
     ]
-    assert module.train_counts.equal(datamodule(tiny).train_counts)
+    assert module.domains.train_counts.equal(datamodule(tiny).domains.train_counts)
 
 
 def test_repeated_samples_come_that_often_in_an_epoch_and_are_counted_once(
@@ -96,7 +96,7 @@ def test_repeated_samples_come_that_often_in_an_epoch_and_are_counted_once(
     once, thrice = (datamodule(tiny, many, prefixes=False, repeats=count) for count in (1, 3))
     expected = sorted(rows(once.train_dataloader()) * 3)
     assert sorted(rows(thrice.train_dataloader())) == expected
-    assert thrice.train_counts.equal(once.train_counts)
+    assert thrice.domains.train_counts.equal(once.domains.train_counts)
     assert [rows(loader) for loader in thrice.val_dataloader()] == [
         rows(loader) for loader in once.val_dataloader()
     ]
@@ -141,7 +141,7 @@ def test_held_out_items_never_occur_in_training(tmp_path: Path) -> None:
 
 def test_training_counts_leave_out_the_held_out_items(tiny: Path) -> None:
     # Training sequences 1 2 3 | 3 | 5 4 | 2 5 3 1; padding and item 6 do not occur.
-    assert datamodule(tiny).train_counts.tolist() == [0, 2, 2, 3, 1, 2, 0]
+    assert datamodule(tiny).domains.train_counts.tolist() == [0, 2, 2, 3, 1, 2, 0]
 
 
 def test_every_sample_comes_once_an_epoch_and_epochs_differ(many: Path) -> None:
@@ -193,11 +193,11 @@ def test_worker_processes_change_no_batch(many: Path, num_workers: int) -> None:
 def test_two_domains_share_training_and_are_evaluated_apart(tiny: Path, many: Path) -> None:
     module = datamodule(tiny, many, batch_size=1000)
     (batch,) = module.train_dataloader()
-    assert module.num_items == 6 + 30
-    assert [span.name for span in module.spans] == ["tiny", "many"]
+    assert module.domains.num_items == 6 + 30
+    assert [span.name for span in module.domains.spans] == ["tiny", "many"]
     assert set(batch.user_ids.tolist()) & {0, 2, 3}  # of tiny
     assert batch.user_ids.max() >= len(SEQUENCES)
-    for loader, span in zip(module.test_dataloader(), module.spans, strict=True):
+    for loader, span in zip(module.test_dataloader(), module.domains.spans, strict=True):
         drawn = rows(loader)
         items = [item for _, history, target in drawn for item in (*history, target)]
         assert len(drawn) == {"tiny": 4, "many": 40}[span.name]
@@ -218,7 +218,7 @@ def test_mixing_exponent_0_draws_both_domains_equally_often(
 
 
 def test_training_counts_of_two_domains_follow_each_other(tiny: Path, many: Path) -> None:
-    counts = datamodule(tiny, many).train_counts
+    counts = datamodule(tiny, many).domains.train_counts
     assert counts[:7].tolist() == [0, 2, 2, 3, 1, 2, 0]
     assert counts[7:].tolist() == training_counts(MANY, num_items=30)[1:].tolist()
 
@@ -244,7 +244,7 @@ def test_training_stops_at_the_boundary_of_each_domain(tmp_path: Path) -> None:
         *((3, (7,) * length, 7) for length in range(1, 6)),
         (4, (8,), 8),
     ]
-    assert module.train_counts.tolist() == [0, 1, 2, 1, 1, 1, 1, 6, 2, 0, 0, 0, 0]
+    assert module.domains.train_counts.tolist() == [0, 1, 2, 1, 1, 1, 1, 6, 2, 0, 0, 0, 0]
     assert [sorted(rows(loader)) for loader in module.val_dataloader()] == [
         [(1, (5, 6), 1), (2, (2,), 3)],
         [(4, (8, 8), 8)],
@@ -277,6 +277,6 @@ def test_missing_folder_is_refused_with_the_command_that_makes_it(tmp_path: Path
 
 def test_data_before_setup_is_refused(tiny: Path) -> None:
     module = datamodule(tiny)
-    module._mixed = None
+    module._domains = None
     with pytest.raises(RuntimeError, match=r"no data before setup\(\)"):
         module.train_dataloader()

@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from missrec.app.build import build
+from missrec.app.model import build
 from missrec.nn.item_embeddings import IdEmbedding
 from missrec.types import PAD_ID, Catalogue, SequenceBatch
 from synthetic import PARITY, catalogue, raw_features

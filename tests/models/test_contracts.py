@@ -20,8 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from missrec.app.build import build
-from missrec.types import DiscoversInterests, SequenceBatch
+from missrec.app.model import build
+from missrec.retrieval.table import ItemTable
+from missrec.types import DiscoversInterests, HasItemVectors, SequenceBatch
 from synthetic import catalogue, random_sequences, raw_features, sequence_batch
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -237,6 +238,59 @@ def test_a_training_step_seldom_waits_for_the_device(name: str, transfer: str) -
 def test_the_loss_has_the_terms_that_the_model_names(name: str, transfer: str) -> None:
     model = build_model(name, transfer=transfer).train()
     assert tuple(model.training_loss(batch_of_eight()).terms) == model.loss_terms
+
+
+WITHOUT_VECTORS = {"last_item_transition"}
+"""Their scores are no inner products."""
+
+
+@every_model_and_choice
+def test_scores_do_not_depend_on_the_order_of_candidates(name: str, transfer: str) -> None:
+    model = build_model(name, transfer=transfer)
+    encoded, scores = encode_and_score(model, batch_of_eight())
+    orders = [
+        ALL_ITEMS[torch.randperm(NUM_ITEMS, generator=torch.Generator().manual_seed(3))],
+        ALL_ITEMS.flip(0),
+        torch.tensor([7, 2, 7, 7, 24, 1, 2]),
+        torch.tensor([WITHOUT_ANYTHING]),
+    ]
+    for items in orders:
+        with torch.no_grad():
+            shuffled = model.score(encoded, model.candidates(items))
+        torch.testing.assert_close(shuffled, scores[:, items - 1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "transfer", "inputs"),
+    [
+        *itertools.product(FLOORS, TRANSFERS, [None]),
+        *(
+            (name, transfer, inputs)
+            for name in TRAINED
+            for transfer in TRANSFERS
+            for inputs in all_inputs(name)
+        ),
+        *((name, "transductive", "text_image") for name in CHOICES),
+    ],
+)
+def test_scores_follow_from_the_vectors_of_the_items(
+    name: str, transfer: str, inputs: str | None
+) -> None:
+    model = build_model(name, transfer=transfer, inputs=inputs)
+    assert isinstance(model, HasItemVectors) == (name not in WITHOUT_VECTORS)
+    if not isinstance(model, HasItemVectors):
+        return
+    for parameter in model.parameters():  # ids and biases that start at zero would say nothing
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.1)
+    encoded, scores = encode_and_score(model, batch_of_eight())
+    table = ItemTable.of(model, ALL_ITEMS, key_ranks=ALL_ITEMS - 1, items_per_block=7)
+    users, items = torch.ones_like(scores).nonzero(as_tuple=True)
+    exact = table.pair_scores(encoded, users, items)
+    torch.testing.assert_close(
+        exact.total, scores.double().flatten(), rtol=1e-5, atol=1e-5, check_dtype=False
+    )
+    assert exact.parts.sum(dim=0).allclose(exact.total)
 
 
 @every_model_and_choice

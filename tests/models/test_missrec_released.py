@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
 from torch import Tensor
 
-from missrec.app.build import build
+from missrec.app.model import build
 from missrec.models.missrec import MISSRec
 from missrec.types import SequenceBatch
 from synthetic import PARITY, catalogue

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor
 from torch.nn import functional as F
 
-from missrec.app.build import build
+from missrec.app.model import build
 from missrec.nn.permutation import LearnedPermutation
 from missrec.training.transfer import Fate, load_pretrained
 from missrec.types import SequenceBatch

@@ -9,7 +9,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
-from missrec.app.build import build
+from missrec.app.model import build
 from missrec.types import Catalogue
 from synthetic import catalogue, random_sequences, raw_features, sequence_batch
 

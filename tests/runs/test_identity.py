@@ -68,7 +68,7 @@ def test_what_a_run_has_open_is_what_lies_in_its_folders(tmp_path: Path, folder:
     other = write_domain_folder(tmp_path / "other", prepared_domain(SEQUENCES[::-1], name="other"))
     open_data = sequence_datamodule(folder)
     open_data.setup()
-    assert data_identity(open_data, modalities=TEXT) == identity(folder)
+    assert data_identity(open_data.domains, modalities=TEXT) == identity(folder)
     # Of each domain on its own, wherever it stands among the others.
     both = identity(other, folder)
     assert both["tiny"] == identity(folder)["tiny"]

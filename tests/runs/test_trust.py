@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from missrec.app.arguments import resume_arguments
-from missrec.app.evaluate import read_saved_run
+from missrec.app.saved_run import read_saved_run
 from missrec.runs.folder import RunFolder
 from missrec.runs.trust import UntrustedError, refuse_strangers
 from run_folders import ROOT, run_config

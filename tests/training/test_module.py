@@ -180,7 +180,7 @@ def test_ndcg_of_validation_and_test_is_the_naive_one(tmp_path: Path) -> None:
     )
     datamodule.setup()
     model = HistoryScores()
-    lightning = module(model, *datamodule.spans)
+    lightning = module(model, *datamodule.domains.spans)
     (validation,) = trainer().validate(lightning, datamodule=datamodule, verbose=False)
     (test,) = trainer().test(lightning, datamodule=datamodule, verbose=False)
     without_last = [sequence[:-1] for sequence in sequences]

@@ -33,7 +33,7 @@ def warn_of_parts(
     """
     metrics = run.config["metrics"]
     limits = {limit: metrics[limit] for limit in _LIMITS if limit in metrics}
-    for part in experiment.datamodule.parts(names):
+    for part in experiment.datamodule.domains.parts(names):
         for doubt in doubts(part, **limits):
             if is_first_process():
                 _log.warning(doubt)

@@ -16,18 +16,18 @@ from pytorch_lightning import Trainer
 from missrec.app.build import Experiment, build_experiment
 from missrec.app.doubts import warn_of_parts
 from missrec.app.same_data import check_run
+from missrec.app.saved_run import read_saved_run
 from missrec.app.session import plain
-from missrec.app.settings import RunSettings, accepts, read_run
+from missrec.app.settings import accepts
 from missrec.features.checks import check_truths
 from missrec.files import write_json
 from missrec.metrics.buckets import popularity_buckets
 from missrec.report.figures.buckets import popularity_figure
 from missrec.report.formats.terminal import print_buckets, print_metrics, split_metrics
 from missrec.runs.checkpoints import chosen_checkpoint
-from missrec.runs.folder import RunFolder, data_places, placed_today
+from missrec.runs.folder import RunFolder
 from missrec.runs.identity import ACCEPTED
 from missrec.runs.ranks import save_ranks
-from missrec.runs.trust import refuse_strangers
 from missrec.training.saving import WholeCheckpoints
 from missrec.training.silence import quiet_lightning
 
@@ -135,28 +135,6 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     return _write(report, experiment, folder.evaluation, settings, cutoffs=run.cutoffs)
 
 
-def read_saved_run(folder: RunFolder, *, data_dir: Path, trust: bool) -> RunSettings:
-    """The settings of a run, its domain folders as they lie today, see `placed_today`.
-
-    Raises:
-        FileNotFoundError: the folder is no run folder.
-        ValueError: its config cannot be read, or names code of a stranger and is not trusted.
-    """
-    if not folder.config.is_file():
-        raise FileNotFoundError(
-            f"{folder.config} is missing; run must name the folder of a training run, such as "
-            "run=logs/scratch/<run>"
-        )
-    config = folder.read_config()
-    if not trust:
-        refuse_strangers(config, where=str(folder.config))
-    read_run(config)  # refuses what is no config of a run
-    folders = [str(placed_today(place, data_dir)) for place in data_places(config)]
-    config["data"] = {**config["data"], "folders": folders}
-    config["datamodule"] = {**config["datamodule"], "folders": folders}
-    return read_run(config)
-
-
 def _write(
     report: dict[str, Any],
     experiment: Experiment,
@@ -168,7 +146,7 @@ def _write(
     """Adds the buckets to what is reported, and writes it."""
     folder.mkdir(exist_ok=True)
     for span, users in zip(
-        experiment.datamodule.spans, experiment.module.target_ranks, strict=True
+        experiment.datamodule.domains.spans, experiment.module.target_ranks, strict=True
     ):
         buckets = popularity_buckets(
             users,

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
-from missrec.app.build import build
+from missrec.app.model import build
 from missrec.app.prepare import prepare_missing, read_features_of_one
 from missrec.app.session import plain
 from missrec.app.settings import Config, read_data, read_paths

@@ -12,7 +12,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
-from torch import Tensor, nn
+from torch import nn
 
 from missrec.app.build import build_experiment
 from missrec.app.grammar import quoted
@@ -25,7 +25,7 @@ from missrec.distributed import is_first_process
 from missrec.report.formats.terminal import print_transfer
 from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.owner import writing
-from missrec.training.checkpoints import read_checkpoint
+from missrec.training.checkpoints import model_state
 from missrec.training.transfer import (
     Fate,
     by_component,
@@ -176,7 +176,7 @@ def start_from(
     Raises:
         ValueError: the file is damaged, or its model does not fit.
     """
-    transferred = load_pretrained(model, _model_state(checkpoint), same_domain=same_domain)
+    transferred = load_pretrained(model, model_state(checkpoint), same_domain=same_domain)
     if trainable is not None:
         fresh = [tensor.name for tensor in transferred if tensor.fate is Fate.FRESH]
         freeze_all_but(model, [*trainable, *fresh] if trainable else [])
@@ -263,11 +263,3 @@ def _check_same_data(run: RunSettings, settings: RunSettings, stage: Stage) -> N
                 f"know all settings of `{group}`; put those of an experiment file on the command "
                 "line"
             )
-
-
-def _model_state(checkpoint: Path) -> dict[str, Tensor]:
-    prefix = "model."
-    state = read_checkpoint(checkpoint)["state_dict"]
-    return {
-        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
-    }

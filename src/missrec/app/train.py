@@ -16,8 +16,9 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers.logger import DummyLogger
 
 from missrec.app.arguments import other_process_arguments
-from missrec.app.build import Experiment, build, build_experiment, compile_modules
+from missrec.app.build import Experiment, build_experiment, compile_modules
 from missrec.app.doubts import warn_of_encoders, warn_of_parts
+from missrec.app.model import build
 from missrec.app.preflight import check_batches, check_training
 from missrec.app.prepare import prepare_missing
 from missrec.app.resume import (
@@ -260,7 +261,7 @@ def record(
     """
     folder = RunFolder(run.run_dir)
     for span, users in zip(
-        experiment.datamodule.spans, experiment.module.target_ranks, strict=True
+        experiment.datamodule.domains.spans, experiment.module.target_ranks, strict=True
     ):
         save_ranks(folder.path / f"test_ranks_{span.name}.parquet", span, users)
     if tested is not None:

@@ -5,47 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from missrec.data.batching import LengthBucketSampler, SortedSampler
-from missrec.data.domain import read_domain
-from missrec.data.identity import domain_identities, split_mixed
 from missrec.data.loader import ResumableLoader
-from missrec.data.mixing import MixedDomains, mix_domains
-from missrec.data.parts import PURPOSES, Part, parts_of
+from missrec.data.parts import PURPOSES
 from missrec.data.sequences import SequenceDataset
-from missrec.data.splits import AnySplitter, Split, SplitError, seen_in_training
+from missrec.data.split_domains import SplitDomains
+from missrec.data.splits import AnySplitter, SplitError
 from missrec.distributed import num_processes, process_index
-from missrec.types import DomainSpan, SequenceBatch, TrainSequences
-
-
-def read_mixed(folders: Sequence[Path], splitter: AnySplitter) -> MixedDomains:
-    """The domains of some folders, checked, with the times where the splitter needs them.
-
-    Raises:
-        FileNotFoundError, ValueError: see `read_domain`; or the split needs times that a domain
-            does not have, or two folders are of one domain.
-    """
-    domains = [read_domain(folder, with_times=splitter.needs_times) for folder in folders]
-    folder_of: dict[str, Path] = {}
-    for folder, domain in zip(folders, domains, strict=True):
-        if (other := folder_of.setdefault(domain.name, folder)) != folder:
-            raise ValueError(
-                f"{other} and {folder} both hold a domain named {domain.name}, by which its "
-                "metrics are told apart; prepare one of them under another name"
-            )
-        if splitter.needs_times and domain.times is None:
-            raise SplitError(
-                f"{folder} has the order of the interactions but not their times, which "
-                "this split needs"
-            )
-    return mix_domains(domains)
+from missrec.types import SequenceBatch
 
 
 class SequenceDataModule(LightningDataModule):
@@ -112,76 +85,27 @@ class SequenceDataModule(LightningDataModule):
         self._num_workers = num_workers
         self._pin_memory = pin_memory
         self._seed = seed
-        self._mixed: MixedDomains | None = None
-        self._split_once: Split | None = None
+        self._domains: SplitDomains | None = None
 
     def setup(self, stage: str | None = None) -> None:
         """Reads and checks the domain folders, once.
 
         Raises:
-            FileNotFoundError, ValueError: see `read_domain`; or the split needs times that a
-                domain does not have.
+            FileNotFoundError, ValueError: see `SplitDomains`.
         """
-        if self._mixed is None:
-            self._mixed = read_mixed(self._folders, self._splitter)
+        if self._domains is None:
+            self._domains = SplitDomains(self._folders, self._splitter)
 
     @property
-    def _domains(self) -> MixedDomains:
-        if self._mixed is None:
+    def domains(self) -> SplitDomains:
+        """What was read, and how it is split."""
+        if self._domains is None:
             raise RuntimeError("the DataModule holds no data before setup()")
-        return self._mixed
-
-    @property
-    def _split(self) -> Split:
-        if self._split_once is None:
-            self._split_once = split_mixed(self._domains, self._folders, self._splitter)
-        return self._split_once
-
-    @property
-    def num_items(self) -> int:
-        """N, over all domains."""
-        return self._domains.num_items
-
-    @property
-    def spans(self) -> list[DomainSpan]:
-        """The item ids of each domain, in the order of the evaluation loaders."""
-        return self._domains.spans
-
-    @property
-    def folders(self) -> list[Path]:
-        """Of each domain, in the order of `spans`."""
-        return self._folders
-
-    @property
-    def identities(self) -> dict[str, dict[str, Any]]:
-        """By which each domain and its split are known again, see `domain_identities`."""
-        return domain_identities(self._domains, self._folders, self._splitter)
-
-    def parts(self, names: Sequence[str]) -> list[Part]:
-        """The users of each domain to validate (`val`) and to test on (`test`).
-
-        Raises:
-            SplitError: the split leaves none.
-        """
-        return list(parts_of(self._domains, self._folders, self._split, names=names))
-
-    @property
-    def train_counts(self) -> Tensor:
-        """(N + 1,) int64, how often each item occurs in the training sequences."""
-        mixed = self._domains
-        items = mixed.items[seen_in_training(mixed.offsets, self._split.train_ends)]
-        return torch.from_numpy(np.bincount(items, minlength=self.num_items + 1))
-
-    @property
-    def train_sequences(self) -> TrainSequences:
-        """Of all users; the arrays are shared, not copied."""
-        mixed = self._domains
-        parts = (mixed.items, mixed.offsets[:-1], self._split.train_ends)
-        return TrainSequences(*map(torch.from_numpy, parts))
+        return self._domains
 
     def train_dataloader(self) -> DataLoader[SequenceBatch]:
         """Batches of similar length, all domains mixed."""
-        split = self._split
+        split = self.domains.split
         targets = split.train if self._prefixes else self._ends(split.train_ends)
         if self._repeats > 1:  # a copy of millions of samples for nothing otherwise
             targets = np.repeat(targets, self._repeats)
@@ -211,16 +135,16 @@ class SequenceDataModule(LightningDataModule):
 
     def _ends(self, train_ends: np.ndarray) -> np.ndarray:
         """Positions of the last training targets of the users who have any."""
-        ends: np.ndarray = train_ends[train_ends - self._domains.offsets[:-1] >= 2] - 1
+        ends: np.ndarray = train_ends[train_ends - self.domains.mixed.offsets[:-1] >= 2] - 1
         return ends
 
     def _bounds(self, targets: np.ndarray) -> np.ndarray:
         """(number of domains + 1,) where each domain starts in ascending positions."""
-        first_positions = self._domains.offsets[self._domains.first_users]
+        first_positions = self.domains.mixed.offsets[self.domains.mixed.first_users]
         return np.asarray(np.searchsorted(targets, first_positions))
 
     def _evaluation_loaders(self, part: str) -> list[DataLoader[SequenceBatch]]:
-        targets: np.ndarray = getattr(self._split, part)
+        targets: np.ndarray = getattr(self.domains.split, part)
         bounds = self._bounds(targets)
         for folder, size in zip(self._folders, np.diff(bounds), strict=True):
             if not size:
@@ -245,8 +169,8 @@ class SequenceDataModule(LightningDataModule):
 
     def _dataset(self, targets: np.ndarray, *, trim_padding: bool) -> SequenceDataset:
         return SequenceDataset(
-            items=self._domains.items,
-            offsets=self._domains.offsets,
+            items=self.domains.mixed.items,
+            offsets=self.domains.mixed.offsets,
             targets=targets,
             max_seq_len=self._max_seq_len,
             trim_padding=trim_padding,

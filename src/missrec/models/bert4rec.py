@@ -14,7 +14,7 @@ from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.nn.transformer import initialize_linear
 from missrec.objectives.cloze import ClozeMask
 from missrec.objectives.ranking import RankingObjective, next_item_loss
-from missrec.types import PAD_ID, Catalogue, SequenceBatch, TrainingLoss
+from missrec.types import PAD_ID, Catalogue, ItemVectors, SequenceBatch, TrainingLoss
 
 
 class OutputItems(NamedTuple):
@@ -105,6 +105,11 @@ class BERT4Rec(nn.Module):
     def score(self, encoded: Tensor, candidates: OutputItems) -> Tensor:
         """(B, C) inner products plus the bias of each item."""
         return inner_products(encoded, candidates.embeddings) + candidates.bias
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """Items (C,) as the vectors that `score` follows from."""
+        vectors: ItemVectors = self.items.item_vectors(item_ids)
+        return vectors._replace(bias=self.bias[item_ids])
 
     def _encode(self, item_ids: Tensor) -> Tensor:
         """(B, L, D) from ids (B, L) in which some are the mask's."""

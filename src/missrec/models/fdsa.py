@@ -12,7 +12,7 @@ from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.nn.transformer import initialize_linear
 from missrec.objectives.ranking import RankingObjective, next_item_loss
-from missrec.types import Catalogue, SequenceBatch, TrainingLoss
+from missrec.types import Catalogue, ItemVectors, SequenceBatch, TrainingLoss
 
 
 class FDSA(nn.Module):
@@ -87,3 +87,8 @@ class FDSA(nn.Module):
     def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
         """(B, C) inner products."""
         return inner_products(encoded, candidates)
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """Items (C,) as the vectors that `score` follows from."""
+        vectors: ItemVectors = self.items.item_vectors(item_ids)
+        return vectors

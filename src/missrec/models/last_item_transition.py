@@ -49,22 +49,24 @@ class LastItemTransition(nn.Module):
         return batch.item_ids.gather(1, last).squeeze(1)
 
     def candidates(self, item_ids: Tensor) -> Tensor:
-        """(C,) the items themselves, distinct and ascending."""
+        """(C,) the items themselves."""
         return item_ids
 
     def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
         """(B, C) float64 transitions from the last item, plus the popularity in [0, 1)."""
+        distinct, places = torch.unique(candidates, return_inverse=True)
         num_followers = self.starts[encoded + 1] - self.starts[encoded]
         rows = torch.arange(len(encoded), device=encoded.device).repeat_interleave(num_followers)
         firsts = num_followers.cumsum(0) - num_followers
         shifts = self.starts[encoded] - firsts
         entries = torch.arange(len(rows), device=encoded.device) + shifts[rows]
-        columns = torch.searchsorted(candidates, self.next_items[entries])
-        columns = columns.clamp_max(len(candidates) - 1)
-        asked = candidates[columns] == self.next_items[entries]
-        scores = self.popularity[candidates].repeat(len(encoded), 1)
+        columns = torch.searchsorted(distinct, self.next_items[entries])
+        columns = columns.clamp_max(len(distinct) - 1)
+        asked = distinct[columns] == self.next_items[entries]
+        scores = self.popularity[distinct].repeat(len(encoded), 1)
         added = self.next_counts[entries[asked]]
-        return scores.index_put((rows[asked], columns[asked]), added, accumulate=True)
+        scores = scores.index_put((rows[asked], columns[asked]), added, accumulate=True)
+        return scores[:, places]
 
 
 def _transitions(sequences: TrainSequences) -> tuple[Tensor, Tensor]:

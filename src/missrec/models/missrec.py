@@ -17,7 +17,14 @@ from missrec.nn.item_embeddings import spread_rows
 from missrec.nn.precision import full_precision, single
 from missrec.nn.sequence_networks import EncodedSequence, ItemTokens
 from missrec.objectives.ranking import RankingObjective
-from missrec.types import Catalogue, InputsError, InterestReport, SequenceBatch, TrainingLoss
+from missrec.types import (
+    Catalogue,
+    InputsError,
+    InterestReport,
+    ItemVectors,
+    SequenceBatch,
+    TrainingLoss,
+)
 
 _ID_STD = 0.02
 
@@ -210,8 +217,22 @@ class MISSRec(nn.Module):
             scores: Tensor = self.fusion(by_modality, candidates.present, candidates.item_ids)
             if candidates.ids is None:
                 return scores
-            ids = F.normalize(candidates.ids, dim=-1) if self._normalize_ids else candidates.ids
+            ids = self._scored_ids(candidates.ids)
             return self._modality_weight * scores + self._id_weight * (encoded @ ids.T)
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """Items (C,) as the vectors that `score` follows from."""
+        items = self.candidates(item_ids)
+        has_ids = items.ids is not None
+        return ItemVectors(
+            tuple(self.features.modalities),
+            single(items.tokens),
+            items.present,
+            alpha=self.fusion.alpha_of(item_ids),
+            modality_weight=self._modality_weight if has_ids else 1.0,
+            ids=self._id_weight * self._scored_ids(items.ids) if has_ids else None,
+            bias=None,
+        )
 
     def item_tokens(self) -> Tensor:
         """(M, N + 1, D) adapted features of all items; only those that exist mean anything."""
@@ -244,6 +265,10 @@ class MISSRec(nn.Module):
         present = torch.ones_like(exists) if self._missing_as_zeros else exists
         ids = None if self.item_embeddings is None else self.item_embeddings(item_ids)
         return ItemEmbeddings(item_ids, torch.stack(tokens), present, ids)
+
+    def _scored_ids(self, ids: Tensor) -> Tensor:
+        """(C, D) id embeddings as the score has them."""
+        return F.normalize(ids, dim=-1) if self._normalize_ids else ids
 
     def _view(self, items: ItemEmbeddings) -> ItemEmbeddings:
         """The items as one reading of the histories sees them: augmented anew (MISSRec 3.2.2)."""

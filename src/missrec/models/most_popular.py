@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from missrec.types import Catalogue, SequenceBatch, TrainingLoss
+from missrec.nn.item_embeddings import mean_of
+from missrec.types import Catalogue, ItemVectors, SequenceBatch, TrainingLoss
 
 
 class MostPopular(nn.Module):
@@ -36,3 +37,9 @@ class MostPopular(nn.Module):
     def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
         """(B, C) the counts, for every history."""
         return candidates.expand(len(encoded), -1)
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """Items (C,) as the vectors that `score` follows from."""
+        counts = self.candidates(item_ids)
+        none = counts.new_zeros(0, len(counts), 0)
+        return mean_of((), none, present=none.any(dim=-1))._replace(bias=counts)

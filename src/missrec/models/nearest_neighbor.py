@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from missrec.nn.item_embeddings import FeatureEmbedding
 from missrec.nn.precision import inner_products
-from missrec.types import Catalogue, InputsError, SequenceBatch, TrainingLoss
+from missrec.types import Catalogue, InputsError, ItemVectors, SequenceBatch, TrainingLoss
 
 
 class NearestNeighbor(nn.Module):
@@ -56,3 +56,7 @@ class NearestNeighbor(nn.Module):
     def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
         """(B, C) cosines."""
         return inner_products(encoded, candidates)
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """Items (C,) as the vectors that `score` follows from."""
+        return self.items.item_vectors(item_ids).divided_by(self.items(item_ids).norm(dim=-1))

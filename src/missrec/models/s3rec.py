@@ -16,7 +16,7 @@ from missrec.nn.transformer import initialize_linear
 from missrec.objectives.mutual_information import mutual_information_loss
 from missrec.objectives.ranking import RankingObjective, next_item_loss
 from missrec.objectives.segments import draw_replacements, draw_segments
-from missrec.types import PAD_ID, Catalogue, SequenceBatch, TrainingLoss
+from missrec.types import PAD_ID, Catalogue, ItemVectors, SequenceBatch, TrainingLoss
 
 
 class TaskWeights(NamedTuple):
@@ -212,3 +212,8 @@ class S3Rec(nn.Module):
     def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
         """(B, C) inner products."""
         return inner_products(encoded, candidates)
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """Items (C,) as the vectors that `score` follows from."""
+        vectors: ItemVectors = self.items.item_vectors(item_ids)
+        return vectors

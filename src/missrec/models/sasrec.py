@@ -10,7 +10,7 @@ from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.objectives.ranking import RankingObjective, next_item_loss
-from missrec.types import Catalogue, SequenceBatch, TrainingLoss
+from missrec.types import Catalogue, ItemVectors, SequenceBatch, TrainingLoss
 
 
 class SASRec(nn.Module):
@@ -74,6 +74,11 @@ class SASRec(nn.Module):
     def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
         """(B, C) inner products."""
         return inner_products(encoded, candidates)
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """Items (C,) as the vectors that `score` follows from."""
+        vectors: ItemVectors = self.items.item_vectors(item_ids)
+        return vectors
 
     def _hidden(self, batch: SequenceBatch) -> Tensor:
         """(B, L, D)."""

@@ -15,7 +15,7 @@ from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.objectives.ranking import RankingObjective, next_item_loss
-from missrec.types import PAD_ID, Catalogue, SequenceBatch, TrainingLoss
+from missrec.types import PAD_ID, Catalogue, ItemVectors, SequenceBatch, TrainingLoss
 
 
 class UniSRec(nn.Module):
@@ -132,6 +132,13 @@ class UniSRec(nn.Module):
     def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
         """(B, C) cosines."""
         return inner_products(encoded, candidates)
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """Items (C,) as the vectors that `score` follows from."""
+        vectors = self.items.item_vectors(item_ids)
+        if self.item_embeddings is not None:
+            vectors = vectors._replace(ids=self.item_embeddings(item_ids))
+        return vectors.divided_by(self._embed(item_ids).norm(dim=-1))
 
     def _embed(self, item_ids: Tensor, *, augment: Augmentation | None = None) -> Tensor:
         """(..., D) adapted features of items (...), with their ids in the transductive setting."""

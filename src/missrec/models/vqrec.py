@@ -13,7 +13,7 @@ from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products, single
 from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.objectives.ranking import RankingObjective
-from missrec.types import Catalogue, SequenceBatch, TrainingLoss
+from missrec.types import Catalogue, ItemVectors, SequenceBatch, TrainingLoss
 
 
 class VQRec(nn.Module):
@@ -108,6 +108,10 @@ class VQRec(nn.Module):
     def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
         """(B, C) cosines."""
         return inner_products(encoded, candidates)
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """Items (C,) as the vectors that `score` follows from."""
+        return self.items.item_vectors(item_ids).divided_by(self.items(item_ids).norm(dim=-1))
 
     def _read(self, history: Tensor, batch: SequenceBatch) -> Tensor:
         """(B, D) unit vectors of embedded histories (B, L, D)."""

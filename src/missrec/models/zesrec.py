@@ -10,7 +10,7 @@ from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.objectives.ranking import RankingObjective, next_item_loss
-from missrec.types import Catalogue, SequenceBatch, TrainingLoss
+from missrec.types import Catalogue, ItemVectors, SequenceBatch, TrainingLoss
 
 
 class ZESRec(nn.Module):
@@ -106,3 +106,10 @@ class ZESRec(nn.Module):
     def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
         """(B, C) inner products, the logits of the next item."""
         return inner_products(encoded, candidates)
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """Items (C,) as the vectors that `score` follows from."""
+        vectors = self.items.item_vectors(item_ids)
+        if self.item_offsets is None:
+            return vectors
+        return vectors._replace(ids=self.item_offsets(item_ids))

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from missrec.features.codes import ItemCoding
+from missrec.nn.item_embeddings import mean_of
 from missrec.nn.permutation import CodewordPermutation
 from missrec.nn.precision import single
-from missrec.types import Catalogue
+from missrec.types import Catalogue, ItemVectors
 
 
 class CodeEmbedding(nn.Module):
@@ -51,6 +52,7 @@ class CodeEmbedding(nn.Module):
         """
         super().__init__()
         codes = coding(catalogue)
+        self._modalities = tuple(catalogue.features.modalities)
         self.register_buffer("codewords", codes.codewords)
         self.register_buffer("present", codes.present)
         self.register_buffer("num_used", codes.num_used, persistent=False)
@@ -64,7 +66,20 @@ class CodeEmbedding(nn.Module):
     def forward(self, item_ids: Tensor) -> Tensor:
         """(..., D) of items (...)."""
         unique_ids, inverse = torch.unique(item_ids, return_inverse=True)
-        return F.embedding(inverse, self._embed(self.codewords[unique_ids].long(), unique_ids))
+        codewords, present = self.codewords[unique_ids].long(), self.present[unique_ids]
+        return F.embedding(inverse, self._embed(codewords, present))
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """The items (C,) by modality, each with codebooks of its own."""
+        codewords, present = self.codewords[item_ids].long(), self.present[item_ids]  # (C, G)
+        num_codebooks = codewords.shape[1] // len(self._modalities)
+        modality_of = torch.arange(codewords.shape[1], device=codewords.device) // num_codebooks
+        own = [
+            present & (modality_of == modality) for modality in range(len(self._modalities))
+        ]  # of each modality (C, G)
+        tokens = torch.stack([self._embed(codewords, part) for part in own])
+        exists = torch.stack([part.any(dim=1) for part in own])
+        return mean_of(self._modalities, tokens, present=exists)
 
     def synthetic(self, item_ids: Tensor, *, prob: float) -> Tensor:
         """(P, D) of items (P,), each codeword of which is replaced with some probability.
@@ -75,16 +90,16 @@ class CodeEmbedding(nn.Module):
             item_ids: (P,).
             prob: rho, the probability.
         """
-        codewords = self.codewords[item_ids].long()  # (P, G)
+        codewords, present = self.codewords[item_ids].long(), self.present[item_ids]  # (P, G)
         uniform, chance = torch.rand((2, *codewords.shape), device=codewords.device)
         drawn = (uniform * self.num_used).long()
-        return self._embed(torch.where(chance < prob, drawn, codewords), item_ids)
+        return self._embed(torch.where(chance < prob, drawn, codewords), present)
 
-    def _embed(self, codewords: Tensor, item_ids: Tensor) -> Tensor:
-        """(P, D) of codewords (P, G) that items (P,) have; zeros where the item has none."""
+    def _embed(self, codewords: Tensor, present: Tensor) -> Tensor:
+        """(P, D) of the codewords (P, G) that are present (P, G); zeros where none is."""
         table = self.weight if self.permutation is None else self.permutation(self.weight)
         num_codebooks, num_codewords, _ = table.shape
         firsts = torch.arange(num_codebooks, device=codewords.device) * num_codewords
         rows = single(table).flatten(0, 1)  # (G W, D)
-        weights = F.normalize(self.present[item_ids].to(rows.dtype), p=1, dim=1)
+        weights = F.normalize(present.to(rows.dtype), p=1, dim=1)
         return F.embedding_bag(codewords + firsts, rows, per_sample_weights=weights, mode="sum")

@@ -47,6 +47,10 @@ class DynamicFusion(nn.Module):
         """() or (N + 1,), the concentration factor."""
         return F.softplus(self.raw_alpha) if self._positive else self.raw_alpha
 
+    def alpha_of(self, item_ids: Tensor) -> Tensor:
+        """() or (C,), the alpha of the items (C,)."""
+        return self.alpha[item_ids] if self._per_item else self.alpha
+
     def forward(self, scores: Tensor, present: Tensor, item_ids: Tensor) -> Tensor:
         """(B, C) fused scores; 0 for a candidate without any modality.
 
@@ -57,7 +61,7 @@ class DynamicFusion(nn.Module):
         """
         if len(scores) == 1:
             return scores[0] * present[0]
-        return _fuse(scores, present, self.alpha[item_ids] if self._per_item else self.alpha)
+        return _fuse(scores, present, self.alpha_of(item_ids))
 
 
 class FixedFusion(nn.Module):
@@ -83,12 +87,36 @@ class FixedFusion(nn.Module):
         """() the concentration factor."""
         return torch.tensor(self._alpha)
 
+    def alpha_of(self, item_ids: Tensor) -> Tensor:
+        """() the alpha of all items."""
+        return torch.tensor(self._alpha, device=item_ids.device)
+
     def forward(self, scores: Tensor, present: Tensor, item_ids: Tensor) -> Tensor:
         """(B, C), see `DynamicFusion`."""
         if math.isinf(self._alpha):
-            highest = scores.masked_fill(~present[:, None, :], -math.inf).amax(dim=0)
-            return highest.masked_fill(~present.any(dim=0), 0)
+            return _highest(scores, present)
         return _fuse(scores, present, torch.tensor(self._alpha, device=scores.device))
+
+
+def fuse(scores: Tensor, present: Tensor, alpha: Tensor) -> Tensor:
+    """(B, C) the scores of modalities fused by Eq. 2; 0 for a candidate without any.
+
+    Args:
+        scores: (M, B, C) scores by modality, of any number of modalities.
+        present: (M, C) bool, True where the candidate has the modality.
+        alpha: () or (C,), the concentration; one of all candidates may be infinite.
+    """
+    if len(scores) <= 1:
+        return (scores * present[:, None, :]).sum(dim=0)
+    if not alpha.ndim and alpha.isposinf():
+        return _highest(scores, present)
+    return _fuse(scores, present, alpha)
+
+
+def _highest(scores: Tensor, present: Tensor) -> Tensor:
+    """(B, C) Eq. 2 as alpha goes to infinity."""
+    highest = scores.masked_fill(~present[:, None, :], -math.inf).amax(dim=0)
+    return highest.masked_fill(~present.any(dim=0), 0)
 
 
 def _fuse(scores: Tensor, present: Tensor, alpha: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from missrec.nn.adapters import modality_adapters
-from missrec.types import Catalogue, InputsError
+from missrec.types import Catalogue, InputsError, ItemVectors
 
 Augmentation = Callable[[str, Tensor, Tensor], Tensor]
 """Modality, items (P,), raw features (P, F) -> features (P, F)."""
@@ -25,6 +25,13 @@ class IdEmbedding(nn.Embedding):
         """N + 1 vectors, normal with `init_std`."""
         super().__init__(catalogue.num_items + 1, embed_dim, padding_idx=0)
         nn.init.normal_(self.weight[1:].detach(), std=init_std)
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """The items (C,) as ids alone, for a model that scores by <u, embedding>."""
+        ids = self(item_ids)  # (C, D)
+        return mean_of(
+            (), ids.new_zeros(0, *ids.shape), present=item_ids.new_zeros(0, len(ids)) > 0
+        )._replace(ids=ids)
 
 
 class FeatureEmbedding(nn.Module):
@@ -63,17 +70,26 @@ class FeatureEmbedding(nn.Module):
             augment: changes the raw features before the adapter.
         """
         unique_ids, inverse = torch.unique(item_ids, return_inverse=True)
-        present = self.features.present(unique_ids)  # (M, U)
+        tokens, present = self._adapt(unique_ids, augment=augment)
+        embeddings = tokens.sum(dim=0)
+        return F.embedding(inverse, embeddings / present.sum(dim=0).clamp_min(1)[:, None])
+
+    def item_vectors(self, item_ids: Tensor) -> ItemVectors:
+        """The items (C,) by modality, for a model that scores by <u, embedding>."""
+        tokens, present = self._adapt(item_ids, augment=None)
+        return mean_of(tuple(self.features.modalities), tokens, present=present)
+
+    def _adapt(self, item_ids: Tensor, *, augment: Augmentation | None) -> tuple[Tensor, Tensor]:
+        """(M, U, D) adapted features of items (U,), zeros where there are none; (M, U) present."""
+        present = self.features.present(item_ids)
         by_modality = []
         for modality, (name, adapter) in enumerate(self.adapter.items()):
             index = present[modality].nonzero().squeeze(1)  # once: a device is waited for
-            features = self.features.lookup(modality, unique_ids[index])
+            features = self.features.lookup(modality, item_ids[index])
             if augment is not None:
-                features = augment(name, unique_ids[index], features)
-            adapted = adapter(features)
-            by_modality.append(spread_rows(adapted, index, num_rows=len(unique_ids)))
-        embeddings = torch.stack(by_modality).sum(dim=0)
-        return F.embedding(inverse, embeddings / present.sum(dim=0).clamp_min(1)[:, None])
+                features = augment(name, item_ids[index], features)
+            by_modality.append(spread_rows(adapter(features), index, num_rows=len(item_ids)))
+        return torch.stack(by_modality), present
 
     def exist(self, item_ids: Tensor) -> Tensor:
         """(...) bool, True where the item of `item_ids` (...) has a feature."""
@@ -83,3 +99,22 @@ class FeatureEmbedding(nn.Module):
 def spread_rows(values: Tensor, index: Tensor, *, num_rows: int) -> Tensor:
     """(num_rows, ...) zeros with `values` (P, ...) in the rows `index` (P,), each there once."""
     return values.new_zeros(num_rows, *values.shape[1:]).index_copy(0, index, values)
+
+
+def mean_of(modalities: tuple[str, ...], tokens: Tensor, *, present: Tensor) -> ItemVectors:
+    """Items whose score is the mean of <u, token> over the modalities that they have.
+
+    Args:
+        modalities: M names.
+        tokens: (M, C, D).
+        present: (M, C) bool.
+    """
+    return ItemVectors(
+        modalities,
+        tokens,
+        present,
+        alpha=tokens.new_zeros(()),
+        modality_weight=1.0,
+        ids=None,
+        bias=None,
+    )

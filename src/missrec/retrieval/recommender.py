@@ -2,19 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from itertools import pairwise
 
+import numpy as np
 import polars as pl
+import torch
+from torch import nn
 
-Keys = Sequence[str]
+from missrec.retrieval.catalogue import UNKNOWN, CatalogueItems, CatalogueUsers
+from missrec.retrieval.encoding import HistoryEncoder
+from missrec.retrieval.explanations import explained, explained_by_interests
+from missrec.retrieval.finding import Index, ItemFinder
+from missrec.retrieval.frames import ITEM, vector_column, vectors_frame
+from missrec.retrieval.histories import KeyLists, Keys, key_batches
+from missrec.retrieval.interests import HasInterests, interest_members
+from missrec.retrieval.requests import (
+    all_numbers,
+    check_k,
+    known_histories,
+    known_numbers,
+    select,
+)
+from missrec.retrieval.table import ItemTable
+
+HISTORY, USER, TITLE, VECTOR = "history", "user", "title", "vector"
+_AT_ONCE = 1024
 
 
 class CatalogueRecommender:
-    """Recommends the items of one catalogue; keys in, keys out."""
+    """Recommends the items of one catalogue; keys in, keys out.
+
+    Keys are texts; a whole number stands for its digits, so 12 is the key "12". Keys that nobody
+    has are left out, with a warning. Threads may share one object: no call changes what another
+    one answers.
+
+    Attributes:
+        items: `item` and `title` of each.
+        users: keys of the users whose histories are known.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        items: CatalogueItems,
+        users: CatalogueUsers,
+        index: Index,
+        max_seq_len: int,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        """Computes the vectors of the items and makes the index.
+
+        Args:
+            model: a `Recommender` on the device; it is set to evaluation.
+            items: of the catalogue.
+            users: whose histories are known.
+            index: makes the search; a model whose scores follow from no vectors scores all items.
+            max_seq_len: the model reads so many items of a history, the most recent.
+            device: of the model.
+
+        Raises:
+            ValueError: there are no items, or the index cannot be made.
+        """
+        self.items = pl.DataFrame({ITEM: items.index.keys, TITLE: items.titles})
+        self.users = users.index.keys.alias(USER)
+        self._items = items
+        self._users = users
+        self._model = model
+        self._encoder = HistoryEncoder(
+            model,
+            first_id=items.first_id,
+            max_seq_len=max_seq_len,
+            device=torch.device(device),
+        )
+        self._finder = ItemFinder(self._encoder, items, index=index)
 
     def recommend(
         self,
-        histories: Sequence[Keys],
+        histories: KeyLists,
         *,
         k: int = 10,
         exclude_seen: bool = True,
@@ -22,35 +89,229 @@ class CatalogueRecommender:
         block: Keys | None = None,
         lists: Mapping[str, Keys] | None = None,
     ) -> pl.DataFrame:
-        """The best items of each history, best first.
+        """The best items of each history, best first; equal scores by key.
 
         Args:
-            histories: item keys, oldest first; unknown keys are left out, see `unknown`. A history
-                that holds no known item has no rows.
-            k: items for each history.
+            histories: item keys of each, oldest first: lists, a column of lists, or a frame with
+                one column of lists. Unknown keys are left out, see `unknown`; a history that holds
+                no known item has no rows. Of one that is longer than the model reads, the most
+                recent items count, and all are excluded.
+            k: items for each; fewer where fewer may be recommended.
             exclude_seen: leave out items of the history.
             allow: only these items.
             block: none of these.
             lists: name -> items: K items out of each, in rows that name the list.
 
         Returns:
-            `history` (its place), `list` where `lists` are asked for, `rank` from 1, `item`,
-            `score`, and `share_<modality>` (and `share_id`): what of the score each makes.
+            `history` (its place, from 0), `list` where `lists` are asked for, `rank` from 1,
+            `item`, `score`, and of each part of the score `share_<modality>`, `share_id` or
+            `share_bias`: its size among the sizes of all parts, which add up to 1.
+
+        Raises:
+            ValueError: k is below 1, or something is no list of keys.
         """
-        raise NotImplementedError
+        batches = self.recommend_in_batches(
+            histories, k=k, exclude_seen=exclude_seen, allow=allow, block=block, lists=lists
+        )
+        nobody = pl.Series(HISTORY, dtype=pl.Int64)
+        return pl.concat([self._finder.nothing(nobody, has_lists=lists is not None), *batches])
+
+    def recommend_in_batches(
+        self,
+        histories: KeyLists,
+        *,
+        k: int = 10,
+        exclude_seen: bool = True,
+        allow: Keys | None = None,
+        block: Keys | None = None,
+        lists: Mapping[str, Keys] | None = None,
+        batch_size: int = _AT_ONCE,
+    ) -> Iterator[pl.DataFrame]:
+        """As `recommend`, a frame for every `batch_size` histories, which are read as they come."""
+        index = self._items.index
+        selection = select(
+            index, k=k, exclude_seen=exclude_seen, allow=allow, block=block, lists=lists
+        )
+        for places, known in known_histories(index, histories, batch_size=batch_size):
+            yield self._finder.best(known, pl.Series(HISTORY, places, dtype=pl.Int64), selection)
+
+    def recommend_users(
+        self,
+        users: Keys | None = None,
+        *,
+        k: int = 10,
+        exclude_seen: bool = True,
+        allow: Keys | None = None,
+        block: Keys | None = None,
+        lists: Mapping[str, Keys] | None = None,
+    ) -> pl.DataFrame:
+        """As `recommend`, for users of the data and all that they are known to have had.
+
+        Args:
+            users: their keys; None for all.
+            k: as in `recommend`, and so is all else.
+            exclude_seen: leave out items that the user has had.
+            allow: only these items.
+            block: none of these.
+            lists: name -> items.
+
+        Returns:
+            The columns of `recommend`, with the key as `user` in place of `history`.
+        """
+        index = self._items.index
+        selection = select(
+            index, k=k, exclude_seen=exclude_seen, allow=allow, block=block, lists=lists
+        )
+        numbers = np.arange(len(self.users))
+        if users is not None:
+            numbers = known_numbers(self._users.index, users, where="users")
+        frames = [self._finder.nothing(self.users, has_lists=lists is not None)]
+        for first in range(0, len(numbers), _AT_ONCE):
+            some = numbers[first : first + _AT_ONCE]
+            own = self._users.histories.at(some)
+            frames.append(self._finder.best(own, self.users.gather(some), selection))
+        return pl.concat(frames)
+
+    def histories(self, users: Keys | None = None) -> pl.Series:
+        """What users of the data are known to have had: a list of item keys each, oldest first.
+
+        Args:
+            users: their keys; None for all.
+
+        Raises:
+            ValueError: one of them is not known.
+        """
+        numbers = np.arange(len(self.users))
+        if users is not None:
+            numbers = all_numbers(self._users.index, users, where="users")
+        own = self._users.histories.at(numbers)
+        keys = self._items.index.keys.gather(own.items).to_list()
+        lists = [keys[first:last] for first, last in pairwise(own.offsets.tolist())]
+        return pl.Series(HISTORY, lists, dtype=pl.List(pl.String))
+
+    def unknown(self, histories: KeyLists) -> pl.DataFrame:
+        """`history` and `item` of each key in histories that no item of the catalogue has."""
+        frames = [pl.DataFrame(schema={HISTORY: pl.Int64, ITEM: pl.String})]
+        first = 0
+        for keys, offsets in key_batches(histories, size=_AT_ONCE):
+            places = np.flatnonzero(self._items.index.numbers(keys) == UNKNOWN)
+            rows = first + np.searchsorted(offsets, places, side="right") - 1
+            named = [keys[place] for place in places.tolist()]
+            frames.append(pl.DataFrame({HISTORY: rows, ITEM: pl.Series(named, dtype=pl.String)}))
+            first += len(offsets) - 1
+        return pl.concat(frames)
 
     def similar(self, items: Keys, *, k: int = 10) -> pl.DataFrame:
-        """The most similar items of each item: `item`, `rank`, `similar`, `score`."""
-        raise NotImplementedError
+        """The most similar items of each item, the most similar first; never the item itself.
 
-    def encode(self, histories: Sequence[Keys]) -> pl.DataFrame:
-        """`history` and `vector`, the user vector u of each history."""
-        raise NotImplementedError
+        The score is the cosine of the two items' vectors. Where an item has several, its vector is
+        what the fusion makes of them at equal weights: the mean of the tokens of the modalities
+        that it has, times their weight, plus what its id adds. So an item with a text alone and
+        one with an image alone can be alike, nobody's history counts, and the score is the same
+        both ways. A model without vectors is asked what follows a history of the item alone.
 
-    def explain(self, history: Keys, item: str) -> pl.DataFrame:
-        """Why an item has its score: a row for each part of it, and each item of the history."""
-        raise NotImplementedError
+        Args:
+            items: their keys.
+            k: for each.
+
+        Returns:
+            `item`, `rank` from 1, `similar` and `score`.
+        """
+        check_k(k)
+        numbers = known_numbers(self._items.index, items, where="items")
+        parts = np.split(numbers, range(_AT_ONCE, len(numbers), _AT_ONCE))
+        return pl.concat(self._finder.similar(some, k=k) for some in parts)
+
+    def encode(self, histories: KeyLists) -> pl.DataFrame:
+        """`history` and `vector`, the (D,) user vector u, of each history with a known item.
+
+        Raises:
+            ValueError: the model has no vectors of users.
+        """
+        schema = {HISTORY: pl.Int64, VECTOR: pl.Array(pl.Float32, self._table.width)}
+        frames = [pl.DataFrame(schema=schema)]
+        index = self._items.index
+        for places, known in known_histories(index, histories, batch_size=_AT_ONCE):
+            if len(known):
+                vectors = vector_column(VECTOR, self._encoder.encode(known))
+                frames.append(pl.DataFrame([pl.Series(HISTORY, places, dtype=pl.Int64), vectors]))
+        return pl.concat(frames)
+
+    def item_vectors(self, items: Keys | None = None) -> pl.DataFrame:
+        """The vectors that scores follow from, as `missrec.types.ItemVectors` says.
+
+        Args:
+            items: their keys; None for all.
+
+        Returns:
+            `item`, `vector_<modality>` of each modality, null where the item lacks it, and
+            `vector_id` and `bias` of a model that has them.
+
+        Raises:
+            ValueError: the model has no vectors of items.
+        """
+        numbers = np.arange(len(self._items))
+        if items is not None:
+            numbers = known_numbers(self._items.index, items, where="items")
+        return vectors_frame(self._table, numbers, items=self._items)
+
+    def explain(self, history: Keys, item: str | int) -> pl.DataFrame:
+        """Why an item has its score for a history.
+
+        Returns:
+            Rows of `kind`, `name`, `title`, `value` and `share`, by kind:
+            `score`: the item and its score.
+            `part`: a modality, `id` or `bias`; the values add up to the score, and the shares,
+            which go by size, to 1.
+            `history`: each item that the model reads, oldest first; the score less what it would
+            be without that item, null where nothing else would be left.
+            `interest`: each interest of the history, by its number and its most central item; the
+            largest cosine of it and a token of the item, the nearest interest first.
+
+        Raises:
+            ValueError: the item is not known, or the history holds no known item.
+        """
+        (number,) = all_numbers(self._items.index, [item], where="item").tolist()
+        read = known_numbers(self._items.index, history, where="history")
+        if not len(read):
+            raise ValueError(f"the history holds no item of {self._items.domain}")
+        read = read[-self._encoder.max_seq_len :]
+        rows = explained(
+            read, number, encoder=self._encoder, items=self._items, table=self._finder.table
+        )
+        if self._finder.table is None or not isinstance(self._model, HasInterests):
+            return rows
+        near = explained_by_interests(
+            read,
+            number,
+            model=self._model,
+            items=self._items,
+            table=self._finder.table,
+            members=self._interests,
+        )
+        return pl.concat([rows, near])
 
     def interests(self) -> pl.DataFrame:
-        """The interests that were found: `interest`, `item`, `modality`, `distance`."""
-        raise NotImplementedError
+        """The interests that the model has found in the items, the largest first.
+
+        Returns:
+            A row for each token of an item: `interest`, its `size` in tokens of these items and
+            `share_<modality>` among them, then `item`, `title`, `modality` and `distance` of the
+            token to the prototype; within an interest the most central first.
+
+        Raises:
+            ValueError: the model finds no interests.
+        """
+        return self._interests
+
+    @cached_property
+    def _interests(self) -> pl.DataFrame:
+        if not isinstance(self._model, HasInterests):
+            raise ValueError(f"{type(self._model).__name__} finds no interests")
+        return interest_members(self._model, self._items)
+
+    @property
+    def _table(self) -> ItemTable:
+        if self._finder.table is None or not self._finder.has_vectors:
+            raise ValueError(f"the scores of {type(self._model).__name__} follow from no vectors")
+        return self._finder.table

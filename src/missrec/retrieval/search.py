@@ -50,3 +50,18 @@ class Search(Protocol):
         Raises:
             ValueError: k is below 1, or a user is NaN.
         """
+
+
+def checked_users(encoded: Tensor, *, k: int) -> Tensor:
+    """The users, once what is asked of a search can be answered.
+
+    Raises:
+        ValueError: k is below 1, or a number of a user is not finite.
+    """
+    if k < 1:
+        raise ValueError(f"k ({k}) must be at least 1")
+    broken = ~encoded.flatten(1).isfinite().all(dim=1) if encoded.ndim > 1 else encoded.isnan()
+    if broken.any():
+        user = int(broken.nonzero()[0])
+        raise ValueError(f"the vector of user {user} of the batch has a NaN or an infinity")
+    return encoded

@@ -13,7 +13,7 @@ from missrec.features.store import ELSEWHERE, features_identity
 from missrec.runs.folder import RunFolder
 
 if TYPE_CHECKING:
-    from missrec.data.datamodule import SequenceDataModule
+    from missrec.data.split_domains import SplitDomains
 
 Identity = Mapping[str, Any]
 """Name of each domain -> the digests of `domain_identities`, and `features`: those of
@@ -32,17 +32,17 @@ class ChangedDataError(ValueError):
     """Data is not what something was made on."""
 
 
-def data_identity(datamodule: SequenceDataModule, *, modalities: Sequence[str]) -> dict[str, Any]:
+def data_identity(domains: SplitDomains, *, modalities: Sequence[str]) -> dict[str, Any]:
     """The identity of data that a run has open.
 
     Args:
-        datamodule: set up.
+        domains: of the run.
         modalities: whose features the run reads.
 
     Raises:
         FileNotFoundError, ValueError: see `features_identity`.
     """
-    return _with_features(datamodule.identities, datamodule.folders, modalities)
+    return _with_features(domains.identities, domains.folders, modalities)
 
 
 def identity_of_folders(
@@ -53,7 +53,7 @@ def identity_of_folders(
     Raises:
         FileNotFoundError, ValueError: see `read_mixed` and `features_identity`.
     """
-    from missrec.data.datamodule import read_mixed  # torch takes seconds
+    from missrec.data.split_domains import read_mixed  # torch takes seconds
 
     tables = domain_identities(read_mixed(folders, splitter), folders, splitter)
     return _with_features(tables, folders, modalities)

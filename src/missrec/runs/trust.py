@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from importlib import import_module
 from inspect import isfunction
@@ -56,7 +56,9 @@ class UntrustedError(ValueError):
     """A saved config names what might be a stranger's code."""
 
 
-def refuse_strangers(config: Mapping[str, Any], *, where: str) -> None:
+def refuse_strangers(
+    config: Mapping[str, Any], *, where: str, built: Sequence[str] | None = None
+) -> None:
     """Checks that all a saved config has built is defined in this project or known to be harmless.
 
     What counts is where an object is defined, not the path that leads to it. Nothing is built, and
@@ -65,6 +67,8 @@ def refuse_strangers(config: Mapping[str, Any], *, where: str) -> None:
     Args:
         config: plain, not resolved, with today's names.
         where: it was found, for the message.
+        built: the only sections, as dotted keys, of which anything will be built; of what others
+            name, nothing is imported, and the name alone is judged. None for all.
 
     Raises:
         UntrustedError: names the first that is not.
@@ -74,7 +78,8 @@ def refuse_strangers(config: Mapping[str, Any], *, where: str) -> None:
             raise UntrustedError(f"{where}: {section} is no setting of a run")
     for key, value in _leaves(config, ""):
         if key.rpartition(".")[2] == "_target_":
-            _check_target(key, value, where)
+            is_built = built is None or any(_is_below(key, section) for section in built)
+            _check_target(key, value, where, is_built=is_built)
         elif isinstance(value, str) and "${" in _REFERENCE.sub("", value):
             raise UntrustedError(f"{where}: {key} ({value}) refers to more than another setting")
     _check_first_use(config, where)
@@ -91,13 +96,15 @@ def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
         yield from _leaves(part, f"{key}.{name}" if key else str(name))
 
 
-def _check_target(key: str, name: object, where: str) -> None:
+def _check_target(key: str, name: object, where: str, *, is_built: bool) -> None:
     found = f"{where}: {key} ({name})"
     if not isinstance(name, str):
         raise UntrustedError(f"{found} is no name")
     kinds = [kind for known, kind in _KINDS.items() if _is_below(name, known)]
     if not kinds and not any(_is_below(name, part) for part in _PARTS):
         raise UntrustedError(f"{found} is none of the parts that a run consists of")
+    if not is_built:
+        return
     try:
         # As Hydra reaches it; of a name that leads astray only the first module is imported.
         module, _, _ = name.rpartition(".")

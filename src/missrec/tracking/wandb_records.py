@@ -93,9 +93,9 @@ class WandbRecords(Callback):
     def _log_buckets(
         self, logger: WandbLogger, data: SequenceDataModule, module: RecommenderModule
     ) -> None:
-        train_counts = data.train_counts  # goes over all interactions
+        train_counts = data.domains.train_counts  # goes over all interactions
         rows: list[dict[str, Any]] = []
-        for span, users in zip(data.spans, module.target_ranks, strict=True):
+        for span, users in zip(data.domains.spans, module.target_ranks, strict=True):
             buckets = popularity_buckets(
                 TargetRanks(*(part.cpu() for part in users)),
                 train_counts,
@@ -112,7 +112,7 @@ class WandbRecords(Callback):
         titles = read_titles(self._folders)["title"]
         rows = []
         for loader, span, users in zip(
-            data.test_dataloader(), data.spans, module.target_ranks, strict=True
+            data.test_dataloader(), data.domains.spans, module.target_ranks, strict=True
         ):
             dataset: Any = loader.dataset
             # Not those that a limited test left out.

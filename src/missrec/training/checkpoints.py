@@ -7,9 +7,12 @@ import struct
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from missrec.files import written_whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _END_OF_DIRECTORY = 22  # bytes; what a zip file ends with, before its comment
 _END_SIGNATURE = b"PK\x05\x06"
@@ -17,6 +20,7 @@ _COMMENT = b"sha256:"
 _COMMENT_LENGTH = len(_COMMENT) + hashlib.sha256().digest_size * 2
 _CHUNK = 1 << 22
 
+_MODEL = "model."  # what the names of its state begin with, as a part of the LightningModule
 _TRAINING_STATE = ("loops", "callbacks", "optimizer_states", "lr_schedulers")
 _RANDOM_STATES = ("random_states", "random_state")  # the second in checkpoints of before
 
@@ -75,6 +79,18 @@ def read_checkpoint(
             raise DamagedCheckpointError(f"{path} is no whole checkpoint: {reason}") from error
     found: dict[str, Any] = content
     return found
+
+
+def model_state(path: Path) -> dict[str, Tensor]:
+    """The state of the model that a checkpoint holds, on the CPU.
+
+    Raises:
+        FileNotFoundError, DamagedCheckpointError: see `read_checkpoint`.
+    """
+    state = read_checkpoint(path)["state_dict"]
+    return {
+        name.removeprefix(_MODEL): value for name, value in state.items() if name.startswith(_MODEL)
+    }
 
 
 def resumes_training(content: Mapping[str, Any]) -> bool:

@@ -1,0 +1,117 @@
+"""The best items of each user among those that were scored so far.
+
+B users, K items for each, P pairs. Items are known by their place among the keys, so of equal
+scores the lower place is the better one.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from missrec.retrieval.search import NO_ITEM, TopK, Wanted
+
+
+class Best:
+    """Holds the K best places of each user.
+
+    Attributes:
+        scores: (B, K) float64, best first; -inf where there is none yet.
+        places: (B, K) int64; `NO_ITEM` where there is none yet.
+    """
+
+    def __init__(self, num_users: int, *, k: int, device: torch.device) -> None:
+        """Starts with none.
+
+        Args:
+            num_users: B.
+            k: K, 1 or more.
+            device: of the scores.
+        """
+        self.scores = torch.full((num_users, k), -math.inf, dtype=torch.float64, device=device)
+        self.places = torch.full((num_users, k), NO_ITEM, device=device)
+
+    @property
+    def lowest(self) -> Tensor:
+        """(B,) float64, the K-th score of each user; -inf while there are fewer."""
+        return self.scores[:, -1]
+
+    def add(self, users: Tensor, places: Tensor, scores: Tensor) -> None:
+        """Takes what is better than what is held.
+
+        Args:
+            users: (P,) int64 rows.
+            places: (P,) int64; of one user each at most once, and none that is held.
+            scores: (P,) float64.
+        """
+        num_users, k = self.scores.shape
+        users = torch.cat(
+            [torch.arange(num_users, device=users.device).repeat_interleave(k), users]
+        )
+        places = torch.cat([self.places.flatten(), places])
+        scores = torch.cat([self.scores.flatten(), scores])
+        # By user, then by falling score, then by place: the last sort counts most.
+        order = places.argsort(stable=True)
+        order = order[scores[order].argsort(descending=True, stable=True)]
+        order = order[users[order].argsort(stable=True)]
+        counts = users.bincount(minlength=num_users)
+        firsts = counts.cumsum(0) - counts
+        kept = order[firsts[:, None] + torch.arange(k, device=order.device)]
+        self.scores, self.places = scores[kept], places[kept]
+
+    def as_items(self, items: Tensor, *, k: int) -> TopK:
+        """What was asked for.
+
+        Args:
+            items: (N,) int64, place -> item.
+            k: columns; those beyond K hold no item.
+        """
+        found = torch.where(self.places == NO_ITEM, NO_ITEM, items[self.places])
+        more = max(0, k - found.shape[1])
+        pad = torch.nn.functional.pad
+        return TopK(
+            pad(found, (0, more), value=NO_ITEM), pad(self.scores, (0, more), value=-math.inf)
+        )
+
+
+class WantedPlaces:
+    """`Wanted`, by place.
+
+    Attributes:
+        allowed: (N,) bool by place; None allows all.
+        num_allowed: how many.
+    """
+
+    def __init__(self, wanted: Wanted, *, items: Tensor, places: Tensor) -> None:
+        """Translates.
+
+        Args:
+            wanted: by item.
+            items: (N,) int64, place -> item.
+            places: (N,) int64, item -> place.
+        """
+        self._num_items = len(items)
+        self.allowed = None if wanted.allowed is None else wanted.allowed[items]
+        self.num_allowed = len(items) if self.allowed is None else int(self.allowed.sum())
+        self.excluded_users = torch.zeros(0, dtype=torch.int64, device=items.device)
+        self.excluded_places = self.excluded_users
+        if wanted.excluded_users is not None and wanted.excluded_items is not None:
+            self.excluded_users = wanted.excluded_users
+            self.excluded_places = places[wanted.excluded_items]
+        self._excluded = self._pairs(self.excluded_users, self.excluded_places)
+
+    def within(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Users and places, counted from `start`, of exclusions in start..stop - 1."""
+        inside = (self.excluded_places >= start) & (self.excluded_places < stop)
+        return self.excluded_users[inside], self.excluded_places[inside] - start
+
+    def keeps(self, users: Tensor, places: Tensor) -> Tensor:
+        """(P,) bool, True where a user may get an item."""
+        kept = ~torch.isin(self._pairs(users, places), self._excluded)
+        return kept if self.allowed is None else kept & self.allowed[places]
+
+    def _pairs(self, users: Tensor, places: Tensor) -> Tensor:
+        """(P,) int64, a number for each pair."""
+        return users * self._num_items + places

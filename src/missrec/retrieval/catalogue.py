@@ -1,0 +1,126 @@
+"""Items and users by their external keys: nothing above this knows their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from missrec.retrieval.histories import Histories
+
+UNKNOWN = -1
+"""Number of a key that is nobody's."""
+
+
+class KeyIndex:
+    """Keys and the numbers 0, 1, ... that stand for them.
+
+    Attributes:
+        keys: (N,) strings, each once, in the order of the numbers.
+        name: what they are keys of, such as `items of demo_office`.
+    """
+
+    def __init__(self, keys: pl.Series, *, name: str) -> None:
+        """Takes the keys.
+
+        Args:
+            keys: (N,) strings.
+            name: what they are keys of, for messages.
+
+        Raises:
+            ValueError: a key is missing, no text, or occurs twice.
+        """
+        if keys.dtype != pl.String or keys.null_count():
+            found = "a null" if keys.null_count() else str(keys.dtype)
+            raise ValueError(f"the keys of the {name} must all be texts, found {found}")
+        self.keys = keys
+        self.name = name
+        self._numbers = {key: number for number, key in enumerate(keys.to_list())}
+        if len(self._numbers) != len(keys):
+            twice = keys.filter(keys.is_duplicated())[0]
+            raise ValueError(f"the keys of the {name} must differ, and {twice!r} occurs twice")
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.keys)
+
+    def numbers(self, keys: Iterable[str]) -> np.ndarray:
+        """(number of keys,) int64; `UNKNOWN` for a key that is nobody's."""
+        number = self._numbers.get
+        return np.fromiter((number(key, UNKNOWN) for key in keys), dtype=np.int64)
+
+
+class CatalogueItems:
+    """The items of one domain, numbered from 0.
+
+    Attributes:
+        domain: its name.
+        index: their keys.
+        titles: (N,) what to call each.
+        first_id: item id of number 0 in the model; the others follow.
+    """
+
+    def __init__(
+        self, *, domain: str, keys: pl.Series, titles: pl.Series, first_id: int = 1
+    ) -> None:
+        """Takes the items.
+
+        Args:
+            domain: name of the domain.
+            keys: (N,) strings.
+            titles: (N,) strings.
+            first_id: item id of number 0 in the model.
+
+        Raises:
+            ValueError: see `KeyIndex`; or the titles are not as many.
+        """
+        if len(titles) != len(keys):
+            raise ValueError(f"{domain} has {len(keys)} items and {len(titles)} titles")
+        self.domain = domain
+        self.index = KeyIndex(keys, name=f"items of {domain}")
+        self.titles = titles
+        self.first_id = first_id
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.index)
+
+    @property
+    def item_ids(self) -> Tensor:
+        """(N,) int64, what the model calls them."""
+        return torch.arange(self.first_id, self.first_id + len(self))
+
+    @property
+    def key_ranks(self) -> Tensor:
+        """(N,) int64, the place of each key among all of them sorted; equal scores go by it."""
+        ranks = np.empty(len(self), dtype=np.int64)
+        ranks[self.index.keys.arg_sort().to_numpy()] = np.arange(len(self))
+        return torch.from_numpy(ranks)
+
+
+class CatalogueUsers:
+    """The users of one domain and all that they are known to have had.
+
+    Attributes:
+        index: their keys.
+        histories: (U of them) in the order of the keys.
+    """
+
+    def __init__(self, *, domain: str, keys: pl.Series, histories: Histories) -> None:
+        """Takes the users.
+
+        Args:
+            domain: name of the domain.
+            keys: (U,) strings.
+            histories: of each, by the numbers of the items.
+
+        Raises:
+            ValueError: see `KeyIndex`; or the histories are not as many.
+        """
+        if len(histories) != len(keys):
+            raise ValueError(f"{domain} has {len(keys)} users and {len(histories)} histories")
+        self.index = KeyIndex(keys, name=f"users of {domain}")
+        self.histories = histories

@@ -1,0 +1,122 @@
+"""Exact search: the whole catalogue in blocks of float32 products, the best again in float64."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from missrec.nn.fusion import fuse
+from missrec.nn.precision import full_precision
+from missrec.retrieval.best import Best, WantedPlaces
+from missrec.retrieval.rounding import Rounding, rounded_down
+from missrec.retrieval.search import TopK, Wanted, checked_users
+from missrec.retrieval.table import ItemTable
+from missrec.types import ItemVectors
+
+_ITEMS_PER_BLOCK = 8192
+_FEW_ITEMS = 2048
+"""So many allowed items are scored exactly at once."""
+_TOO_MANY = 4
+"""Times K, of candidates of a block: then its own K-th score is looked for too."""
+
+
+class ExactSearch:
+    """The best items by exact score, with proof.
+
+    A block of items is scored in float32, as the model does. `Rounding` says by how much such a
+    score may differ from the exact one; an item whose float32 score is further below the K-th
+    exact score found so far cannot be among the best. The others are scored again in float64.
+    Blocks come in the order of the keys: an item that only equals the K-th score comes too late.
+    """
+
+    def __init__(self, table: ItemTable, *, items_per_block: int = _ITEMS_PER_BLOCK) -> None:
+        """Keeps the table.
+
+        Args:
+            table: the catalogue.
+            items_per_block: items scored at a time.
+        """
+        self._table = table
+        self._blocks = [
+            (start, min(start + items_per_block, len(table)))
+            for start in range(0, len(table), items_per_block)
+        ]
+        self._rounding = [Rounding.of(table.at(slice(start, stop))) for start, stop in self._blocks]
+
+    @torch.no_grad()
+    def top_k(self, encoded: Tensor, *, k: int, wanted: Wanted) -> TopK:
+        """See `Search`."""
+        encoded = checked_users(encoded, k=k).float()
+        table = self._table
+        asked = WantedPlaces(wanted, items=table.items, places=table.places)
+        best = Best(len(encoded), k=min(k, len(table)), device=encoded.device)
+        if asked.allowed is not None and asked.num_allowed <= _FEW_ITEMS:
+            score_all(table, encoded, asked.allowed.nonzero().squeeze(1), asked, best)
+            return best.as_items(table.items, k=k)
+        lengths = encoded.double().norm(dim=1)
+        with full_precision(encoded.device.type):
+            for (start, stop), rounding in zip(self._blocks, self._rounding, strict=True):
+                scores = block_scores(encoded, table.at(slice(start, stop)))
+                if asked.allowed is not None:
+                    scores.masked_fill_(~asked.allowed[start:stop], -math.inf)
+                scores[asked.within(start, stop)] = -math.inf
+                users, columns = candidates(scores, best, margin=rounding.margin(lengths))
+                if len(users):
+                    exact = table.pair_scores_at(encoded, users, columns + start).total
+                    best.add(users, columns + start, exact)
+        return best.as_items(table.items, k=k)
+
+
+def candidates(scores: Tensor, best: Best, *, margin: Tensor) -> tuple[Tensor, Tensor]:
+    """(P,) users and (P,) columns that may be among the best.
+
+    Args:
+        scores: (B, C) of a block; -inf where an item is not wanted.
+        best: of the blocks before.
+        margin: (B,) float64, how far a score may be from the exact one.
+    """
+    num_users, k = best.scores.shape
+    # An item must beat the K-th so far; and if K of the block are surely better, it is not needed.
+    lowest = rounded_down(best.lowest - margin)
+    too_low = scores <= lowest[:, None]
+    if too_low.numel() - int(too_low.sum()) > _TOO_MANY * num_users * k and scores.shape[1] > k:
+        own = scores.topk(k, dim=1).values[:, -1].double() - 2 * margin
+        below = torch.nextafter(rounded_down(own), own.new_tensor(-math.inf, dtype=torch.float32))
+        too_low = scores <= torch.maximum(lowest, below)[:, None]
+    # What is no number is too low for nothing, and scored exactly.
+    users, columns = (~too_low).nonzero(as_tuple=True)
+    return users, columns
+
+
+def block_scores(encoded: Tensor, vectors: ItemVectors) -> Tensor:
+    """(B, C) float32 scores of users (B, D) and items (C,)."""
+    by_modality = encoded @ vectors.tokens.transpose(-2, -1)  # (M, B, C)
+    scores = fuse(by_modality, vectors.present, vectors.alpha)
+    if vectors.modality_weight != 1:
+        scores = scores * vectors.modality_weight
+    if vectors.ids is not None:
+        scores = torch.addmm(scores, encoded, vectors.ids.T)
+    if vectors.bias is not None:
+        scores = scores + vectors.bias
+    return scores
+
+
+def score_all(
+    table: ItemTable, encoded: Tensor, places: Tensor, asked: WantedPlaces, best: Best
+) -> None:
+    """Adds all that users may get of a few items to the best.
+
+    Args:
+        table: the catalogue.
+        encoded: (B, D).
+        places: (C,) of the items.
+        asked: what users may get.
+        best: holds none of the places.
+    """
+    users = torch.arange(len(encoded), device=places.device).repeat_interleave(len(places))
+    places = places.repeat(len(encoded))
+    kept = asked.keeps(users, places)
+    users, places = users[kept], places[kept]
+    best.add(users, places, table.pair_scores_at(encoded, users, places).total)

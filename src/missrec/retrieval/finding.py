@@ -1,0 +1,118 @@
+"""The best and the most similar items by number, with what makes their scores, as frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from missrec.retrieval.catalogue import CatalogueItems
+from missrec.retrieval.encoding import HistoryEncoder
+from missrec.retrieval.frames import ITEM, SIMILAR, found_frame, no_rows
+from missrec.retrieval.histories import Histories
+from missrec.retrieval.requests import Selection
+from missrec.retrieval.score_all import ScoreAll
+from missrec.retrieval.search import Search, Wanted
+from missrec.retrieval.similar import similarity_table
+from missrec.retrieval.table import ItemTable
+from missrec.types import HasItemVectors
+
+Index = Callable[[ItemTable], Search]
+"""Makes a search in a table of items."""
+
+
+class ItemFinder:
+    """Searches the items of one catalogue for what a model says of histories.
+
+    Attributes:
+        encoder: of histories.
+        table: of the items' vectors; None for a model whose scores follow from none.
+    """
+
+    def __init__(self, encoder: HistoryEncoder, items: CatalogueItems, *, index: Index) -> None:
+        """Computes the vectors of the items and makes the index.
+
+        Raises:
+            ValueError: there are no items, or the index cannot be made.
+        """
+        self.encoder = encoder
+        self._items = items
+        self._index = index
+        device = encoder.device
+        item_ids, key_ranks = items.item_ids.to(device), items.key_ranks.to(device)
+        self.table: ItemTable | None = None
+        if isinstance(encoder.model, HasItemVectors):
+            self.table = ItemTable.of(encoder.model, item_ids, key_ranks=key_ranks)
+            self._search = index(self.table)
+        else:
+            self._search = ScoreAll(encoder.model, item_ids, key_ranks)
+        self._alike: tuple[Search, Tensor] | None = None
+        self._making = Lock()
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether scores follow from vectors of users and items."""
+        return self.table is not None and self.table.width > 0
+
+    def best(self, histories: Histories, asked: pl.Series, selection: Selection) -> pl.DataFrame:
+        """The best items of histories, see `found_frame`.
+
+        Args:
+            histories: none is empty.
+            asked: what each is known by.
+            selection: what they get.
+        """
+        if not len(histories):
+            return self.nothing(asked, has_lists=None not in selection.lists)
+        encoded = self.encoder.encode(histories)
+        excluded = histories if selection.exclude_seen else None
+        found = {
+            name: self._search.top_k(encoded, k=selection.k, wanted=self._wanted(allowed, excluded))
+            for name, allowed in selection.lists.items()
+        }
+        return found_frame(found, asked=asked, items=self._items, encoded=encoded, table=self.table)
+
+    def nothing(self, asked: pl.Series, *, has_lists: bool) -> pl.DataFrame:
+        """What `best` returns for no history."""
+        return no_rows(asked, has_lists=has_lists, table=self.table)
+
+    def similar(self, numbers: np.ndarray, *, k: int) -> pl.DataFrame:
+        """The most similar items of items, see `CatalogueRecommender.similar`."""
+        asked = self._items.index.keys.gather(numbers).alias(ITEM)
+        if not len(numbers):
+            return no_rows(asked, item=SIMILAR)
+        alone = Histories(numbers, np.arange(len(numbers) + 1))
+        if self.table is not None and self.has_vectors:
+            search, embeddings = self._similarity(self.table)
+            encoded = embeddings[self.table.places[torch.from_numpy(numbers).to(self._device)]]
+        else:
+            search, encoded = self._search, self.encoder.encode(alone)
+        found = search.top_k(encoded, k=k, wanted=self._wanted(None, alone))
+        return found_frame({None: found}, asked=asked, items=self._items, item=SIMILAR)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.encoder.device
+
+    def _similarity(self, table: ItemTable) -> tuple[Search, Tensor]:
+        """The search among the embeddings of the items, and these by place; made on first use."""
+        with self._making:
+            if self._alike is None:
+                alike = similarity_table(table)
+                self._alike = self._index(alike), alike.vectors.tokens[0]
+            return self._alike
+
+    def _wanted(self, allowed: Tensor | None, excluded: Histories | None) -> Wanted:
+        """On the device."""
+        allowed = None if allowed is None else allowed.to(self._device)
+        if excluded is None:
+            return Wanted(allowed=allowed)
+        rows, items = (
+            torch.from_numpy(part).to(self._device).long()
+            for part in (excluded.rows, excluded.items)
+        )
+        return Wanted(allowed=allowed, excluded_users=rows, excluded_items=items)
