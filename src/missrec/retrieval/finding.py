@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from copy import copy
 from threading import Lock
 
 import numpy as np
@@ -52,6 +53,17 @@ class ItemFinder:
             self._search = ScoreAll(encoder.model, item_ids, key_ranks)
         self._alike: tuple[Search, Tensor] | None = None
         self._making = Lock()
+
+    def without(self, parts: Collection[str]) -> ItemFinder:
+        """The same for scores that lack some parts, see `ItemTable.without`."""
+        if self.table is None:
+            name = type(self.encoder.model).__name__
+            raise ValueError(f"the scores of {name} have no parts that can be left out")
+        other = copy(self)
+        other.table = self.table.without(parts)
+        other._search = self._index(other.table)
+        other._alike, other._making = None, Lock()
+        return other
 
     @property
     def has_vectors(self) -> bool:

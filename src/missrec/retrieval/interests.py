@@ -87,3 +87,30 @@ def interests_near(model: HasInterests, tokens: Tensor, history_ids: Sequence[in
             "cosine": nearest[order].double().cpu().numpy(),
         }
     )
+
+
+def interest_map(model: HasInterests, members: pl.DataFrame) -> pl.DataFrame:
+    """A row for each interest that has members, see `CatalogueRecommender.interest_map`.
+
+    Args:
+        model: with interests.
+        members: of `interest_members`.
+    """
+    shown = members.unique("interest", keep="first", maintain_order=True)
+    rows = torch.from_numpy(shown["interest"].to_numpy()).to(model.interests.prototypes.device)
+    x, y = principal_plane(model.interests.prototypes[rows]).T.cpu().numpy()
+    places = pl.DataFrame({"x": x, "y": y})
+    return pl.concat([shown.drop("modality", "distance"), places], how="horizontal")
+
+
+def principal_plane(points: Tensor) -> Tensor:
+    """(P, 2) float64, points (P, D) on the first two principal components of them.
+
+    The largest entry of a component is positive: the same points never lie mirrored.
+    """
+    centered = points.double() - points.double().mean(dim=0)
+    _, components = torch.linalg.eigh(centered.T @ centered)  # by rising variance
+    plane = components[:, -2:].flip(1)
+    largest = plane.gather(0, plane.abs().argmax(dim=0, keepdim=True))
+    found = centered @ (plane * largest.sign())
+    return F.pad(found, (0, 2 - found.shape[1]))  # where D = 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from copy import copy
 from functools import cached_property
 from itertools import pairwise
 
@@ -17,7 +18,7 @@ from missrec.retrieval.explanations import explained, explained_by_interests
 from missrec.retrieval.finding import Index, ItemFinder
 from missrec.retrieval.frames import ITEM, vector_column, vectors_frame
 from missrec.retrieval.histories import KeyLists, Keys, key_batches
-from missrec.retrieval.interests import HasInterests, interest_members
+from missrec.retrieval.interests import HasInterests, interest_map, interest_members
 from missrec.retrieval.requests import (
     all_numbers,
     check_k,
@@ -78,6 +79,24 @@ class CatalogueRecommender:
             device=torch.device(device),
         )
         self._finder = ItemFinder(self._encoder, items, index=index)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What scores are made of: modalities, `id`, `bias`; none where that is not known."""
+        return () if self._finder.table is None else self._finder.table.parts
+
+    def without(self, parts: Collection[str]) -> CatalogueRecommender:
+        """The same recommender with scores that lack some parts; histories are read whole.
+
+        Args:
+            parts: some of `parts`, such as `{"image"}`.
+
+        Raises:
+            ValueError: one of them is no part, or no part is left.
+        """
+        other = copy(self)
+        other._finder = self._finder.without(parts)
+        return other
 
     def recommend(
         self,
@@ -303,6 +322,21 @@ class CatalogueRecommender:
             ValueError: the model finds no interests.
         """
         return self._interests
+
+    def interest_map(self) -> pl.DataFrame:
+        """The interests as points in a plane, the largest first.
+
+        Returns:
+            `interest`, `size` and `share_<modality>` as in `interests`; `x` and `y`, its prototype
+            on the first two principal components of all of them, and `item` and `title` of its
+            most central token.
+
+        Raises:
+            ValueError: the model finds no interests.
+        """
+        members = self._interests
+        assert isinstance(self._model, HasInterests)  # or there would be no members
+        return interest_map(self._model, members)
 
     @cached_property
     def _interests(self) -> pl.DataFrame:
