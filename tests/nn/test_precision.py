@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from threading import Barrier, Thread
+
 import pytest
 import torch
 
@@ -24,6 +26,31 @@ def test_products_are_whole_inside_and_the_settings_come_back() -> None:
             assert (left @ right).dtype == torch.bfloat16
         with pytest.raises(KeyError), full_precision("cpu"):
             raise KeyError
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_threads_that_leave_in_another_order_have_it_whole_and_give_it_back() -> None:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    both_inside, first_left = Barrier(2), Barrier(2)
+    seen = []
+
+    def first() -> None:
+        with full_precision("cpu"):
+            both_inside.wait()
+        first_left.wait()
+
+    try:
+        thread = Thread(target=first)
+        thread.start()
+        with full_precision("cpu"):
+            both_inside.wait()
+            first_left.wait()
+            seen.append(torch.get_float32_matmul_precision())
+        thread.join()
+        assert seen == ["highest"]
         assert torch.get_float32_matmul_precision() == "high"
     finally:
         torch.set_float32_matmul_precision(before)

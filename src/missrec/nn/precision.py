@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -27,11 +28,37 @@ def inner_products(queries: Tensor, keys: Tensor) -> Tensor:
 
 @contextmanager
 def full_precision(device_type: str) -> Iterator[None]:
-    """Matrix products of float32 tensors are float32 inside: no autocast, no TF32."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    """Matrix products of float32 tensors are float32 inside: no autocast, no TF32.
+
+    torch has one setting for the whole process. Threads that are inside at the same time share it,
+    and the last one to leave restores it.
+    """
+    _FullPrecision.enter()
     try:
         with torch.autocast(device_type, enabled=False):
             yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        _FullPrecision.leave()
+
+
+class _FullPrecision:
+    """How many are inside `full_precision`, of all threads."""
+
+    _lock = Lock()
+    _num_inside = 0
+    _before = "highest"
+
+    @classmethod
+    def enter(cls) -> None:
+        with cls._lock:
+            if not cls._num_inside:
+                cls._before = torch.get_float32_matmul_precision()
+                torch.set_float32_matmul_precision("highest")
+            cls._num_inside += 1
+
+    @classmethod
+    def leave(cls) -> None:
+        with cls._lock:
+            cls._num_inside -= 1
+            if not cls._num_inside:
+                torch.set_float32_matmul_precision(cls._before)

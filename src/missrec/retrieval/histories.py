@@ -14,7 +14,7 @@ from torch import Tensor
 
 from missrec.types import PAD_ID
 
-Keys: TypeAlias = Sequence[str] | Sequence[int] | pl.Series
+Keys: TypeAlias = Sequence[str | int] | pl.Series
 """External keys. A whole number stands for its digits: 12 is the key "12"."""
 
 KeyLists: TypeAlias = Iterable[Keys] | pl.Series | pl.DataFrame

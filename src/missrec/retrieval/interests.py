@@ -75,7 +75,7 @@ def interests_near(model: HasInterests, tokens: Tensor, history_ids: Sequence[in
     """
     index = model.interests
     of_history = index.interest_of_item[:, torch.tensor(history_ids, device=tokens.device)]
-    found = of_history[of_history != NO_INTEREST].unique()
+    found = torch.unique(of_history[of_history != NO_INTEREST])
     if not len(found) or not len(tokens):
         return pl.DataFrame(schema={"interest": pl.Int64, "cosine": pl.Float64})
     prototypes = F.normalize(index.prototypes[found], dim=-1)

@@ -247,8 +247,9 @@ class CatalogueRecommender:
         Raises:
             ValueError: the model has no vectors of users.
         """
-        schema = {HISTORY: pl.Int64, VECTOR: pl.Array(pl.Float32, self._table.width)}
-        frames = [pl.DataFrame(schema=schema)]
+        nobody = pl.Series(HISTORY, dtype=pl.Int64)
+        none = pl.Series(VECTOR, dtype=pl.Array(pl.Float32, self._table.width))
+        frames = [pl.DataFrame([nobody, none])]
         index = self._items.index
         for places, known in known_histories(index, histories, batch_size=_AT_ONCE):
             if len(known):

@@ -148,6 +148,8 @@ def select(
         return Selection(k, exclude_seen, {None: allowed})
     if not isinstance(lists, Mapping):
         raise ValueError(f"lists must name lists of keys, as in {{'new': [...]}}, not {lists!r}")
+    if not lists:
+        raise ValueError("lists holds none; leave it out for one of all items")
     named: dict[str | None, Tensor | None] = {}
     for name, keys in lists.items():
         own = _mask(index, keys, where=f"lists, {name!r}")
