@@ -97,7 +97,7 @@ def interest_map(model: HasInterests, members: pl.DataFrame) -> pl.DataFrame:
         members: of `interest_members`.
     """
     shown = members.unique("interest", keep="first", maintain_order=True)
-    rows = torch.from_numpy(shown["interest"].to_numpy()).to(model.interests.prototypes.device)
+    rows = torch.tensor(shown["interest"].to_list(), device=model.interests.prototypes.device)
     x, y = principal_plane(model.interests.prototypes[rows]).T.cpu().numpy()
     places = pl.DataFrame({"x": x, "y": y})
     return pl.concat([shown.drop("modality", "distance"), places], how="horizontal")

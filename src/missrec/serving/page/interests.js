@@ -1,0 +1,141 @@
+// The interests that the model has found: a map, the largest, one with its items, the epochs.
+
+import { get, latestOnly } from "./api.js";
+import { button, byId, el, itemButton, legendOf, mixed, number, shareBar, tell } from "./dom.js";
+import { showItem } from "./item.js";
+import { dots, line, short } from "./plots.js";
+
+const AT_ONCE = 20;
+const signal = latestOnly();
+let modalities = [];
+let loading = null;
+
+/** Says which modalities there are. */
+export function startInterests(all) {
+  modalities = all;
+}
+
+/** Draws map, list and epochs when they are first looked at. */
+export function loadInterests() {
+  loading ??= get("interests")
+    .then((found) => {
+      byId("map-legend").replaceChildren(...legendOf(modalities));
+      drawMap(found);
+      list(found.interests);
+      drawEpochs(found.epochs);
+    })
+    .catch((error) => {
+      loading = null;
+      tell(error);
+    });
+  return loading;
+}
+
+/** Opens one interest in the view of interests. */
+export async function showInterest(interest) {
+  byId("item").close();
+  location.hash = "#interests";
+  try {
+    await loadInterests();
+    const found = await get("interest", { number: interest, limit: 60 }, signal());
+    mark(interest);
+    byId("interest-heading").textContent = `Interest ${interest}`;
+    byId("interest").replaceChildren(
+      el("p", {}, `${number(found.size)} tokens of ${number(found.total)} items. `),
+      el("div", { class: "of-interest" }, shareBar(found.shares), shareText(found.shares)),
+      el("h3", {}, found.items.length < found.total ? "The most central items" : "Its items"),
+      el("ul", { class: "cards" }, ...found.items.map(member)),
+    );
+    byId("interest-heading").focus({ preventScroll: true });
+    byId("interest-heading").scrollIntoView({ block: "nearest" });
+  } catch (error) {
+    tell(error);
+  }
+}
+
+function drawMap(found) {
+  const shown = found.interests;
+  const which = shown.length < found.total ? `the ${number(shown.length)} largest of ` : "";
+  const drawing = dots(shown, {
+    label: `Map of ${which}${number(found.total)} interests; the list has them by size`,
+    fill: (point) => mixed(point.shares),
+    title: (point) => `Interest ${point.interest}, ${point.size} tokens: ${point.title}`,
+    onclick: (point) => showInterest(point.interest),
+  });
+  byId("map").replaceChildren(drawing);
+}
+
+function list(interests) {
+  let shown = 0;
+  const more = () => {
+    const some = interests.slice(shown, shown + AT_ONCE);
+    byId("interest-list").append(...some.map(listed));
+    shown += some.length;
+    byId("more-interests").hidden = shown >= interests.length;
+  };
+  byId("more-interests").addEventListener("click", more);
+  more();
+}
+
+function listed(interest) {
+  const label = `Interest ${interest.interest}, ${interest.size} tokens, around ${interest.title}`;
+  const open = () => showInterest(interest.interest);
+  return el(
+    "li",
+    {},
+    el(
+      "button",
+      { type: "button", onclick: open, "aria-label": label, "data-interest": interest.interest },
+      el("span", { class: "size" }, number(interest.size)),
+      el("span", { class: "title" }, interest.title || interest.item),
+      shareBar(interest.shares),
+    ),
+  );
+}
+
+function member(card) {
+  return el(
+    "li",
+    { class: "card" },
+    itemButton(card, () => showItem(card)),
+    el("span", { class: "badges" }, ...card.modalities.map((name) => el("span", { class: "badge" }, name))),
+  );
+}
+
+function shareText(shares) {
+  const parts = Object.entries(shares).filter(([, share]) => share > 0);
+  return el("span", { class: "quiet" }, parts.map(([name, share]) => `${Math.round(100 * share)} % ${name}`).join(", "));
+}
+
+/** Shows which interest is open, on the map and in the list. */
+function mark(interest) {
+  for (const place of document.querySelectorAll("[data-interest]")) {
+    const isThis = Number(place.dataset.interest) === interest;
+    place.classList.toggle("chosen", isThis);
+    if (place.localName === "button") {
+      isThis ? place.setAttribute("aria-current", "true") : place.removeAttribute("aria-current");
+    }
+  }
+}
+
+const NAMES = { live: "Live interests", drift: "Drift", alpha: "Fusion, alpha" };
+
+function drawEpochs(epochs) {
+  const names = Object.keys(NAMES).filter((name) => epochs.some((row) => (row[name] ?? null) !== null));
+  byId("epochs").hidden = names.length === 0;
+  byId("epoch-plots").replaceChildren(
+    ...names.map((name) => el("figure", {}, el("figcaption", {}, NAMES[name]), line(epochs, name))),
+  );
+  const heads = ["epoch", ...names];
+  const rows = epochs.map((row) =>
+    el("tr", {}, ...heads.map((name) => el("td", {}, row[name] === null ? "–" : short(row[name])))),
+  );
+  byId("epoch-table").replaceChildren(
+    el(
+      "table",
+      {},
+      el("thead", {}, el("tr", {}, ...heads.map((name) => el("th", { scope: "col" }, NAMES[name] ?? "Epoch")))),
+      el("tbody", {}, ...rows),
+    ),
+  );
+}
