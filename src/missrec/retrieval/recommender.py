@@ -17,7 +17,7 @@ from missrec.retrieval.encoding import HistoryEncoder
 from missrec.retrieval.explanations import explained, explained_by_interests
 from missrec.retrieval.finding import Index, ItemFinder
 from missrec.retrieval.frames import ITEM, vector_column, vectors_frame
-from missrec.retrieval.histories import KeyLists, Keys, key_batches
+from missrec.retrieval.histories import KeyLists, Keys, flat_keys, key_batches
 from missrec.retrieval.interests import HasInterests, interest_map, interest_members
 from missrec.retrieval.requests import (
     all_numbers,
@@ -219,6 +219,16 @@ class CatalogueRecommender:
             frames.append(pl.DataFrame({HISTORY: rows, ITEM: pl.Series(named, dtype=pl.String)}))
             first += len(offsets) - 1
         return pl.concat(frames)
+
+    def titles(self, items: Keys) -> pl.Series:
+        """`title` of each item, in their order; null for a key that no item has."""
+        index, keys = self._items.index, flat_keys(items, where="items")
+        numbers = pl.Series(index.numbers(keys), dtype=pl.Int64)
+        known = numbers.set(numbers == UNKNOWN, None)
+        titles = self._items.titles.gather(known)
+        return pl.select(
+            pl.when(known.is_null()).then(None).otherwise(titles.fill_null(pl.Series(keys, dtype=pl.String)))
+        ).to_series().alias(TITLE)
 
     def similar(self, items: Keys, *, k: int = 10) -> pl.DataFrame:
         """The most similar items of each item, the most similar first; never the item itself.

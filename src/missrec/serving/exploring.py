@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from threading import Lock
 from typing import Any, TypeAlias
 
 import polars as pl
@@ -22,7 +21,10 @@ _MAPPED = 1000
 
 
 class Explorer:
-    """A recommender, the pictures of its items, and how its interests came to be."""
+    """A recommender, the pictures of its items, and how its interests came to be.
+
+    One thread asks at a time.
+    """
 
     def __init__(
         self,
@@ -42,7 +44,6 @@ class Explorer:
         self._recommender = recommender
         self._epochs = [dict(row) for row in epochs]
         self._with_parts_left_out = {frozenset[str](): recommender}
-        self._making = Lock()
 
     def about(self) -> dict[str, Any]:
         """What there is to explore."""
@@ -73,11 +74,15 @@ class Explorer:
         """The history of a user but for the last item, and that item.
 
         Raises:
-            ValueError: the user is not known.
+            KeyError: the user is not known.
         """
+        if key not in self._user_keys:
+            raise KeyError(key)
         items = self._recommender.histories([key])[0].to_list()
-        *history, last = [self._card(item) for item in items]
-        return {"user": key, "history": history or [last], "next": last if history else None}
+        cards = [self._card(item) for item in items]
+        if len(cards) < 2:
+            return {"user": key, "history": cards, "next": None}
+        return {"user": key, "history": cards[:-1], "next": cards[-1]}
 
     def recommend(
         self, history: Sequence[str], *, k: int, without: Collection[str] = ()
@@ -104,13 +109,20 @@ class Explorer:
             "unknown": unknown
         }
 
-    def explain(self, history: Sequence[str], item: str) -> dict[str, Any]:
+    def explain(
+        self, history: Sequence[str], item: str, *, without: Collection[str] = ()
+    ) -> dict[str, Any]:
         """Why an item has its score: `parts`, `history` and `interests`, with their values.
 
+        Args:
+            history: keys, oldest first.
+            item: its key.
+            without: as in `recommend`.
+
         Raises:
-            ValueError: the item is not known, or no item of the history is.
+            ValueError: the item is not known, or no item of the history is; or see `recommend`.
         """
-        rows = self._recommender.explain(history, item)
+        rows = self._without(frozenset(without)).explain(history, item)
         by_kind = {
             kind: rows.filter(kind=kind).drop("kind").to_dicts()
             for kind in ("score", "part", "history", "interest")
@@ -180,14 +192,17 @@ class Explorer:
 
     def _without(self, parts: frozenset[str]) -> CatalogueRecommender:
         """The recommender without some parts of the scores; made on first use."""
-        with self._making:
-            if parts not in self._with_parts_left_out:
-                self._with_parts_left_out[parts] = self._recommender.without(parts)
-            return self._with_parts_left_out[parts]
+        if parts not in self._with_parts_left_out:
+            self._with_parts_left_out[parts] = self._recommender.without(parts)
+        return self._with_parts_left_out[parts]
 
     @cached_property
     def _titles(self) -> dict[str, str]:
         return dict(self._recommender.items.iter_rows())
+
+    @cached_property
+    def _user_keys(self) -> frozenset[str]:
+        return frozenset(self._recommender.users.to_list())
 
     @cached_property
     def _item_search(self) -> TextSearch:

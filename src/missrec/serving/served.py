@@ -28,12 +28,12 @@ class Served(NamedTuple):
     Attributes:
         recommender: what answers.
         version: what it is made of.
-        explorer: what the page shows of it; None: no page.
+        explorer: what the page shows of it.
     """
 
     recommender: CatalogueRecommender
-    version: Version = Version()
-    explorer: Explorer | None = None
+    version: Version
+    explorer: Explorer
 
 
 def _served(request: Request) -> Served:

@@ -21,7 +21,9 @@ class ServiceSettings:
         max_body_bytes: of a request.
         max_history: items of a history.
         max_k: items of an answer, of each list.
-        max_listed: keys of `allow`, of `block` and of each list; and lists of a request.
+        max_listed: keys of `allow`, of `block` and of each list.
+        max_lists: lists of a request.
+        max_items: items whose similar ones are asked for at once.
         allowed_hosts: names in the header `Host` that are answered; None answers all.
     """
 
@@ -34,4 +36,6 @@ class ServiceSettings:
     max_history: int = 1_000
     max_k: int = 1_000
     max_listed: int = 10_000
+    max_lists: int = 20
+    max_items: int = 100
     allowed_hosts: tuple[str, ...] | None = None
