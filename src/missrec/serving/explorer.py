@@ -120,7 +120,7 @@ Answer = dict[str, Any]
 
 
 class _Asker:
-    """Has an explorer answer in the recommender's thread, so that the page waits with the others."""
+    """Has an explorer answer in the recommender's thread, in its turn."""
 
     def __init__(self, served: Now, questions: Asks) -> None:
         self.served: Served = served

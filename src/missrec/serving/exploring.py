@@ -18,6 +18,8 @@ Card: TypeAlias = dict[str, Any]
 _SHARE = "share_"
 _MAPPED = 1000
 """Interests on the map, the largest."""
+_RECENT = 100
+"""Items of a user's history, the latest."""
 
 
 class Explorer:
@@ -71,7 +73,7 @@ class Explorer:
         return {"users": users, "total": found.total}
 
     def user(self, key: str) -> dict[str, Any]:
-        """The history of a user but for the last item, and that item.
+        """What a user had: `history` but for the last item, `next`, and how many came `earlier`.
 
         Raises:
             KeyError: the user is not known.
@@ -80,9 +82,9 @@ class Explorer:
             raise KeyError(key)
         items = self._recommender.histories([key])[0].to_list()
         cards = [self._card(item) for item in items]
-        if len(cards) < 2:
-            return {"user": key, "history": cards, "next": None}
-        return {"user": key, "history": cards[:-1], "next": cards[-1]}
+        history, last = (cards, None) if len(cards) < 2 else (cards[:-1], cards[-1])
+        earlier = max(0, len(history) - _RECENT)
+        return {"user": key, "history": history[earlier:], "next": last, "earlier": earlier}
 
     def recommend(
         self, history: Sequence[str], *, k: int, without: Collection[str] = ()

@@ -44,7 +44,7 @@ async function ask(address, options) {
   }
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) {
-    throw new Error(reason(answer.detail) ?? `The service answered ${response.status}.`);
+    throw new Error(answer.error?.message ?? `The service answered ${response.status}.`);
   }
   return answer;
 }
@@ -75,12 +75,4 @@ function askForKey() {
     dialog.showModal();
   });
   return asking;
-}
-
-/** What FastAPI says of a refused request, as one text. */
-function reason(detail) {
-  if (Array.isArray(detail)) {
-    return detail.map((one) => `${(one.loc ?? []).join(".")}: ${one.msg}`).join("; ");
-  }
-  return typeof detail === "string" ? detail : undefined;
 }

@@ -22,7 +22,9 @@ function search(what, path, show) {
   const signal = latestOnly();
   const field = byId(`${what}-text`);
   const ask = () =>
-    get(path, { text: field.value.trim(), limit: 12 }, signal()).then(show).catch(tell);
+    get(path, { text: field.value.trim(), limit: field.value.trim() ? 12 : 6 }, signal())
+      .then(show)
+      .catch(tell);
   field.addEventListener("input", debounced(ask));
   byId(`${what}-search`).addEventListener("submit", (event) => {
     event.preventDefault();

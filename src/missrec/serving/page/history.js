@@ -1,12 +1,14 @@
 // The history that recommendations are for: what is in it, and what is left out for a while.
 
 import { get } from "./api.js";
-import { button, byId, el, itemButton, tell } from "./dom.js";
+import { button, byId, el, itemButton, number, tell } from "./dom.js";
 import { showItem } from "./item.js";
 
 const changed = new Set();
 let entries = []; // {card, out}, oldest first
 let next = null; // what a user had after it
+let earlier = 0; // items of a user that are not shown
+const withoutParts = new Set(); // of the scores
 
 /** Calls a function whenever the history changes. */
 export function onHistory(call) {
@@ -19,6 +21,15 @@ export const wholeHistory = () => entries.map((entry) => entry.card.item);
 /** Keys of the items that are not left out. */
 export const history = () =>
   entries.filter((entry) => !entry.out).map((entry) => entry.card.item);
+
+/** The parts of scores that are left out. */
+export const without = () => [...withoutParts];
+
+/** Leaves a part of the scores out, or takes it in again. */
+export function leaveOutPart(part, out) {
+  out ? withoutParts.add(part) : withoutParts.delete(part);
+  tellOthers();
+}
 
 /** The item that the user had next, where the history is a user's. */
 export const cameNext = () => next;
@@ -36,6 +47,7 @@ export async function takeUser(user) {
     const taken = await get("user", { user });
     entries = taken.history.map((card) => ({ card, out: false }));
     next = taken.next;
+    earlier = taken.earlier;
     show();
   } catch (error) {
     tell(error);
@@ -47,6 +59,7 @@ export function startHistory() {
   byId("clear").addEventListener("click", () => {
     entries = [];
     next = null;
+    earlier = 0;
     show();
     byId("item-text").focus();
   });
@@ -55,6 +68,7 @@ export function startHistory() {
 function show() {
   byId("history").replaceChildren(...entries.map(shown));
   byId("history-hint").hidden = entries.length > 0;
+  byId("earlier").textContent = earlier > 0 ? `${number(earlier)} earlier items are left away.` : "";
   byId("clear").hidden = entries.length === 0;
   byId("next").hidden = next === null;
   if (next !== null) {
@@ -65,6 +79,10 @@ function show() {
       button("Add", () => add(next), { "aria-label": `Add ${next.title} to the history` }),
     );
   }
+  tellOthers();
+}
+
+function tellOthers() {
   for (const call of changed) {
     call();
   }

@@ -5,7 +5,7 @@ import { button, byId, el, itemButton, legendOf, mixed, number, shareBar, tell }
 import { showItem } from "./item.js";
 import { dots, line, short } from "./plots.js";
 
-const AT_ONCE = 20;
+const AT_ONCE = 12;
 const signal = latestOnly();
 let modalities = [];
 let loading = null;

@@ -15,7 +15,7 @@ import {
   tell,
   valueBar,
 } from "./dom.js";
-import { add, history } from "./history.js";
+import { add, history, without } from "./history.js";
 import { showInterest } from "./interests.js";
 
 const signal = latestOnly();
@@ -59,7 +59,7 @@ export async function showItem(card) {
   const tasks = [get("similar", { item: card.item, k: 12 }, asked).then(showSimilar(similar))];
   if (read.length > 0) {
     tasks.push(
-      post("explain", { history: read, item: card.item }, asked).then((found) =>
+      post("explain", { history: read, item: card.item, without: without() }, asked).then((found) =>
         why.replaceChildren(...explained(found)),
       ),
     );

@@ -3,7 +3,7 @@
 import { svg } from "./dom.js";
 
 const SIDE = 600;
-const EDGE = 24;
+const EDGE = 28;
 const WIDTH = 320;
 const HEIGHT = 140;
 const LEFT = 52;
@@ -33,7 +33,7 @@ export function dots(points, { label, fill, title, onclick }) {
   });
   return svg(
     "svg",
-    { viewBox: `0 0 ${SIDE} ${SIDE}`, role: "img", "aria-label": label, class: "dots" },
+    { viewBox: `0 0 ${SIDE} ${scale.height}`, role: "img", "aria-label": label, class: "dots" },
     ...circles,
   );
 }
@@ -71,14 +71,15 @@ export function line(rows, name) {
 /** A number in few digits. */
 export const short = (value) => Number(value.toPrecision(3)).toLocaleString("en");
 
-/** Places in the drawing, one scale for both axes. */
+/** Places in the drawing, one scale for both axes; it is as high as the points need. */
 function fitted(points) {
   const [left, right] = range(points.map((point) => point.x));
   const [bottom, top] = range(points.map((point) => point.y));
   const unit = (SIDE - 2 * EDGE) / (Math.max(right - left, top - bottom) || 1);
   return {
+    height: unit * (top - bottom) + 2 * EDGE,
     x: (value) => SIDE / 2 + unit * (value - (left + right) / 2),
-    y: (value) => SIDE / 2 - unit * (value - (bottom + top) / 2),
+    y: (value) => EDGE + unit * (top - value),
   };
 }
 

@@ -2,33 +2,27 @@
 
 import { latestOnly, post } from "./api.js";
 import { byId, el, itemButton, legendOf, score, shareBar, tell } from "./dom.js";
-import { cameNext, history, onHistory, wholeHistory } from "./history.js";
+import { cameNext, history, leaveOutPart, onHistory, wholeHistory, without } from "./history.js";
 import { showItem } from "./item.js";
 
 const K = 12;
 const signal = latestOnly();
-const without = new Set();
 
 /** Offers to leave out parts of the scores, and follows the history. */
 export function startRecommendations(parts) {
-  const canLeaveOut = parts.length > 1;
-  byId("without").hidden = !canLeaveOut;
-  byId("without").append(...(canLeaveOut ? parts.map(choice) : []));
+  byId("without").append(...parts.map(choice));
   byId("legend").append(...legendOf(parts));
-  onHistory(() => update(parts));
+  onHistory(update);
 }
 
 function choice(part) {
   const box = el("input", {
     type: "checkbox",
     onchange: () => {
-      box.checked ? without.add(part) : without.delete(part);
+      leaveOutPart(part, box.checked);
       // Without any part there is no score.
-      const last = byId("without").querySelectorAll("input:not(:checked)");
-      for (const other of byId("without").querySelectorAll("input")) {
-        other.disabled = last.length === 1 && other === last[0];
-      }
-      update();
+      const left = byId("without").querySelectorAll("input:not(:checked)");
+      left.forEach((other) => other.toggleAttribute("disabled", left.length === 1));
     },
   });
   return el("label", {}, box, ` ${part}`);
@@ -37,11 +31,11 @@ function choice(part) {
 async function update() {
   const whole = wholeHistory();
   const read = history();
-  const isLessened = without.size > 0 || read.length < whole.length;
+  const isLessened = without().length > 0 || read.length < whole.length;
   const asked = signal();
   try {
     const [now, before] = await Promise.all([
-      post("recommend", { history: read, k: K, without: [...without] }, asked),
+      post("recommend", { history: read, k: K, without: without() }, asked),
       isLessened ? post("recommend", { history: whole, k: K }, asked) : null,
     ]);
     show(now.items, before?.items ?? null, whole);
@@ -65,6 +59,7 @@ function show(items, before, whole) {
   );
   byId("gone").hidden = gone.length === 0;
   byId("legend").hidden = items.length === 0;
+  byId("without").hidden = whole.length === 0 || byId("without").querySelectorAll("input").length < 2;
   byId("changes").textContent = summary(items, gone, before, whole);
 }
 
@@ -106,7 +101,7 @@ function recommended(card, rank, changed, inHistory) {
   const badges = [
     changed ? el("span", { class: `change ${kind}`, title: words }, sign) : null,
     card.item === cameNext()?.item ? el("span", { class: "badge" }, "came next") : null,
-    inHistory.has(card.item) ? el("span", { class: "badge" }, "in the history") : null,
+    inHistory.has(card.item) ? el("span", { class: "badge" }, "left out") : null,
   ];
   return el(
     "li",
