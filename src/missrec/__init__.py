@@ -26,7 +26,8 @@ def load(
 
     Args:
         run: folder of a training run, such as `logs/scratch/<run>`.
-        data_dir: where the domain folders are; None: where the run had them, or in `data` here.
+        data_dir: where the domain folders are; None: where the run had them, in `data` of a folder
+            that the run lies in, or in `data` here.
         index: how the best items are found: `exact`, `faiss` or `milvus`.
         device: of torch, such as `cuda`.
         trust: build what the run's config names, even code that is none of this project's.
@@ -37,14 +38,16 @@ def load(
         FileNotFoundError: no such run, or its data or its checkpoint is missing.
         ValueError: the run cannot be read, is a stranger's, or does not fit the data.
     """
-    from missrec.app.loading import load_recommender  # torch takes seconds
+    # torch takes seconds
+    from missrec.app.loading import load_recommender, remedies_noted
 
-    return load_recommender(
-        run,
-        data_dir=data_dir,
-        index=index,
-        device=device,
-        trust=trust,
-        changed_data=changed_data,
-        domain=domain,
-    )
+    with remedies_noted():
+        return load_recommender(
+            run,
+            data_dir=data_dir,
+            index=index,
+            device=device,
+            trust=trust,
+            changed_data=changed_data,
+            domain=domain,
+        )

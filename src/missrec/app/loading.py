@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
+import torch
 from torch import nn
 
 from missrec.app.model import build_model, open_domains
+from missrec.app.remedies import remedy_of
 from missrec.app.same_data import check_run
 from missrec.app.saved_run import read_saved_run
-from missrec.app.settings import accepts
+from missrec.app.settings import accepts, read_run
 from missrec.data.domain import USERS, read_titles
 from missrec.data.split_domains import SplitDomains
 from missrec.retrieval.catalogue import CatalogueItems, CatalogueUsers
 from missrec.retrieval.exact import ExactSearch
+from missrec.retrieval.finding import Index
 from missrec.retrieval.histories import Histories
 from missrec.retrieval.recommender import CatalogueRecommender
 from missrec.runs.checkpoints import chosen_checkpoint
-from missrec.runs.folder import RunFolder
+from missrec.runs.folder import RunFolder, data_places, placed_today
+from missrec.runs.trust import UntrustedError
 from missrec.training.checkpoints import model_state
 
 _BUILT = ("model", "datamodule.split")
 """Sections of a run's config that are built here; of all else, nothing is even imported."""
+
+_INDEXES: dict[str, Index] = {"exact": ExactSearch}
 
 
 def load_recommender(
@@ -35,26 +43,41 @@ def load_recommender(
     changed_data: str = "refuse",
     domain: str | None = None,
 ) -> CatalogueRecommender:
-    """The chosen checkpoint of a run on the items of one of its domains, see `missrec.load`."""
-    folder = RunFolder(Path(run))
-    settings = read_saved_run(
-        folder, data_dir=_data_dir(folder, data_dir), trust=trust, built=_BUILT
-    )
+    """The model of a run on the items of one of its domains; see `missrec.load`."""
+    if index not in _INDEXES:
+        raise ValueError(f"index ({index}) must be one of: {', '.join(_INDEXES)}")
+    accept, place = accepts(changed_data), _device(device)
+    folder = RunFolder(Path(run).expanduser())
+    where = _data_dir(folder) if data_dir is None else Path(data_dir).expanduser().absolute()
+    settings = read_saved_run(folder, data_dir=where, trust=trust, built=_BUILT)
     domains = open_domains(settings)
-    place = _domain_place(domains, domain)
+    chosen = _chosen(domains, domain)
     built = build_model(settings, domains)
-    check_run(folder, built.identity, accept=accepts(changed_data))
+    check_run(folder, built.identity, accept=accept)
     load_weights(built.model, folder)
-    model = built.model.to(device)
-    items, users = catalogue_of(domains, place)
+    items, users = catalogue_of(domains, chosen)
     return CatalogueRecommender(
-        model=model,
+        model=built.model.to(place),
         items=items,
         users=users,
-        index=ExactSearch,
+        index=_INDEXES[index],
         max_seq_len=settings.config["datamodule"]["max_seq_len"],
-        device=device,
+        device=place,
     )
+
+
+@contextmanager
+def remedies_noted() -> Iterator[None]:
+    """Inside, an error about a run or its data gets a note of what to do, which Python shows."""
+    try:
+        yield
+    except UntrustedError as error:
+        error.add_note("if you trust whoever made the run: trust=True")
+        raise
+    except (OSError, ValueError) as error:
+        if remedy := remedy_of(error):
+            error.add_note(remedy)
+        raise
 
 
 def load_weights(model: nn.Module, folder: RunFolder) -> None:
@@ -72,13 +95,13 @@ def load_weights(model: nn.Module, folder: RunFolder) -> None:
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"{checkpoint} does not fit: {reason}; the run's config or data has changed since"
+            f"{checkpoint} cannot be loaded: {reason}; the run's config or data has changed since"
         ) from error
 
 
-def catalogue_of(domains: SplitDomains, place: int) -> tuple[CatalogueItems, CatalogueUsers]:
-    """The items and the users of the domain at this place among those of a run."""
-    span, folder, mixed = domains.spans[place], domains.folders[place], domains.mixed
+def catalogue_of(domains: SplitDomains, chosen: int) -> tuple[CatalogueItems, CatalogueUsers]:
+    """The items and the users of one of the domains of a run."""
+    span, folder, mixed = domains.spans[chosen], domains.folders[chosen], domains.mixed
     titles = read_titles([folder])
     items = CatalogueItems(
         domain=span.name,
@@ -86,34 +109,49 @@ def catalogue_of(domains: SplitDomains, place: int) -> tuple[CatalogueItems, Cat
         titles=titles["title"],
         first_id=span.first_item,
     )
-    first, last = mixed.first_users[place : place + 2]
+    first, last = mixed.first_users[chosen : chosen + 2]
     offsets = mixed.offsets[first : last + 1]
-    users = CatalogueUsers(
-        domain=span.name,
-        keys=pl.read_parquet(folder / USERS).sort("user_id")["user_key"],
-        histories=Histories(
-            mixed.items[offsets[0] : offsets[-1]] - span.first_item, offsets - offsets[0]
-        ),
+    histories = Histories(
+        mixed.items[offsets[0] : offsets[-1]] - span.first_item, offsets - offsets[0]
     )
-    return items, users
+    keys = pl.read_parquet(folder / USERS).sort("user_id")["user_key"]
+    return items, CatalogueUsers(domain=span.name, keys=keys, histories=histories)
 
 
-def _data_dir(folder: RunFolder, data_dir: str | Path | None) -> Path:
-    """Where the domain folders are: as said, where the run had them, or in `data` here."""
-    if data_dir is not None:
-        return Path(data_dir).expanduser().absolute()
+def _data_dir(folder: RunFolder) -> Path:
+    """Where the domain folders of a run lie today.
+
+    Where the run had them, in `data` of a folder that the run lies in, or in `data` here: the
+    first that has them all.
+    """
     here = Path("data").absolute()
     if not folder.config.is_file():
-        return here  # whoever reads it says so
-    saved = (folder.read_config().get("paths") or {}).get("data_dir")
-    return Path(saved) if isinstance(saved, str) and Path(saved).is_dir() else here
+        return here  # who reads it says so
+    config = folder.read_config()
+    read_run(config)  # refuses what is no config of a run
+    before = (config.get("paths") or {}).get("data_dir")
+    found = [parent / "data" for parent in folder.path.parents]
+    places = data_places(config)
+    for where in [*([Path(before)] if before else []), *found, here]:
+        if all(placed_today(place, where).is_dir() for place in places):
+            return where
+    return here
 
 
-def _domain_place(domains: SplitDomains, name: str | None) -> int:
+def _device(device: str) -> torch.device:
+    """The device, once a tensor has been there."""
+    try:
+        return torch.zeros(1, device=device).device
+    except (RuntimeError, AssertionError) as error:  # a torch without CUDA asserts
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"device ({device}) cannot be used: {reason}") from error
+
+
+def _chosen(domains: SplitDomains, name: str | None) -> int:
     names = [span.name for span in domains.spans]
     if name is None and len(names) == 1:
         return 0
     if name not in names:
-        said = "" if name is None else f" ({name!r})"
+        said = "" if name is None else f" ({name})"
         raise ValueError(f"domain{said} must be one of those of the run: {', '.join(names)}")
     return names.index(name)

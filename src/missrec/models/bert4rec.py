@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
@@ -46,7 +47,7 @@ class BERT4Rec(nn.Module):
         *,
         catalogue: Catalogue,
         embed_dim: int,
-        items: Callable[..., nn.Module],
+        items: Callable[..., IdEmbedding | FeatureEmbedding],
         encoder: Callable[..., SequenceEncoder],
         init_std: float,
         layer_norm_eps: float,
@@ -108,7 +109,7 @@ class BERT4Rec(nn.Module):
 
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """Items (C,) as the vectors that `score` follows from."""
-        vectors: ItemVectors = self.items.item_vectors(item_ids)
+        vectors = self.items.item_vectors(item_ids)
         return vectors._replace(bias=self.bias[item_ids])
 
     def _encode(self, item_ids: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from missrec.nn.item_embeddings import IdEmbedding
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
@@ -33,7 +34,7 @@ class FDSA(nn.Module):
         *,
         catalogue: Catalogue,
         embed_dim: int,
-        items: Callable[..., nn.Module],
+        items: Callable[..., IdEmbedding],
         features: Callable[..., nn.Module],
         encoder: Callable[..., SequenceEncoder],
         init_std: float,
@@ -90,5 +91,4 @@ class FDSA(nn.Module):
 
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """Items (C,) as the vectors that `score` follows from."""
-        vectors: ItemVectors = self.items.item_vectors(item_ids)
-        return vectors
+        return self.items.item_vectors(item_ids)

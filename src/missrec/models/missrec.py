@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from missrec.interests.index import InterestIndex
 from missrec.nn.adapters import modality_adapters
 from missrec.nn.dropout import Dropout
 from missrec.nn.fusion import DynamicFusion, FixedFusion
-from missrec.nn.item_embeddings import spread_rows
+from missrec.nn.item_embeddings import ItemEmbeddings, spread_rows
 from missrec.nn.precision import full_precision, single
 from missrec.nn.sequence_networks import EncodedSequence, ItemTokens
 from missrec.objectives.ranking import RankingObjective
@@ -27,29 +26,6 @@ from missrec.types import (
 )
 
 _ID_STD = 0.02
-
-
-class ItemEmbeddings(NamedTuple):
-    """Items as the model sees them.
-
-    Attributes:
-        item_ids: (U,) the items.
-        tokens: (M, U, D) adapted features x^m; zeros where the item lacks the modality.
-        present: (M, U) bool, True where the item has the modality.
-        ids: (U, D) id embeddings z; None in the inductive setting.
-    """
-
-    item_ids: Tensor
-    tokens: Tensor
-    present: Tensor
-    ids: Tensor | None
-
-    def select(self, index: Tensor) -> ItemEmbeddings:
-        """The items at `index` (C,)."""
-        ids = None if self.ids is None else self.ids[index]
-        return ItemEmbeddings(
-            self.item_ids[index], self.tokens[:, index], self.present[:, index], ids
-        )
 
 
 class MISSRec(nn.Module):
@@ -179,7 +155,7 @@ class MISSRec(nn.Module):
         history = history.view_as(batch.item_ids)
         sequence = self._read(self._view(items), history, batch)
         user = F.normalize(sequence.sequence, dim=-1)
-        scores = self.score(user, _as_candidates(items.select(candidates)))
+        scores = self.score(user, items.select(candidates).at_unit_length())
         ranking = self.objective(
             scores / self._temperature, torch.searchsorted(candidate_ids, batch.target_ids)
         )
@@ -201,7 +177,7 @@ class MISSRec(nn.Module):
 
     def candidates(self, item_ids: Tensor) -> ItemEmbeddings:
         """Items (C,) ready to be scored: tokens at unit length."""
-        return _as_candidates(self._embed(item_ids))
+        return self._embed(item_ids).at_unit_length()
 
     def score(self, encoded: Tensor, candidates: ItemEmbeddings) -> Tensor:
         """(B, C) <u, v + z>: the fused modality scores (Eq. 2), plus <u, z> (Eq. 10).
@@ -223,16 +199,19 @@ class MISSRec(nn.Module):
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """Items (C,) as the vectors that `score` follows from."""
         items = self.candidates(item_ids)
-        has_ids = items.ids is not None
-        return ItemVectors(
+        vectors = ItemVectors(
             tuple(self.features.modalities),
             single(items.tokens),
             items.present,
             alpha=self.fusion.alpha_of(item_ids),
-            modality_weight=self._modality_weight if has_ids else 1.0,
-            ids=self._id_weight * self._scored_ids(items.ids) if has_ids else None,
+            modality_weight=1.0,
+            ids=None,
             bias=None,
         )
+        if items.ids is None:
+            return vectors
+        ids = self._id_weight * self._scored_ids(items.ids)
+        return vectors._replace(modality_weight=self._modality_weight, ids=ids)
 
     def item_tokens(self) -> Tensor:
         """(M, N + 1, D) adapted features of all items; only those that exist mean anything."""
@@ -267,7 +246,7 @@ class MISSRec(nn.Module):
         return ItemEmbeddings(item_ids, torch.stack(tokens), present, ids)
 
     def _scored_ids(self, ids: Tensor) -> Tensor:
-        """(C, D) id embeddings as the score has them."""
+        """(C, D) z as the score has it, before its weight."""
         return F.normalize(ids, dim=-1) if self._normalize_ids else ids
 
     def _view(self, items: ItemEmbeddings) -> ItemEmbeddings:
@@ -305,7 +284,3 @@ class MISSRec(nn.Module):
             return steps.expand_as(batch.item_ids)
         lengths = batch.valid_mask.sum(dim=1, keepdim=True)
         return (lengths - 1 - steps).clamp_min(0)
-
-
-def _as_candidates(items: ItemEmbeddings) -> ItemEmbeddings:
-    return items._replace(tokens=F.normalize(items.tokens, dim=-1))

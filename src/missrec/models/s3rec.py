@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from missrec.nn.item_embeddings import FeatureEmbedding
+from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
@@ -159,7 +159,7 @@ class S3Rec(nn.Module):
         *,
         catalogue: Catalogue,
         embed_dim: int,
-        items: Callable[..., nn.Module],
+        items: Callable[..., IdEmbedding],
         encoder: Callable[..., SequenceEncoder],
         objective: RankingObjective,
         tasks: Callable[..., SelfSupervision],
@@ -215,5 +215,4 @@ class S3Rec(nn.Module):
 
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """Items (C,) as the vectors that `score` follows from."""
-        vectors: ItemVectors = self.items.item_vectors(item_ids)
-        return vectors
+        return self.items.item_vectors(item_ids)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
@@ -29,7 +30,7 @@ class SASRec(nn.Module):
         *,
         catalogue: Catalogue,
         embed_dim: int,
-        items: Callable[..., nn.Module],
+        items: Callable[..., IdEmbedding | FeatureEmbedding],
         encoder: Callable[..., SequenceEncoder],
         objective: RankingObjective,
         all_positions: bool,
@@ -77,8 +78,7 @@ class SASRec(nn.Module):
 
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """Items (C,) as the vectors that `score` follows from."""
-        vectors: ItemVectors = self.items.item_vectors(item_ids)
-        return vectors
+        return self.items.item_vectors(item_ids)
 
     def _hidden(self, batch: SequenceBatch) -> Tensor:
         """(B, L, D)."""

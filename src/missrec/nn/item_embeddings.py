@@ -6,6 +6,7 @@ M modalities, U distinct items of a call.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,33 @@ from missrec.types import Catalogue, InputsError, ItemVectors
 
 Augmentation = Callable[[str, Tensor, Tensor], Tensor]
 """Modality, items (P,), raw features (P, F) -> features (P, F)."""
+
+
+class ItemEmbeddings(NamedTuple):
+    """Items as MISSRec sees them.
+
+    Attributes:
+        item_ids: (U,) the items.
+        tokens: (M, U, D) adapted features x^m; zeros where the item lacks the modality.
+        present: (M, U) bool, True where the item has the modality.
+        ids: (U, D) id embeddings z; None in the inductive setting.
+    """
+
+    item_ids: Tensor
+    tokens: Tensor
+    present: Tensor
+    ids: Tensor | None
+
+    def select(self, index: Tensor) -> ItemEmbeddings:
+        """The items at `index` (C,)."""
+        ids = None if self.ids is None else self.ids[index]
+        return ItemEmbeddings(
+            self.item_ids[index], self.tokens[:, index], self.present[:, index], ids
+        )
+
+    def at_unit_length(self) -> ItemEmbeddings:
+        """The items with their tokens at unit length, ready to be scored."""
+        return self._replace(tokens=F.normalize(self.tokens, dim=-1))
 
 
 class IdEmbedding(nn.Embedding):

@@ -34,6 +34,11 @@ class Best:
         self.places = torch.full((num_users, k), NO_ITEM, device=device)
 
     @property
+    def k(self) -> int:
+        """K."""
+        return self.scores.shape[1]
+
+    @property
     def lowest(self) -> Tensor:
         """(B,) float64, the K-th score of each user; -inf while there are fewer."""
         return self.scores[:, -1]
@@ -47,6 +52,8 @@ class Best:
             scores: (P,) float64.
         """
         num_users, k = self.scores.shape
+        if not len(users):
+            return
         users = torch.cat(
             [torch.arange(num_users, device=users.device).repeat_interleave(k), users]
         )
@@ -95,17 +102,20 @@ class WantedPlaces:
         self._num_items = len(items)
         self.allowed = None if wanted.allowed is None else wanted.allowed[items]
         self.num_allowed = len(items) if self.allowed is None else int(self.allowed.sum())
-        self.excluded_users = torch.zeros(0, dtype=torch.int64, device=items.device)
-        self.excluded_places = self.excluded_users
+        self._excluded_users = torch.zeros(0, dtype=torch.int64, device=items.device)
+        self._excluded_places = self._excluded_users
         if wanted.excluded_users is not None and wanted.excluded_items is not None:
-            self.excluded_users = wanted.excluded_users
-            self.excluded_places = places[wanted.excluded_items]
-        self._excluded = self._pairs(self.excluded_users, self.excluded_places)
+            self._excluded_users = wanted.excluded_users
+            self._excluded_places = places[wanted.excluded_items]
+        self._excluded = self._pairs(self._excluded_users, self._excluded_places)
 
-    def within(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Users and places, counted from `start`, of exclusions in start..stop - 1."""
-        inside = (self.excluded_places >= start) & (self.excluded_places < stop)
-        return self.excluded_users[inside], self.excluded_places[inside] - start
+    def only_wanted(self, scores: Tensor, *, start: int, stop: int) -> Tensor:
+        """The scores (B, C) of places start..stop - 1, -inf where an item is not wanted."""
+        if self.allowed is not None:
+            scores = scores.masked_fill(~self.allowed[start:stop], -math.inf)
+        inside = (self._excluded_places >= start) & (self._excluded_places < stop)
+        pairs = self._excluded_users[inside], self._excluded_places[inside] - start
+        return scores.index_put(pairs, scores.new_tensor(-math.inf)) if inside.any() else scores
 
     def keeps(self, users: Tensor, places: Tensor) -> Tensor:
         """(P,) bool, True where a user may get an item."""

@@ -18,8 +18,6 @@ from missrec.types import ItemVectors
 _ITEMS_PER_BLOCK = 8192
 _FEW_ITEMS = 2048
 """So many allowed items are scored exactly at once."""
-_TOO_MANY = 4
-"""Times K, of candidates of a block: then its own K-th score is looked for too."""
 
 
 class ExactSearch:
@@ -59,32 +57,30 @@ class ExactSearch:
         with full_precision(encoded.device.type):
             for (start, stop), rounding in zip(self._blocks, self._rounding, strict=True):
                 scores = block_scores(encoded, table.at(slice(start, stop)))
-                if asked.allowed is not None:
-                    scores.masked_fill_(~asked.allowed[start:stop], -math.inf)
-                scores[asked.within(start, stop)] = -math.inf
-                users, columns = candidates(scores, best, margin=rounding.margin(lengths))
-                if len(users):
-                    exact = table.pair_scores_at(encoded, users, columns + start).total
-                    best.add(users, columns + start, exact)
+                scores = asked.only_wanted(scores, start=start, stop=stop)
+                margin = rounding.margin(lengths)
+                users, columns = candidates(scores, k=best.k, lowest=best.lowest, margin=margin)
+                places = columns + start
+                best.add(users, places, table.pair_scores_at(encoded, users, places).total)
         return best.as_items(table.items, k=k)
 
 
-def candidates(scores: Tensor, best: Best, *, margin: Tensor) -> tuple[Tensor, Tensor]:
+def candidates(scores: Tensor, *, k: int, lowest: Tensor, margin: Tensor) -> tuple[Tensor, Tensor]:
     """(P,) users and (P,) columns that may be among the best.
 
     Args:
         scores: (B, C) of a block; -inf where an item is not wanted.
-        best: of the blocks before.
+        k: K.
+        lowest: (B,) float64, the K-th score so far.
         margin: (B,) float64, how far a score may be from the exact one.
     """
-    num_users, k = best.scores.shape
     # An item must beat the K-th so far; and if K of the block are surely better, it is not needed.
-    lowest = rounded_down(best.lowest - margin)
-    too_low = scores <= lowest[:, None]
-    if too_low.numel() - int(too_low.sum()) > _TOO_MANY * num_users * k and scores.shape[1] > k:
-        own = scores.topk(k, dim=1).values[:, -1].double() - 2 * margin
-        below = torch.nextafter(rounded_down(own), own.new_tensor(-math.inf, dtype=torch.float32))
-        too_low = scores <= torch.maximum(lowest, below)[:, None]
+    bar = rounded_down(lowest - margin).to(scores.dtype)
+    too_low = scores <= bar[:, None]
+    if too_low.numel() - int(too_low.sum()) > len(scores) * k and scores.shape[1] > k:
+        own = rounded_down(scores.topk(k, dim=1).values[:, -1].double() - 2 * margin)
+        below = torch.nextafter(own, torch.full_like(own, -math.inf)).to(scores.dtype)
+        too_low = scores <= torch.maximum(bar, below)[:, None]
     # What is no number is too low for nothing, and scored exactly.
     users, columns = (~too_low).nonzero(as_tuple=True)
     return users, columns
@@ -93,14 +89,10 @@ def candidates(scores: Tensor, best: Best, *, margin: Tensor) -> tuple[Tensor, T
 def block_scores(encoded: Tensor, vectors: ItemVectors) -> Tensor:
     """(B, C) float32 scores of users (B, D) and items (C,)."""
     by_modality = encoded @ vectors.tokens.transpose(-2, -1)  # (M, B, C)
-    scores = fuse(by_modality, vectors.present, vectors.alpha)
-    if vectors.modality_weight != 1:
-        scores = scores * vectors.modality_weight
+    scores = vectors.modality_weight * fuse(by_modality, vectors.present, vectors.alpha)
     if vectors.ids is not None:
         scores = torch.addmm(scores, encoded, vectors.ids.T)
-    if vectors.bias is not None:
-        scores = scores + vectors.bias
-    return scores
+    return scores if vectors.bias is None else scores + vectors.bias
 
 
 def score_all(

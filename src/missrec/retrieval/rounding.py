@@ -64,6 +64,19 @@ class Rounding(NamedTuple):
             bias=0.0 if vectors.bias is None else _largest(vectors.bias.abs()),
         )
 
+    def bound_margin(self, lengths: Tensor) -> Tensor:
+        """(B,) float64, the most that a float32 product with a row of the bound may be too low.
+
+        The row itself is rounded, then its product with the user, one term longer by the bias.
+
+        Args:
+            lengths: (B,) float64, |u|.
+        """
+        product = (self.width + 1) * _UNIT / (1 - (self.width + 1) * _UNIT)
+        largest = lengths * (self.token + self.ids) + self.bias
+        rows = (4 + self.num_modalities) * _UNIT * largest
+        return _SLACK * (product * largest + rows + _SMALLEST * (self.width + 1))
+
     def margin(self, lengths: Tensor) -> Tensor:
         """(B,) float64, the most that a score of the block may be off for users of some lengths.
 

@@ -23,6 +23,13 @@ class Wanted(NamedTuple):
     excluded_users: Tensor | None = None
     excluded_items: Tensor | None = None
 
+    def of_users(self, users: Tensor) -> Wanted:
+        """What some users (B',) of the batch, each once, want, as a batch of their own."""
+        if self.excluded_users is None or self.excluded_items is None:
+            return self
+        of_exclusion, row = (self.excluded_users[:, None] == users).nonzero(as_tuple=True)
+        return self._replace(excluded_users=row, excluded_items=self.excluded_items[of_exclusion])
+
 
 class TopK(NamedTuple):
     """The best items of B users, best first; equal scores by rising item key.

@@ -5,6 +5,7 @@ N items, P pairs of a user and an item, R rows of a bound, Q parts of a score.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
@@ -145,8 +146,20 @@ class ItemTable:
 
     @property
     def width(self) -> int:
-        """D; 0 of a model that makes nothing of a history."""
-        return self.vectors.tokens.shape[2]
+        """D."""
+        ids = self.vectors.ids
+        return self.vectors.tokens.shape[2] if ids is None else ids.shape[1]
+
+    @property
+    def row_width(self) -> int:
+        """Columns of `rows` and `queries`."""
+        return self.width + (self.vectors.bias is not None)
+
+    @property
+    def num_rows(self) -> int:
+        """R of `rows`."""
+        has_mean = self._has_mean(self.vectors)
+        return int(has_mean.sum() + self.vectors.present[:, ~has_mean].sum())
 
     def pair_scores(self, encoded: Tensor, users: Tensor, items: Tensor) -> PairScores:
         """The exact scores of pairs, the same whatever pairs stand beside them.
@@ -164,7 +177,7 @@ class ItemTable:
         size = max(1, _NUMBERS_AT_ONCE // max(1, encoded.shape[1]))
         parts = [
             self._parts(encoded[some], self.at(where))
-            for some, where in zip(users.split(size), places.split(size), strict=True)
+            for some, where in zip(torch.split(users, size), torch.split(places, size), strict=True)
         ]
         joined = torch.cat(parts, dim=1)
         total = torch.zeros_like(joined[0])
@@ -216,8 +229,7 @@ class ItemTable:
             places = torch.arange(start, min(start + items_per_block, len(self)))
             places = places.to(self.items.device)
             vectors = self.at(slice(start, start + items_per_block))
-            has_mean = (vectors.alpha * vectors.modality_weight <= 0).expand(len(places))
-            has_mean = has_mean | ~vectors.present.any(dim=0)
+            has_mean = self._has_mean(vectors)
             count = vectors.present.sum(dim=0).clamp_min(1)[:, None]
             mean = vectors.tokens.sum(dim=0) / count
             tokens = [mean[has_mean]]
@@ -233,6 +245,21 @@ class ItemTable:
             if vectors.bias is not None:
                 rows = torch.cat([rows, vectors.bias[owner, None]], dim=1)
             yield BoundRows(rows, places[owner])
+
+    def signature(self) -> str:
+        """sha256 of all that the rows are made of, for an index that outlives the table."""
+        vectors = self.vectors
+        digest = hashlib.sha256(repr((vectors.modalities, vectors.modality_weight)).encode())
+        tensors = (*vectors.tokens, vectors.present, vectors.alpha, vectors.ids, vectors.bias)
+        for tensor in tensors:
+            if tensor is not None:
+                digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()
+
+    @staticmethod
+    def _has_mean(vectors: ItemVectors) -> Tensor:
+        """(C,) bool, True = the item has one row, its mean."""
+        return (vectors.alpha * vectors.modality_weight <= 0) | ~vectors.present.any(dim=0)
 
 
 class _Filling:
