@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from starlette.testclient import TestClient
-from toy_recommender import toy_recommender
 
 from missrec.retrieval.recommender import CatalogueRecommender
 from missrec.serving.app import create_app
@@ -15,6 +14,7 @@ from missrec.serving.keys import ApiKeys
 from missrec.serving.reloading import Load
 from missrec.serving.served import Version
 from missrec.serving.settings import ServiceSettings
+from toy_recommender import toy_recommender
 
 KEY = "a-key-of-the-service"
 VERSION = Version("toy@1", "toys@1")

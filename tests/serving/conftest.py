@@ -3,8 +3,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from toy_service import service
 from starlette.testclient import TestClient
+
+from toy_service import service
 
 
 @pytest.fixture(scope="module")

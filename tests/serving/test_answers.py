@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from toy_service import VERSION, service
 from starlette.testclient import TestClient
+
 from toy_recommender import KEYS, USERS, ToyChain, ToyCounts, scored, toy_recommender
+from toy_service import VERSION, service
 
 
 def by_hand(history: Sequence[str], items: Sequence[str]) -> list[tuple[str, float]]:

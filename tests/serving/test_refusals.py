@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from toy_service import service
 from starlette.testclient import TestClient
+
+from toy_service import service
 
 LIMITS = {
     "max_body_bytes": 2_000,
@@ -96,7 +97,9 @@ def test_a_wrong_body_is_refused(client: TestClient, route: str, body: Any, said
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "1" * 400])
 def test_what_is_no_number_is_refused(client: TestClient, number: str) -> None:
     body = f'{{"history": ["b"], "k": {number}}}'
-    answer = client.post("/v1/recommend", content=body, headers={"content-type": "application/json"})
+    answer = client.post(
+        "/v1/recommend", content=body, headers={"content-type": "application/json"}
+    )
     assert answer.status_code == 422
     assert "body.k" in answer.json()["error"]["message"]
 
@@ -132,7 +135,9 @@ def test_what_is_no_json_is_refused(client: TestClient, content: bytes) -> None:
     ],
 )
 def test_text_that_is_no_unicode_is_refused(client: TestClient, body: str) -> None:
-    answer = client.post("/v1/recommend", content=body, headers={"content-type": "application/json"})
+    answer = client.post(
+        "/v1/recommend", content=body, headers={"content-type": "application/json"}
+    )
     assert answer.status_code == 422
     assert answer.json()["error"]["message"]
 

@@ -21,6 +21,7 @@ from missrec.retrieval.catalogue import CatalogueItems, CatalogueUsers
 from missrec.retrieval.exact import ExactSearch
 from missrec.retrieval.finding import Index
 from missrec.retrieval.histories import Histories
+from missrec.retrieval.mapped import Keep, keep_nothing
 from missrec.retrieval.recommender import CatalogueRecommender
 from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder, data_places, placed_today
@@ -42,8 +43,12 @@ def load_recommender(
     trust: bool = False,
     changed_data: str = "refuse",
     domain: str | None = None,
+    keep: Keep = keep_nothing,
 ) -> CatalogueRecommender:
-    """The model of a run on the items of one of its domains; see `missrec.load`."""
+    """The model of a run on the items of one of its domains; see `missrec.load`.
+
+    Tables of items are kept as `keep` says.
+    """
     if index not in _INDEXES:
         raise ValueError(f"index ({index}) must be one of: {', '.join(_INDEXES)}")
     accept, place = accepts(changed_data), _device(device)
@@ -63,6 +68,7 @@ def load_recommender(
         index=_INDEXES[index],
         max_seq_len=settings.config["datamodule"]["max_seq_len"],
         device=place,
+        keep=keep,
     )
 
 

@@ -32,6 +32,7 @@ from missrec.data.manifest import MANIFEST
 from missrec.data.splits import AnySplitter
 from missrec.data.statistics import DomainStatistics, domain_statistics
 from missrec.features.given import GivenFeatures, put_features
+from missrec.features.images.naming import IMAGES
 from missrec.features.inputs import OK
 from missrec.features.store import FEATURES, write_features
 from missrec.features.vectors import Vectors
@@ -92,6 +93,8 @@ def prepare_data(
         row = domain_statistics(prepared)
         folder = paths.data_dir / described["name"]
         num_with = _write(folder, prepared, row, fingerprints[prepared.name], features or {})
+        if prepared.pictures:
+            _write_pictures(paths.data_dir / IMAGES / described["name"], prepared.pictures)
         statistics.append(row._replace(num_with={**row.num_with, **num_with}))
         print_steps(prepared.name, prepared.steps)
     print_statistics(statistics)
@@ -184,6 +187,13 @@ def _write(
             modality: put_features(draft, modality, vectors, name=prepared.name)[OK]
             for modality, vectors in features.items()
         }
+
+
+def _write_pictures(folder: Path, pictures: Mapping[str, bytes]) -> None:
+    """Files named by the items' keys, as `images=folder` takes them."""
+    with replace_folder(folder) as draft:
+        for key, content in pictures.items():
+            (draft / f"{key}.png").write_bytes(content)
 
 
 def _extracted_for(items: Path, features: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from copy import copy
+from functools import partial
 from threading import Lock
 
 import numpy as np
@@ -15,6 +16,7 @@ from missrec.retrieval.catalogue import CatalogueItems
 from missrec.retrieval.encoding import HistoryEncoder
 from missrec.retrieval.frames import ITEM, SIMILAR, found_frame, no_rows
 from missrec.retrieval.histories import Histories
+from missrec.retrieval.mapped import Keep, keep_nothing
 from missrec.retrieval.requests import Selection
 from missrec.retrieval.score_all import ScoreAll
 from missrec.retrieval.search import Search, Wanted
@@ -34,7 +36,14 @@ class ItemFinder:
         table: of the items' vectors; None for a model whose scores follow from none.
     """
 
-    def __init__(self, encoder: HistoryEncoder, items: CatalogueItems, *, index: Index) -> None:
+    def __init__(
+        self,
+        encoder: HistoryEncoder,
+        items: CatalogueItems,
+        *,
+        index: Index,
+        keep: Keep = keep_nothing,
+    ) -> None:
         """Computes the vectors of the items and makes the index.
 
         Raises:
@@ -43,11 +52,13 @@ class ItemFinder:
         self.encoder = encoder
         self._items = items
         self._index = index
+        self._keep = keep
         device = encoder.device
         item_ids, key_ranks = items.item_ids.to(device), items.key_ranks.to(device)
         self.table: ItemTable | None = None
         if isinstance(encoder.model, HasItemVectors):
-            self.table = ItemTable.of(encoder.model, item_ids, key_ranks=key_ranks)
+            make = partial(ItemTable.of, encoder.model, item_ids, key_ranks=key_ranks)
+            self.table = keep("items", make)
             self._search = index(self.table)
         else:
             self._search = ScoreAll(encoder.model, item_ids, key_ranks)
@@ -63,6 +74,7 @@ class ItemFinder:
         other.table = self.table.without(parts)
         other._search = self._index(other.table)
         other._alike, other._making = None, Lock()
+        other._keep = keep_nothing  # what is kept by name is of whole scores
         return other
 
     @property
@@ -114,7 +126,7 @@ class ItemFinder:
         """The search among the embeddings of the items, and these by place; made on first use."""
         with self._making:
             if self._alike is None:
-                alike = similarity_table(table)
+                alike = self._keep("alike", partial(similarity_table, table))
                 self._alike = self._index(alike), alike.vectors.tokens[0]
             return self._alike
 

@@ -19,6 +19,7 @@ from missrec.retrieval.finding import Index, ItemFinder
 from missrec.retrieval.frames import ITEM, vector_column, vectors_frame
 from missrec.retrieval.histories import KeyLists, Keys, flat_keys, key_batches
 from missrec.retrieval.interests import HasInterests, interest_map, interest_members
+from missrec.retrieval.mapped import Keep, keep_nothing
 from missrec.retrieval.requests import (
     all_numbers,
     check_k,
@@ -53,6 +54,7 @@ class CatalogueRecommender:
         index: Index,
         max_seq_len: int,
         device: str | torch.device = "cpu",
+        keep: Keep = keep_nothing,
     ) -> None:
         """Computes the vectors of the items and makes the index.
 
@@ -63,6 +65,7 @@ class CatalogueRecommender:
             index: makes the search; a model whose scores follow from no vectors scores all items.
             max_seq_len: the model reads so many items of a history, the most recent.
             device: of the model.
+            keep: where the tables of items are.
 
         Raises:
             ValueError: there are no items, or the index cannot be made.
@@ -78,7 +81,7 @@ class CatalogueRecommender:
             max_seq_len=max_seq_len,
             device=torch.device(device),
         )
-        self._finder = ItemFinder(self._encoder, items, index=index)
+        self._finder = ItemFinder(self._encoder, items, index=index, keep=keep)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -226,9 +229,15 @@ class CatalogueRecommender:
         numbers = pl.Series(index.numbers(keys), dtype=pl.Int64)
         known = numbers.set(numbers == UNKNOWN, None)
         titles = self._items.titles.gather(known)
-        return pl.select(
-            pl.when(known.is_null()).then(None).otherwise(titles.fill_null(pl.Series(keys, dtype=pl.String)))
-        ).to_series().alias(TITLE)
+        return (
+            pl.select(
+                pl.when(known.is_null())
+                .then(None)
+                .otherwise(titles.fill_null(pl.Series(keys, dtype=pl.String)))
+            )
+            .to_series()
+            .alias(TITLE)
+        )
 
     def similar(self, items: Keys, *, k: int = 10) -> pl.DataFrame:
         """The most similar items of each item, the most similar first; never the item itself.

@@ -50,9 +50,7 @@ def require_admin(settings: Settings) -> None:
         Refused: the service has none.
     """
     if settings.keys is None:
-        raise Refused(
-            HTTPStatus.FORBIDDEN, "needs_keys", "the service has no keys; this needs one"
-        )
+        raise Refused(HTTPStatus.FORBIDDEN, "needs_keys", "the service has no keys; this needs one")
 
 
 def _unauthorized(what: str) -> Refused:

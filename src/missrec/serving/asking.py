@@ -181,9 +181,7 @@ def explain(
     return [_explained(recommender, question) for question in questions]
 
 
-def _explained(
-    recommender: CatalogueRecommender, question: ExplainRequest
-) -> Reasons | Exception:
+def _explained(recommender: CatalogueRecommender, question: ExplainRequest) -> Reasons | Exception:
     title = recommender.titles([question.item])[0]
     if title is None:
         return unknown_item(question.item)
@@ -242,5 +240,3 @@ def _known(recommender: CatalogueRecommender, keys: Iterable[str]) -> _Known:
 
 def _once(keys: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(keys))
-
-

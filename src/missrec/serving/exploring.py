@@ -232,6 +232,4 @@ def _with_shares(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row whose shares are one value."""
     shares = {name: value for name, value in row.items() if name.startswith(_SHARE)}
     others = {name: value for name, value in row.items() if name not in shares}
-    return others | {
-        "shares": {name.removeprefix(_SHARE): value for name, value in shares.items()}
-    }
+    return others | {"shares": {name.removeprefix(_SHARE): value for name, value in shares.items()}}

@@ -52,7 +52,9 @@ class Reloader:
             except Exception as error:
                 self._metrics.reloads.labels("failed").inc()
                 _log.exception("nothing was reloaded")
-                said = " ".join(str(error).split()) if isinstance(error, ValueError | OSError) else ""
+                said = (
+                    " ".join(str(error).split()) if isinstance(error, ValueError | OSError) else ""
+                )
                 raise Refused(
                     HTTPStatus.CONFLICT,
                     "reload_failed",

@@ -23,6 +23,7 @@ Key = Annotated[str, AfterValidator(_valid)]
 Keys = list[Key]
 K = Annotated[int, Field(ge=1, description="items to answer, of each list", examples=[10])]
 
+
 class Request(BaseModel):
     """What all have in common."""
 

@@ -81,9 +81,7 @@ async def item(
     return ItemAnswer(version=_version(served), item=key, title=title, interests=interests)
 
 
-@router.get(
-    "/interests", responses=refusals(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY)
-)
+@router.get("/interests", responses=refusals(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY))
 async def interests(
     asked: Annotated[InterestsRequest, Query()], served: Now, questions: Asks
 ) -> InterestsAnswer:

@@ -1,0 +1,129 @@
+"""The processes of a service: one, or workers that share a socket, their counts and one table."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import torch
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client.multiprocess import mark_process_dead
+from uvicorn.supervisors import Multiprocess
+
+from missrec.app.explored import explorer_of
+from missrec.app.loading import load_recommender
+from missrec.app.serve import ServeSettings, listening
+from missrec.app.versions import version_of
+from missrec.files import digest
+from missrec.retrieval.mapped import keep_nothing, map_table
+from missrec.serving.app import create_app
+from missrec.serving.logs import log_config
+from missrec.serving.served import Served, Version
+
+_COUNTS = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus_client, which reads it as it is imported
+
+
+def serve_alone(settings: ServeSettings) -> None:
+    """Answers by this process."""
+    bound = listening(settings)
+    load = partial(_load, settings, None)
+    served = load()
+    app = create_app(
+        served.recommender,
+        settings.service,
+        version=served.version,
+        explorer=served.explorer,
+        load=load,
+    )
+    uvicorn.Server(_config(settings, app)).run([bound])
+
+
+def serve_by_workers(settings: ServeSettings) -> None:
+    """Answers by several processes; one that dies is replaced.
+
+    On SIGHUP each in turn is replaced by one that has read the run again.
+    """
+    bound = listening(settings)
+    _version(settings, Path(settings.run).resolve())  # or it says so
+    shared = Path(tempfile.mkdtemp(prefix="missrec-serve-"))
+    os.environ[_COUNTS] = str(shared)
+    try:
+        app = partial(make_worker, settings, shared)
+        Multiprocess(_config(settings, app), [bound]).run()
+    finally:
+        shutil.rmtree(shared, ignore_errors=True)
+
+
+def make_worker(settings: ServeSettings, shared: Path) -> FastAPI:
+    """The app of a worker."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # its supervisor replaces it
+    for counts in shared.glob("gauge_live*.db"):
+        pid = int(counts.stem.rpartition("_")[2])
+        if not Path(f"/proc/{pid}").exists():
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+    served = _load(settings, shared)
+    return create_app(
+        served.recommender,
+        settings.service,
+        version=served.version,
+        explorer=served.explorer,
+        reload=_reload_all,
+    )
+
+
+async def _reload_all() -> Version | None:
+    os.kill(os.getppid(), signal.SIGHUP)
+    return None
+
+
+def _load(settings: ServeSettings, shared: Path | None) -> Served:
+    """What lies at the place of the run now.
+
+    Args:
+        settings: of the command.
+        shared: folder for what several processes map into memory; None for one of its own.
+    """
+    torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // settings.workers))
+    run = Path(settings.run).resolve()  # once: a link may be turned at any time
+    version = _version(settings, run)
+    keep = keep_nothing if shared is None else partial(map_table, shared / digest(list(version)))
+    recommender = load_recommender(
+        run,
+        data_dir=settings.data_dir,
+        index=settings.index,
+        device=settings.device,
+        trust=settings.trust,
+        changed_data=settings.changed_data,
+        domain=settings.domain,
+        keep=keep,
+    )
+    explorer = explorer_of(
+        recommender,
+        run,
+        data_dir=settings.data_dir,
+        domain=settings.domain,
+        trust=settings.trust,
+    )
+    return Served(recommender, version, explorer)
+
+
+def _version(settings: ServeSettings, run: Path) -> Version:
+    return version_of(run, data_dir=settings.data_dir, domain=settings.domain, trust=settings.trust)
+
+
+def _config(settings: ServeSettings, app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        factory=settings.workers > 1,
+        workers=settings.workers,
+        log_config=log_config(settings.log_level),
+        access_log=False,  # it would hold keys
+        server_header=False,
+        timeout_graceful_shutdown=settings.stop_sec,
+        timeout_worker_healthcheck=settings.start_sec,
+    )
