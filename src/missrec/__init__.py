@@ -28,7 +28,8 @@ def load(
         run: folder of a training run, such as `logs/scratch/<run>`.
         data_dir: where the domain folders are; None: where the run had them, in `data` of a folder
             that the run lies in, or in `data` here.
-        index: how the best items are found: `exact`, `faiss` or `milvus`.
+        index: how the best items are found: `exact`, `faiss`, `milvus:<address>` or `auto`, see
+            docs/python.md.
         device: of torch, such as `cuda`.
         trust: build what the run's config names, even code that is none of this project's.
         changed_data: `accept` goes on though the data is not what the run was made on.

@@ -14,8 +14,12 @@ import torch
 from torch.nn import functional as F
 
 from missrec.retrieval.catalogue import CatalogueItems, CatalogueUsers
+from missrec.retrieval.faiss_index import FaissIndex
 from missrec.retrieval.histories import Histories
+from missrec.retrieval.indexes import named_index
+from missrec.retrieval.milvus import MilvusIndex
 from missrec.retrieval.recommender import CatalogueRecommender
+from missrec.retrieval.table import ItemTable
 from toy_recommender import (
     FIRST_ID,
     IDS,
@@ -414,3 +418,23 @@ def test_the_model_is_set_to_evaluation_and_stays_as_it_is() -> None:
     toys.recommend([["b"]])
     assert torch.is_grad_enabled()
     assert FIRST_ID > 1  # items of another domain stand before these
+
+
+@pytest.mark.parametrize("words", ["faiss", "faiss:Flat", "faiss:HNSW8", "auto"])
+def test_whatever_index_finds_them_the_answers_are_the_same(words: str) -> None:
+    toys, exact = toy_recommender(index=named_index(words)), toy_recommender()
+    assert toys.recommend(HISTORIES, k=3).equals(exact.recommend(HISTORIES, k=3))
+    assert toys.similar(KEYS, k=2).equals(exact.similar(KEYS, k=2))
+
+
+def test_milvus_is_asked_at_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def opened(table: ItemTable, *, uri: str) -> FaissIndex:
+        asked.append(uri)
+        return FaissIndex.build(table, description="Flat")
+
+    monkeypatch.setattr(MilvusIndex, "open", opened)
+    toys = toy_recommender(index=named_index("milvus:http://milvus:19530"))
+    assert toys.recommend(HISTORIES).equals(toy_recommender().recommend(HISTORIES))
+    assert asked == ["http://milvus:19530"]

@@ -41,7 +41,8 @@ def explorer_of(
         FileNotFoundError: the folder is no run folder.
         ValueError: its config or the record of the images cannot be read.
     """
-    folders = read_saved_run(RunFolder(run), data_dir=data_dir, trust=trust).data.folders
+    saved = read_saved_run(RunFolder(run), data_dir=data_dir, trust=trust, built=())
+    folders = saved.data.folders
     folder = next(one for one in folders if domain is None or one.name == domain)
     return Explorer(
         recommender, pictures=pictures_of(folder, data_dir / IMAGES), epochs=epochs_of(run)

@@ -18,9 +18,8 @@ from missrec.app.settings import accepts, read_run
 from missrec.data.domain import USERS, read_titles
 from missrec.data.split_domains import SplitDomains
 from missrec.retrieval.catalogue import CatalogueItems, CatalogueUsers
-from missrec.retrieval.exact import ExactSearch
-from missrec.retrieval.finding import Index
 from missrec.retrieval.histories import Histories
+from missrec.retrieval.indexes import named_index
 from missrec.retrieval.mapped import Keep, keep_nothing
 from missrec.retrieval.recommender import CatalogueRecommender
 from missrec.runs.checkpoints import chosen_checkpoint
@@ -30,8 +29,6 @@ from missrec.training.checkpoints import model_state
 
 _BUILT = ("model", "datamodule.split")
 """Sections of a run's config that are built here; of all else, nothing is even imported."""
-
-_INDEXES: dict[str, Index] = {"exact": ExactSearch}
 
 
 def load_recommender(
@@ -49,9 +46,7 @@ def load_recommender(
 
     Tables of items are kept as `keep` says.
     """
-    if index not in _INDEXES:
-        raise ValueError(f"index ({index}) must be one of: {', '.join(_INDEXES)}")
-    accept, place = accepts(changed_data), _device(device)
+    accept, make_index, place = accepts(changed_data), named_index(index), _device(device)
     folder = RunFolder(Path(run).expanduser())
     where = _data_dir(folder) if data_dir is None else Path(data_dir).expanduser().absolute()
     settings = read_saved_run(folder, data_dir=where, trust=trust, built=_BUILT)
@@ -65,7 +60,7 @@ def load_recommender(
         model=built.model.to(place),
         items=items,
         users=users,
-        index=_INDEXES[index],
+        index=make_index,
         max_seq_len=settings.config["datamodule"]["max_seq_len"],
         device=place,
         keep=keep,

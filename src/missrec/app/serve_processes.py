@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging.config
 import os
 import shutil
 import signal
@@ -30,6 +31,7 @@ _COUNTS = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus_client, which reads it as 
 
 def serve_alone(settings: ServeSettings) -> None:
     """Answers by this process."""
+    logging.config.dictConfig(log_config(settings.log_level))
     bound = listening(settings)
     load = partial(_load, settings, None)
     served = load()
@@ -48,6 +50,7 @@ def serve_by_workers(settings: ServeSettings) -> None:
 
     On SIGHUP each in turn is replaced by one that has read the run again.
     """
+    logging.config.dictConfig(log_config(settings.log_level))
     bound = listening(settings)
     _version(settings, Path(settings.run).resolve())  # or it says so
     shared = Path(tempfile.mkdtemp(prefix="missrec-serve-"))

@@ -30,13 +30,14 @@ def version_of(run: Path, *, data_dir: Path, domain: str | None, trust: bool) ->
         ValueError: its config cannot be read, or names code of a stranger and is not trusted.
     """
     folder = RunFolder(run)
-    settings = read_saved_run(folder, data_dir=data_dir, trust=trust)
+    settings = read_saved_run(folder, data_dir=data_dir, trust=trust, built=())
     weights = [sha256(folder.config)]
     with suppress(FileNotFoundError):  # of a model that learns nothing
         weights.append(sha256(chosen_checkpoint(folder.path)))
     places = [place for of in settings.data.folders for place in (of, of / FEATURES)]
     manifests = [sha256(path) for place in places if (path := place / MANIFEST).is_file()]
+    name = domain or "+".join(folder.name for folder in settings.data.folders)
     return Version(
         model=f"{settings.name}@{digest(weights)[:_LENGTH]}",
-        catalogue=f"{domain or settings.data.name}@{digest(manifests)[:_LENGTH]}",
+        catalogue=f"{name}@{digest(manifests)[:_LENGTH]}",
     )

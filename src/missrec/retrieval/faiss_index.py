@@ -69,7 +69,7 @@ class FaissIndex:
         import faiss
 
         num_rows = table.num_rows
-        num_cells = max(1, round(_CELLS_PER_ROOT * math.sqrt(num_rows)))
+        num_cells = max(1, min(num_rows, round(_CELLS_PER_ROOT * math.sqrt(num_rows))))
         if description is None:
             description = f"IVF{num_cells},SQ8"
             search = search or f"nprobe={max(1, num_cells // _PROBED_SHARE)}"

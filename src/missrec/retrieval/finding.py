@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from copy import copy
 from functools import partial
 from threading import Lock
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -14,18 +15,17 @@ from torch import Tensor
 
 from missrec.retrieval.catalogue import CatalogueItems
 from missrec.retrieval.encoding import HistoryEncoder
+from missrec.retrieval.exact import ExactSearch
 from missrec.retrieval.frames import ITEM, SIMILAR, found_frame, no_rows
 from missrec.retrieval.histories import Histories
+from missrec.retrieval.indexes import Index
 from missrec.retrieval.mapped import Keep, keep_nothing
 from missrec.retrieval.requests import Selection
-from missrec.retrieval.score_all import ScoreAll
+from missrec.retrieval.scored import ScoredSearch
 from missrec.retrieval.search import Search, Wanted
 from missrec.retrieval.similar import similarity_table
 from missrec.retrieval.table import ItemTable
-from missrec.types import HasItemVectors
-
-Index = Callable[[ItemTable], Search]
-"""Makes a search in a table of items."""
+from missrec.types import HasItemVectors, Recommender
 
 
 class ItemFinder:
@@ -61,18 +61,22 @@ class ItemFinder:
             self.table = keep("items", make)
             self._search = index(self.table)
         else:
-            self._search = ScoreAll(encoder.model, item_ids, key_ranks)
+            model = cast("Recommender", encoder.model)
+            self._search = ScoredSearch(model, item_ids, key_ranks=key_ranks)
         self._alike: tuple[Search, Tensor] | None = None
         self._making = Lock()
 
     def without(self, parts: Collection[str]) -> ItemFinder:
-        """The same for scores that lack some parts, see `ItemTable.without`."""
+        """The same for scores that lack some parts, see `ItemTable.without`.
+
+        It is searched as it is: no further index is made.
+        """
         if self.table is None:
             name = type(self.encoder.model).__name__
             raise ValueError(f"the scores of {name} have no parts that can be left out")
         other = copy(self)
         other.table = self.table.without(parts)
-        other._search = self._index(other.table)
+        other._search, other._index = ExactSearch(other.table), ExactSearch
         other._alike, other._making = None, Lock()
         other._keep = keep_nothing  # what is kept by name is of whole scores
         return other

@@ -15,9 +15,10 @@ from torch import nn
 from missrec.retrieval.catalogue import UNKNOWN, CatalogueItems, CatalogueUsers
 from missrec.retrieval.encoding import HistoryEncoder
 from missrec.retrieval.explanations import explained, explained_by_interests
-from missrec.retrieval.finding import Index, ItemFinder
+from missrec.retrieval.finding import ItemFinder
 from missrec.retrieval.frames import ITEM, vector_column, vectors_frame
 from missrec.retrieval.histories import KeyLists, Keys, flat_keys, key_batches
+from missrec.retrieval.indexes import Index
 from missrec.retrieval.interests import HasInterests, interest_map, interest_members
 from missrec.retrieval.mapped import Keep, keep_nothing
 from missrec.retrieval.requests import (
@@ -229,15 +230,8 @@ class CatalogueRecommender:
         numbers = pl.Series(index.numbers(keys), dtype=pl.Int64)
         known = numbers.set(numbers == UNKNOWN, None)
         titles = self._items.titles.gather(known)
-        return (
-            pl.select(
-                pl.when(known.is_null())
-                .then(None)
-                .otherwise(titles.fill_null(pl.Series(keys, dtype=pl.String)))
-            )
-            .to_series()
-            .alias(TITLE)
-        )
+        untitled = known.is_not_null() & titles.is_null()
+        return titles.zip_with(~untitled, pl.Series(keys, dtype=pl.String)).alias(TITLE)
 
     def similar(self, items: Keys, *, k: int = 10) -> pl.DataFrame:
         """The most similar items of each item, the most similar first; never the item itself.

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from missrec.retrieval.recommender import CatalogueRecommender
 from missrec.serving import explorer as exploration
@@ -17,6 +16,7 @@ from missrec.serving import operations, routes
 from missrec.serving.access import Questions
 from missrec.serving.batching import Batcher
 from missrec.serving.exploring import Explorer
+from missrec.serving.hosts import HostCheck
 from missrec.serving.limits import BodyLimit
 from missrec.serving.metrics import Metrics
 from missrec.serving.record import RequestRecord
@@ -79,9 +79,7 @@ def create_app(
     answer_refusals(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     if settings.allowed_hosts is not None:
-        app.add_middleware(
-            TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False
-        )
+        app.add_middleware(HostCheck, allowed=settings.allowed_hosts)
     app.add_middleware(RequestRecord, metrics=metrics)
     return app
 

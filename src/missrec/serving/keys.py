@@ -28,7 +28,8 @@ class ApiKeys:
         try:
             lines = path.read_text(encoding="ascii").splitlines()
         except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: keys are ASCII, found byte {error.object[error.start]:#x}")
+            byte = error.object[error.start]
+            raise ValueError(f"{path}: keys are ASCII, found byte {byte:#x}") from error
         keys = {
             number: line.strip()
             for number, line in enumerate(lines, 1)

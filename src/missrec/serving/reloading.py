@@ -52,14 +52,10 @@ class Reloader:
             except Exception as error:
                 self._metrics.reloads.labels("failed").inc()
                 _log.exception("nothing was reloaded")
-                said = (
-                    " ".join(str(error).split()) if isinstance(error, ValueError | OSError) else ""
-                )
-                raise Refused(
-                    HTTPStatus.CONFLICT,
-                    "reload_failed",
-                    f"what was served still is: {said or type(error).__name__}",
-                ) from error
+                is_foreseen = isinstance(error, ValueError | OSError)
+                reason = " ".join(str(error).split()) if is_foreseen else type(error).__name__
+                said = f"what was served still is: {reason}"
+                raise Refused(HTTPStatus.CONFLICT, "reload_failed", said) from error
             self._app.state.served = served
             self._metrics.reloads.labels("done").inc()
             _log.info("reloaded", extra={"fields": served.version._asdict()})

@@ -1,0 +1,56 @@
+"""The ways to find the best items, by the words that choose one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+from missrec.retrieval.bounded import BoundedSearch, RowIndex
+from missrec.retrieval.exact import ExactSearch
+from missrec.retrieval.faiss_index import FaissIndex
+from missrec.retrieval.milvus import MilvusIndex
+from missrec.retrieval.search import Search
+from missrec.retrieval.table import ItemTable
+
+Index: TypeAlias = Callable[[ItemTable], Search]
+"""Makes a search in a table of items."""
+
+_MANY_ITEMS = 100_000
+"""From so many on, `auto` takes FAISS."""
+
+
+def named_index(words: str) -> Index:
+    """What makes the search that is asked for.
+
+    Args:
+        words: `exact`; `faiss`, or `faiss:` and an index in FAISS's words such as
+            `faiss:HNSW32,SQ8`; `milvus:` and a file that ends in `.db`, or the address of a
+            server; or `auto`, which is `exact` or, of 100,000 items or more, `faiss`.
+
+    Raises:
+        ValueError: the words are none of these.
+    """
+    name, _, more = words.partition(":")
+    match name, more:
+        case "exact", "":
+            return ExactSearch
+        case "faiss", _:
+            return partial(_bounded, make=partial(FaissIndex.build, description=more or None))
+        case "milvus", _ if more:
+            return partial(_bounded, make=partial(MilvusIndex.open, uri=more))
+        case "auto", "":
+            return _by_size
+    raise ValueError(
+        f"index ({words}) must be exact, faiss, faiss:<an index in its words>, "
+        "milvus:<a file.db or an address>, or auto"
+    )
+
+
+def _bounded(table: ItemTable, *, make: Callable[[ItemTable], RowIndex]) -> Search:
+    return BoundedSearch(table, make(table), exact=ExactSearch(table))
+
+
+def _by_size(table: ItemTable) -> Search:
+    chosen = named_index("exact" if len(table) < _MANY_ITEMS else "faiss")
+    return chosen(table)

@@ -1,0 +1,3 @@
+"""What the OpenAPI document promises."""
+
+from __future__ import annotations
