@@ -66,7 +66,7 @@ class ImagesFromFolder:
                 "%s: no item has an image in %s: the first would be %s, a file there is %s",
                 domain,
                 self._folder,
-                " or ".join([*(first["image_urls"] or []), f"{first['item_key']}.*"]),
+                " or ".join([*(first.get("image_urls") or []), f"{first['item_key']}.*"]),
                 next(iter(files.values())).relative_to(self._folder),
             )
         elif gone:

@@ -39,6 +39,8 @@ export function add(card) {
   entries.push({ card, out: false });
   next = next?.item === card.item ? null : next;
   show();
+  const many = entries.length === 1 ? "1 item" : `${number(entries.length)} items`;
+  byId("added").textContent = `${card.title || card.item} is in the history now, of ${many}.`;
 }
 
 /** Takes a user's history in the place of what there is. */
@@ -49,6 +51,8 @@ export async function takeUser(user) {
     next = taken.next;
     earlier = taken.earlier;
     show();
+    byId("added").textContent = "";
+    byId("history-panel").scrollIntoView({ block: "nearest" });
   } catch (error) {
     tell(error);
   }

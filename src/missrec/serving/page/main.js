@@ -18,7 +18,8 @@ get("about").then(start).catch(tell);
 function start(about) {
   setParts(about.parts.length > 0 ? about.parts : about.modalities);
   byId("about").textContent = described(about);
-  document.title = `${about.catalogue} – MISSRec explorer`;
+  byId("about").title = `${about.model} on ${about.catalogue}`;
+  document.title = `${name(about.catalogue)} – MISSRec explorer`;
   startRecommendations(about.parts);
   startInterests(about.modalities);
   byId("to-interests").hidden = about.interests === 0;
@@ -52,5 +53,10 @@ function described(about) {
   ];
   const shown = counts.filter(([count]) => count > 0);
   const said = shown.map(([count, what]) => `${number(count)} ${what}`).join(", ");
-  return `${about.model} on ${about.catalogue}: ${said}`;
+  return `${name(about.model)} on ${name(about.catalogue)}: ${said}`;
+}
+
+/** A version without its checksum. */
+function name(version) {
+  return version.split("@")[0];
 }
