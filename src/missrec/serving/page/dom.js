@@ -102,9 +102,12 @@ export function mixed(shares) {
   return found || "var(--quiet)";
 }
 
-/** A bar of shares that add up to 1; its text names them. */
+/** A bar of shares that add up to 1; its text names them. Nothing where there are none. */
 export function shareBar(shares) {
   const parts = Object.entries(shares).filter(([, share]) => share > 0);
+  if (parts.length === 0) {
+    return null;
+  }
   const label = parts.map(([part, share]) => `${part} ${percent(share)}`).join(", ");
   const bar = el("span", { class: "shares", role: "img", "aria-label": label, title: label });
   for (const [part, share] of parts) {

@@ -108,7 +108,7 @@ function explained(found) {
     ...(rows.length > 0
       ? [
           el("p", { class: "quiet" }, "The parts add up to the score; the bar goes by their size."),
-          shareBar(parts),
+          el("div", {}, shareBar(parts)),
           el("ul", { class: "lines" }, ...rows),
         ]
       : []),
