@@ -373,7 +373,7 @@ def test_what_cannot_be_explained_is_refused(toys: CatalogueRecommender) -> None
     with pytest.raises(ValueError, match="item: 'x' is none of the items of toys"):
         toys.explain(["b"], "x")
     for nothing in ([], ["x"]):
-        with pytest.raises(ValueError, match="the history holds no item of toys"):
+        with pytest.raises(ValueError, match="history holds none of the items of toys"):
             toys.explain(nothing, "b")
     with pytest.raises(ValueError, match="ToyFusion finds no interests"):
         toys.interests()

@@ -54,6 +54,7 @@ def refused(answer: Any, status: int, code: str, *said: str) -> None:
         ("block", ["a", "b", "d"], "body.block has 3 keys, and 2 is the most"),
         ("lists", ["b"], "valid dictionary"),
         ("lists", {"new": "b"}, "valid list"),
+        ("lists", {}, "at least 1 item"),
         ("lists", {"new": [5]}, "valid string"),
         ("lists", {"new": ["a", "b", "d"]}, "body.lists.new has 3 keys, and 2 is the most"),
         ("lists", {"a": [], "b": [], "c": []}, "has 3 lists, and 2 is the most"),

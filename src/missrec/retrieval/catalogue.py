@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -87,6 +88,20 @@ class CatalogueItems:
     def __len__(self) -> int:
         """N."""
         return len(self.index)
+
+    def key_lists(self, histories: Histories) -> pl.Series:
+        """(H,) lists of the keys of their items, as the column `history`."""
+        keys = self.index.keys.gather(histories.items).to_list()
+        lists = [keys[first:last] for first, last in pairwise(histories.offsets.tolist())]
+        return pl.Series("history", lists, dtype=pl.List(pl.String))
+
+    def titles_of(self, keys: Sequence[str]) -> pl.Series:
+        """`title` of each key; null for one that no item has."""
+        numbers = pl.Series(self.index.numbers(keys), dtype=pl.Int64)
+        known = numbers.set(numbers == UNKNOWN, None)
+        titles = self.titles.gather(known)
+        untitled = known.is_not_null() & titles.is_null()
+        return titles.zip_with(~untitled, pl.Series(keys, dtype=pl.String)).alias("title")
 
     @property
     def item_ids(self) -> Tensor:

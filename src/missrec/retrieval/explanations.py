@@ -36,8 +36,7 @@ def explained(
     """The score of an item, its parts, and what each item of the history adds to it.
 
     Args:
-        history: (L,) numbers of items, at least one; of a longer one than the model reads, the
-            most recent count.
+        history: (L,) numbers of the items that the model reads, at least one.
         item: its number.
         encoder: of histories.
         items: of the catalogue.
@@ -46,8 +45,8 @@ def explained(
     Returns:
         `kind`, `name`, `title`, `value` and `share`, see `CatalogueRecommender.explain`.
     """
-    read = history[-encoder.max_seq_len :]
-    scores = _scores(_with_and_without(read), item, encoder=encoder, items=items, table=table)
+    histories = _with_and_without(history)
+    scores = _scores(histories, item, encoder=encoder, items=items, table=table)
     total = scores.total.tolist()
     keys, titles = items.index.keys, items.titles
     rows: list[tuple[object, ...]] = [("score", keys[item], titles[item], total[0], 1.0)]
@@ -58,8 +57,8 @@ def explained(
             ("part", part, None, value, size)
             for part, value, size in zip(table.parts, values, sizes, strict=True)
         ]
-    without = total[1:] if len(read) > 1 else [None]
-    for number, rest in zip(read.tolist(), without, strict=True):
+    without = total[1:] if len(history) > 1 else [None]
+    for number, rest in zip(history.tolist(), without, strict=True):
         added = None if rest is None else total[0] - rest
         rows.append(("history", keys[number], titles[number], added, None))
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")

@@ -16,9 +16,11 @@ from torch import Tensor
 from missrec.retrieval.catalogue import CatalogueItems
 from missrec.retrieval.encoding import HistoryEncoder
 from missrec.retrieval.exact import ExactSearch
+from missrec.retrieval.explanations import explained, explained_by_interests
 from missrec.retrieval.frames import ITEM, SIMILAR, found_frame, no_rows
 from missrec.retrieval.histories import Histories
 from missrec.retrieval.indexes import Index
+from missrec.retrieval.interests import HasInterests
 from missrec.retrieval.mapped import Keep, keep_nothing
 from missrec.retrieval.requests import Selection
 from missrec.retrieval.scored import ScoredSearch
@@ -121,6 +123,30 @@ class ItemFinder:
             search, encoded = self._search, self.encoder.encode(alone)
         found = search.top_k(encoded, k=k, wanted=self._wanted(None, alone))
         return found_frame({None: found}, asked=asked, items=self._items, item=SIMILAR)
+
+    def explained(
+        self, history: np.ndarray, item: int, *, interests: pl.DataFrame | None
+    ) -> pl.DataFrame:
+        """Why an item has its score, see `CatalogueRecommender.explain`.
+
+        Args:
+            history: (L,) numbers of items, at least one.
+            item: its number.
+            interests: of `interest_members`; None of a model that has none.
+        """
+        read = history[-self.encoder.max_seq_len :]
+        rows = explained(read, item, encoder=self.encoder, items=self._items, table=self.table)
+        if self.table is None or interests is None:
+            return rows
+        near = explained_by_interests(
+            read,
+            item,
+            model=cast("HasInterests", self.encoder.model),
+            items=self._items,
+            table=self.table,
+            members=interests,
+        )
+        return pl.concat([rows, near])
 
     @property
     def _device(self) -> torch.device:

@@ -13,7 +13,8 @@ from missrec.retrieval.catalogue import CatalogueItems
 from missrec.retrieval.search import NO_ITEM, TopK
 from missrec.retrieval.table import ItemTable
 
-ITEM, LIST, RANK, SCORE, SIMILAR = "item", "list", "rank", "score", "similar"
+HISTORY, ITEM, LIST = "history", "item", "list"
+RANK, SCORE, SIMILAR = "rank", "score", "similar"
 _SHARE, _VECTOR = "share_", "vector_"
 
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from copy import copy
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 import polars as pl
 import torch
 from torch import nn
 
-from missrec.retrieval.catalogue import UNKNOWN, CatalogueItems, CatalogueUsers
+from missrec.retrieval.catalogue import CatalogueItems, CatalogueUsers
 from missrec.retrieval.encoding import HistoryEncoder
-from missrec.retrieval.explanations import explained, explained_by_interests
 from missrec.retrieval.finding import ItemFinder
-from missrec.retrieval.frames import ITEM, vector_column, vectors_frame
-from missrec.retrieval.histories import KeyLists, Keys, flat_keys, key_batches
+from missrec.retrieval.frames import HISTORY, ITEM, vector_column, vectors_frame
+from missrec.retrieval.histories import KeyLists, Keys, flat_keys
 from missrec.retrieval.indexes import Index
 from missrec.retrieval.interests import HasInterests, interest_map, interest_members
 from missrec.retrieval.mapped import Keep, keep_nothing
@@ -27,10 +25,11 @@ from missrec.retrieval.requests import (
     known_histories,
     known_numbers,
     select,
+    unknown_keys,
 )
 from missrec.retrieval.table import ItemTable
 
-HISTORY, USER, TITLE, VECTOR = "history", "user", "title", "vector"
+USER, VECTOR = "user", "vector"
 _AT_ONCE = 1024
 
 
@@ -71,7 +70,7 @@ class CatalogueRecommender:
         Raises:
             ValueError: there are no items, or the index cannot be made.
         """
-        self.items = pl.DataFrame({ITEM: items.index.keys, TITLE: items.titles})
+        self.items = pl.DataFrame({ITEM: items.index.keys, "title": items.titles})
         self.users = users.index.keys.alias(USER)
         self._items = items
         self._users = users
@@ -207,31 +206,15 @@ class CatalogueRecommender:
         numbers = np.arange(len(self.users))
         if users is not None:
             numbers = all_numbers(self._users.index, users, where="users")
-        own = self._users.histories.at(numbers)
-        keys = self._items.index.keys.gather(own.items).to_list()
-        lists = [keys[first:last] for first, last in pairwise(own.offsets.tolist())]
-        return pl.Series(HISTORY, lists, dtype=pl.List(pl.String))
+        return self._items.key_lists(self._users.histories.at(numbers))
 
     def unknown(self, histories: KeyLists) -> pl.DataFrame:
         """`history` and `item` of each key in histories that no item of the catalogue has."""
-        frames = [pl.DataFrame(schema={HISTORY: pl.Int64, ITEM: pl.String})]
-        first = 0
-        for keys, offsets in key_batches(histories, size=_AT_ONCE):
-            places = np.flatnonzero(self._items.index.numbers(keys) == UNKNOWN)
-            rows = first + np.searchsorted(offsets, places, side="right") - 1
-            named = [keys[place] for place in places.tolist()]
-            frames.append(pl.DataFrame({HISTORY: rows, ITEM: pl.Series(named, dtype=pl.String)}))
-            first += len(offsets) - 1
-        return pl.concat(frames)
+        return unknown_keys(self._items.index, histories)
 
     def titles(self, items: Keys) -> pl.Series:
         """`title` of each item, in their order; null for a key that no item has."""
-        index, keys = self._items.index, flat_keys(items, where="items")
-        numbers = pl.Series(index.numbers(keys), dtype=pl.Int64)
-        known = numbers.set(numbers == UNKNOWN, None)
-        titles = self._items.titles.gather(known)
-        untitled = known.is_not_null() & titles.is_null()
-        return titles.zip_with(~untitled, pl.Series(keys, dtype=pl.String)).alias(TITLE)
+        return self._items.titles_of(flat_keys(items, where="items"))
 
     def similar(self, items: Keys, *, k: int = 10) -> pl.DataFrame:
         """The most similar items of each item, the most similar first; never the item itself.
@@ -307,22 +290,9 @@ class CatalogueRecommender:
         (number,) = all_numbers(self._items.index, [item], where="item").tolist()
         read = known_numbers(self._items.index, history, where="history")
         if not len(read):
-            raise ValueError(f"the history holds no item of {self._items.domain}")
-        read = read[-self._encoder.max_seq_len :]
-        rows = explained(
-            read, number, encoder=self._encoder, items=self._items, table=self._finder.table
-        )
-        if self._finder.table is None or not isinstance(self._model, HasInterests):
-            return rows
-        near = explained_by_interests(
-            read,
-            number,
-            model=self._model,
-            items=self._items,
-            table=self._finder.table,
-            members=self._interests,
-        )
-        return pl.concat([rows, near])
+            raise ValueError(f"history holds none of the {self._items.index.name}")
+        interests = self._interests if isinstance(self._model, HasInterests) else None
+        return self._finder.explained(read, number, interests=interests)
 
     def interests(self) -> pl.DataFrame:
         """The interests that the model has found in the items, the largest first.

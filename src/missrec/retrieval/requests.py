@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from missrec.retrieval.catalogue import UNKNOWN, KeyIndex
 from missrec.retrieval.histories import Histories, KeyLists, Keys, flat_keys, key_batches
 
 _EXAMPLES = 3
+_AT_ONCE = 1024
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +93,19 @@ def known_histories(
             first += len(known)
     finally:
         unknown.warn()
+
+
+def unknown_keys(index: KeyIndex, histories: KeyLists) -> pl.DataFrame:
+    """`history`, its place, and `item` of each key in histories that nobody has."""
+    frames = [pl.DataFrame(schema={"history": pl.Int64, "item": pl.String})]
+    first = 0
+    for keys, offsets in key_batches(histories, size=_AT_ONCE):
+        places = np.flatnonzero(index.numbers(keys) == UNKNOWN)
+        rows = first + np.searchsorted(offsets, places, side="right") - 1
+        named = pl.Series([keys[place] for place in places.tolist()], dtype=pl.String)
+        frames.append(pl.DataFrame({"history": rows, "item": named}))
+        first += len(offsets) - 1
+    return pl.concat(frames)
 
 
 def known_numbers(index: KeyIndex, keys: Keys, *, where: str) -> np.ndarray:

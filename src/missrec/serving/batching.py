@@ -56,22 +56,23 @@ class Batcher:
         self._max_batch = max_batch
         self._waiting: Queue[_Asked | None] = Queue(max_waiting)
         self._observe = observe
-        self._thread = Thread(target=self._work, name="recommender", daemon=True)
+        self._thread: Thread | None = None
 
     def start(self) -> None:
         """Starts to answer."""
+        self._thread = Thread(target=self._work, name="recommender", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Answers what waits, then ends; nothing may be asked any more."""
-        if self.is_alive:
+        if self._thread is not None and self._thread.is_alive():
             self._waiting.put(None)
             self._thread.join()
 
     @property
     def is_alive(self) -> bool:
         """Whether questions are answered."""
-        return self._thread.is_alive()
+        return self._thread is not None and self._thread.is_alive()
 
     async def ask(self, kind: Hashable, answers: Answers[Q, A], question: Q) -> A:
         """The answer to a question.

@@ -62,6 +62,7 @@ class RecommendRequest(Asker):
     block: Keys | None = Field(default=None, description="none of these items")
     lists: dict[Key, Keys] | None = Field(
         default=None,
+        min_length=1,
         description="name -> items: the best `k` of each, in an answer of its own",
         examples=[{"new": ["B000002", "B000003"], "sale": ["B000005"]}],
     )
