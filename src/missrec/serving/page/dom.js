@@ -35,7 +35,10 @@ export function tell(error) {
 export const number = (value) => value.toLocaleString("en");
 export const score = (value) => value.toFixed(3);
 export const percent = (share) => `${Math.round(share * 100)} %`;
-export const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
+export const signed = (value) => {
+  const size = Math.abs(value).toFixed(3);
+  return Number(size) === 0 ? size : `${value < 0 ? "−" : "+"}${size}`;
+};
 
 /** The picture of an item, or a plain tile where there is none. */
 export function picture(card) {

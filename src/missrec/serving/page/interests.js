@@ -21,7 +21,9 @@ export function loadInterests() {
     .then((found) => {
       byId("map-legend").replaceChildren(...legendOf(modalities));
       drawMap(found);
-      list(found.interests);
+      byId("interest-list").replaceChildren(
+        ...inSteps(el("ol", { class: "interests" }), found.interests, listed),
+      );
       drawEpochs(found.epochs);
     })
     .catch((error) => {
@@ -43,8 +45,8 @@ export async function showInterest(interest) {
     byId("interest").replaceChildren(
       el("p", {}, `${number(found.size)} tokens of ${number(found.total)} items. `),
       el("div", { class: "of-interest" }, shareBar(found.shares), shareText(found.shares)),
-      el("h3", {}, found.items.length < found.total ? "The most central items" : "Its items"),
-      el("ul", { class: "cards" }, ...found.items.map(member)),
+      el("h3", {}, "Its items, the most central first"),
+      ...inSteps(el("ul", { class: "cards" }), found.items, member),
     );
     byId("interest-heading").focus({ preventScroll: true });
     byId("interest-heading").scrollIntoView({ block: "nearest" });
@@ -65,16 +67,21 @@ function drawMap(found) {
   byId("map").replaceChildren(drawing);
 }
 
-function list(interests) {
-  let shown = 0;
-  const more = () => {
-    const some = interests.slice(shown, shown + AT_ONCE);
-    byId("interest-list").append(...some.map(listed));
-    shown += some.length;
-    byId("more-interests").hidden = shown >= interests.length;
-  };
-  byId("more-interests").addEventListener("click", more);
-  more();
+/** A list of which the first are shown, and a button that shows more. */
+function inSteps(list, all, shown) {
+  let place = 0;
+  const more = button("Show more", () => {
+    const some = all.slice(place, place + AT_ONCE).map(shown);
+    const isFirst = place === 0;
+    list.append(...some);
+    place += some.length;
+    more.hidden = place >= all.length;
+    if (!isFirst) {
+      some[0].querySelector("button").focus();
+    }
+  });
+  more.click();
+  return [list, more];
 }
 
 function listed(interest) {
