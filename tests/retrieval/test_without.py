@@ -8,6 +8,7 @@ from torch import Tensor
 
 from missrec.retrieval.interests import principal_plane
 from missrec.retrieval.table import ItemTable
+from retrieval.vectors import random_users, random_vectors
 from toy_recommender import (
     KEYS,
     PROTOTYPES,
@@ -18,7 +19,6 @@ from toy_recommender import (
     scored,
     toy_recommender,
 )
-from retrieval.vectors import random_users, random_vectors
 
 HISTORY = ["b", "10"]
 

@@ -99,7 +99,6 @@ def test_recommendations_have_picture_title_score_and_shares(
 ) -> None:
     browser.open(address)
     take(browser, "bob")  # d, then a
-    best = browser.one("#recommended li")
     assert browser.text("#recommended .rank") == "1"
     expected = toys_with_interests().recommend([["d"]], k=5)
     assert browser.texts("#recommended .key") == expected["item"].to_list()
@@ -111,11 +110,12 @@ def test_recommendations_have_picture_title_score_and_shares(
     assert "Came next: Toy a" in browser.text("#next")
     assert "came next" in [badge.text for badge in browser.all("#recommended .badge")]
     assert "What came next is in place" in browser.text("#changes")
-    assert best.is_displayed()
-    images = "return [...document.querySelectorAll('#recommended img')].map(i => [i.alt, i.naturalWidth])"
-    until(lambda: sorted(browser.script(images)) == [
-        ["Picture of Toy b", 120], ["Picture of Toy e", 120]
-    ])  # fmt: skip
+    images = """
+        return [...document.querySelectorAll('#recommended img')]
+            .map((image) => [image.alt, image.naturalWidth])
+    """
+    expected_images = [["Picture of Toy b", 120], ["Picture of Toy e", 120]]
+    until(lambda: sorted(browser.script(images)) == expected_images)
 
 
 def test_it_shows_what_changes_when_a_part_or_an_item_is_left_out(
@@ -209,7 +209,7 @@ def test_epochs_are_lines_and_a_table(browser: Browser, address: str) -> None:
     browser.click("#epochs summary")
     assert browser.texts("#epoch-table tr") == [
         "Epoch Live interests Drift Fusion, alpha",
-        "0 3 – 1",
+        "0 3 \N{EN DASH} 1",
         "1 2 0.25 1.5",
     ]
 

@@ -22,7 +22,7 @@ MARKUP = [
     "<img src=/marked onerror=\"document.title='marked'\">",
     "\"><script>document.title='marked'</script>",
     "&lt;i&gt; ${document.title} {{7*7}} javascript:document.title='marked'",
-    "‮right to left‬ \u0000\t' onmouseover='document.title=1",
+    "\u202eright to left\u202c \u0000\t' onmouseover='document.title=1",
 ]
 PATHS = ["../../outside.png", "<b>.png", "a/b?c=d&e#f", "%2e%2e%2foutside", "\\..\\ .."]
 

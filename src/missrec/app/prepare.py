@@ -92,9 +92,9 @@ def prepare_data(
         fingerprints[prepared.name] = fingerprint(prepared, splitters)
         row = domain_statistics(prepared)
         folder = paths.data_dir / described["name"]
-        num_with = _write(folder, prepared, row, fingerprints[prepared.name], features or {})
         if prepared.pictures:
-            _write_pictures(paths.data_dir / IMAGES / described["name"], prepared.pictures)
+            _write_pictures(paths.data_dir / IMAGES / prepared.name, prepared)
+        num_with = _write(folder, prepared, row, fingerprints[prepared.name], features or {})
         statistics.append(row._replace(num_with={**row.num_with, **num_with}))
         print_steps(prepared.name, prepared.steps)
     print_statistics(statistics)
@@ -189,11 +189,19 @@ def _write(
         }
 
 
-def _write_pictures(folder: Path, pictures: Mapping[str, bytes]) -> None:
-    """Files named by the items' keys, as `images=folder` takes them."""
-    with replace_folder(folder) as draft:
-        for key, content in pictures.items():
-            (draft / f"{key}.png").write_bytes(content)
+def _write_pictures(folder: Path, prepared: PreparedDomain) -> None:
+    """Files named by the items' keys, as `images=folder` takes them; others stay.
+
+    They come before the domain, so that whoever finds one finds the other. Nothing depends on
+    them, and they are not flushed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for key in prepared.item_keys:
+        path = folder / f"{key}.png"
+        if key in prepared.pictures:
+            path.write_bytes(prepared.pictures[key])
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _extracted_for(items: Path, features: Path) -> bool:
