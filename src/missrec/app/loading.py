@@ -20,7 +20,6 @@ from missrec.data.split_domains import SplitDomains
 from missrec.retrieval.catalogue import CatalogueItems, CatalogueUsers
 from missrec.retrieval.histories import Histories
 from missrec.retrieval.indexes import named_index
-from missrec.retrieval.mapped import Keep, keep_nothing
 from missrec.retrieval.recommender import CatalogueRecommender
 from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder, data_places, placed_today
@@ -40,13 +39,14 @@ def load_recommender(
     trust: bool = False,
     changed_data: str = "refuse",
     domain: str | None = None,
-    keep: Keep = keep_nothing,
+    shared: Path | None = None,
 ) -> CatalogueRecommender:
     """The model of a run on the items of one of its domains; see `missrec.load`.
 
-    Tables of items are kept as `keep` says.
+    Several processes with one `shared` have one table and one index, see `retrieval.mapped`.
     """
-    accept, make_index, place = accepts(changed_data), named_index(index), _device(device)
+    accept, place = accepts(changed_data), _device(device)
+    make_index = named_index(index, shared=shared)
     folder = RunFolder(Path(run).expanduser())
     where = _data_dir(folder) if data_dir is None else Path(data_dir).expanduser().absolute()
     settings = read_saved_run(folder, data_dir=where, trust=trust, built=_BUILT)
@@ -63,7 +63,7 @@ def load_recommender(
         index=make_index,
         max_seq_len=settings.config["datamodule"]["max_seq_len"],
         device=place,
-        keep=keep,
+        shared=shared,
     )
 
 

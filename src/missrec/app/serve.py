@@ -140,6 +140,8 @@ def _check(config: Mapping[str, Any]) -> None:
     check_truths(no_keys=config["no_keys"], trust=config["trust"])
     if not isinstance(config["run"], str):
         raise ValueError(f"run ({config['run']}) must name one run folder")
+    if not isinstance(config["keys"], str | None):
+        raise ValueError(f"keys ({config['keys']}) must name a file")
     if not isinstance(config["host"], str):
         raise ValueError(f"host ({config['host']}) must be a name or an address")
     whole = ["workers", "max_batch", "max_waiting", "stop_sec", "start_sec"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import logging.config
 import os
-import shutil
 import signal
 import tempfile
 from functools import partial
 from pathlib import Path
+from socket import socket
 
 import torch
 import uvicorn
@@ -21,28 +22,30 @@ from missrec.app.loading import load_recommender
 from missrec.app.serve import ServeSettings, listening
 from missrec.app.versions import version_of
 from missrec.files import digest
-from missrec.retrieval.mapped import keep_nothing, map_table
 from missrec.serving.app import create_app
-from missrec.serving.logs import log_config
+from missrec.serving.logs import FIELDS, log_config
 from missrec.serving.served import Served, Version
 
 _COUNTS = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus_client, which reads it as it is imported
+
+_log = logging.getLogger(__name__)
 
 
 def serve_alone(settings: ServeSettings) -> None:
     """Answers by this process."""
     logging.config.dictConfig(log_config(settings.log_level))
-    bound = listening(settings)
-    load = partial(_load, settings, None)
-    served = load()
-    app = create_app(
-        served.recommender,
-        settings.service,
-        version=served.version,
-        explorer=served.explorer,
-        load=load,
-    )
-    uvicorn.Server(_config(settings, app)).run([bound])
+    with listening(settings) as bound:
+        load = partial(_load, settings, None)
+        served = load()
+        app = create_app(
+            served.recommender,
+            settings.service,
+            version=served.version,
+            explorer=served.explorer,
+            load=load,
+        )
+        _say(bound, served.version)
+        uvicorn.Server(_config(settings, app)).run([bound])
 
 
 def serve_by_workers(settings: ServeSettings) -> None:
@@ -51,15 +54,11 @@ def serve_by_workers(settings: ServeSettings) -> None:
     On SIGHUP each in turn is replaced by one that has read the run again.
     """
     logging.config.dictConfig(log_config(settings.log_level))
-    bound = listening(settings)
-    _version(settings, Path(settings.run).resolve())  # or it says so
-    shared = Path(tempfile.mkdtemp(prefix="missrec-serve-"))
-    os.environ[_COUNTS] = str(shared)
-    try:
-        app = partial(make_worker, settings, shared)
+    with listening(settings) as bound, tempfile.TemporaryDirectory(prefix="missrec-") as shared:
+        _say(bound, _version(settings, Path(settings.run).resolve()))  # or what is wrong
+        os.environ[_COUNTS] = shared
+        app = partial(make_worker, settings, Path(shared))
         Multiprocess(_config(settings, app), [bound]).run()
-    finally:
-        shutil.rmtree(shared, ignore_errors=True)
 
 
 def make_worker(settings: ServeSettings, shared: Path) -> FastAPI:
@@ -79,6 +78,13 @@ def make_worker(settings: ServeSettings, shared: Path) -> FastAPI:
     )
 
 
+def _say(bound: socket, version: Version) -> None:
+    """Logs where, and what, is served."""
+    host, port = bound.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    _log.info("serving", extra={FIELDS: {"url": url, **version._asdict()}})
+
+
 async def _reload_all() -> Version | None:
     os.kill(os.getppid(), signal.SIGHUP)
     return None
@@ -94,7 +100,6 @@ def _load(settings: ServeSettings, shared: Path | None) -> Served:
     torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // settings.workers))
     run = Path(settings.run).resolve()  # once: a link may be turned at any time
     version = _version(settings, run)
-    keep = keep_nothing if shared is None else partial(map_table, shared / digest(list(version)))
     recommender = load_recommender(
         run,
         data_dir=settings.data_dir,
@@ -103,7 +108,7 @@ def _load(settings: ServeSettings, shared: Path | None) -> Served:
         trust=settings.trust,
         changed_data=settings.changed_data,
         domain=settings.domain,
-        keep=keep,
+        shared=None if shared is None else shared / digest(list(version)),
     )
     explorer = explorer_of(
         recommender,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from copy import copy
 from functools import partial
+from pathlib import Path
 from threading import Lock
 from typing import cast
 
@@ -21,7 +22,7 @@ from missrec.retrieval.frames import ITEM, SIMILAR, found_frame, no_rows
 from missrec.retrieval.histories import Histories
 from missrec.retrieval.indexes import Index
 from missrec.retrieval.interests import HasInterests
-from missrec.retrieval.mapped import Keep, keep_nothing
+from missrec.retrieval.mapped import mapped_table
 from missrec.retrieval.requests import Selection
 from missrec.retrieval.scored import ScoredSearch
 from missrec.retrieval.search import Search, Wanted
@@ -44,7 +45,7 @@ class ItemFinder:
         items: CatalogueItems,
         *,
         index: Index,
-        keep: Keep = keep_nothing,
+        shared: Path | None = None,
     ) -> None:
         """Computes the vectors of the items and makes the index.
 
@@ -54,13 +55,13 @@ class ItemFinder:
         self.encoder = encoder
         self._items = items
         self._index = index
-        self._keep = keep
+        self._shared = shared
         device = encoder.device
         item_ids, key_ranks = items.item_ids.to(device), items.key_ranks.to(device)
         self.table: ItemTable | None = None
         if isinstance(encoder.model, HasItemVectors):
             make = partial(ItemTable.of, encoder.model, item_ids, key_ranks=key_ranks)
-            self.table = keep("items", make)
+            self.table = mapped_table(shared, "items", make)
             self._search = index(self.table)
         else:
             model = cast("Recommender", encoder.model)
@@ -80,7 +81,7 @@ class ItemFinder:
         other.table = self.table.without(parts)
         other._search, other._index = ExactSearch(other.table), ExactSearch
         other._alike, other._making = None, Lock()
-        other._keep = keep_nothing  # what is kept by name is of whole scores
+        other._shared = None  # what processes share is of whole scores
         return other
 
     @property
@@ -156,7 +157,7 @@ class ItemFinder:
         """The search among the embeddings of the items, and these by place; made on first use."""
         with self._making:
             if self._alike is None:
-                alike = self._keep("alike", partial(similarity_table, table))
+                alike = mapped_table(self._shared, "alike", partial(similarity_table, table))
                 self._alike = self._index(alike), alike.vectors.tokens[0]
             return self._alike
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TypeAlias
 
 from missrec.retrieval.bounded import BoundedSearch, RowIndex
 from missrec.retrieval.exact import ExactSearch
-from missrec.retrieval.faiss_index import FaissIndex
+from missrec.retrieval.mapped import mapped_faiss
 from missrec.retrieval.milvus import MilvusIndex
 from missrec.retrieval.search import Search
 from missrec.retrieval.table import ItemTable
@@ -20,13 +21,14 @@ _MANY_ITEMS = 100_000
 """From so many on, `auto` takes FAISS."""
 
 
-def named_index(words: str) -> Index:
+def named_index(words: str, *, shared: Path | None = None) -> Index:
     """What makes the search that is asked for.
 
     Args:
         words: `exact`; `faiss`, or `faiss:` and an index in FAISS's words such as
             `faiss:HNSW32,SQ8`; `milvus:` and a file that ends in `.db`, or the address of a
             server; or `auto`, which is `exact` or, of 100,000 items or more, `faiss`.
+        shared: where several processes keep one index, see `retrieval.mapped`.
 
     Raises:
         ValueError: the words are none of these.
@@ -36,11 +38,13 @@ def named_index(words: str) -> Index:
         case "exact", "":
             return ExactSearch
         case "faiss", _:
-            return partial(_bounded, make=partial(FaissIndex.build, description=more or None))
+            return partial(
+                _bounded, make=partial(mapped_faiss, shared=shared, description=more or None)
+            )
         case "milvus", _ if more:
             return partial(_bounded, make=partial(MilvusIndex.open, uri=more))
         case "auto", "":
-            return _by_size
+            return partial(_by_size, shared=shared)
     raise ValueError(
         f"index ({words}) must be exact, faiss, faiss:<an index in its words>, "
         "milvus:<a file.db or an address>, or auto"
@@ -51,6 +55,6 @@ def _bounded(table: ItemTable, *, make: Callable[[ItemTable], RowIndex]) -> Sear
     return BoundedSearch(table, make(table), exact=ExactSearch(table))
 
 
-def _by_size(table: ItemTable) -> Search:
-    chosen = named_index("exact" if len(table) < _MANY_ITEMS else "faiss")
+def _by_size(table: ItemTable, *, shared: Path | None) -> Search:
+    chosen = named_index("exact" if len(table) < _MANY_ITEMS else "faiss", shared=shared)
     return chosen(table)

@@ -1,4 +1,8 @@
-"""Tables of items in files that several processes map into their memory: it is there once."""
+"""Tables and indexes in files that several processes map into their memory: they are there once.
+
+Whoever asks first makes and writes them. `shared` is the beginning of the names of the files, of
+one model on one catalogue alone; their folder exists.
+"""
 
 from __future__ import annotations
 
@@ -9,37 +13,59 @@ import torch
 from filelock import FileLock
 
 from missrec.files import written_whole
+from missrec.retrieval.faiss_index import FaissIndex
 from missrec.retrieval.table import ItemTable
 from missrec.types import ItemVectors
 
-_ON_CPU = torch.device("cpu")
 
-Keep = Callable[[str, Callable[[], ItemTable]], ItemTable]
-"""Gives the table of a name, which is made by the call if it is not kept yet."""
-
-
-def keep_nothing(_: str, make: Callable[[], ItemTable]) -> ItemTable:
-    """A table in the memory of this process alone."""
-    return make()
-
-
-def map_table(prefix: Path, name: str, make: Callable[[], ItemTable]) -> ItemTable:
-    """The table in the file `<prefix>_<name>.pt`; whoever asks first makes and writes it.
+def mapped_table(shared: Path | None, name: str, make: Callable[[], ItemTable]) -> ItemTable:
+    """The table in the file `<shared>_<name>.pt`.
 
     Args:
-        prefix: of the file, of one model on one catalogue alone; its folder exists.
+        shared: see above; None for a table in the memory of this process alone, as one of
+            another device is too.
         name: of the table.
-        make: makes it, on the CPU.
+        make: makes it.
     """
-    path = prefix.with_name(f"{prefix.name}_{name}.pt")
-    with FileLock(f"{path}.lock"):
+    if shared is None:
+        return make()
+    path = _beside(shared, f"{name}.pt")
+    with _only_one(path):
         if not path.exists():
             table = make()
-            if table.items.device != _ON_CPU:
+            if table.items.device.type != "cpu":
                 return table
             with written_whole(path) as draft:
-                content = {"vectors": tuple(table.vectors), "key_ranks": table.places}
-                torch.save(content, draft)
-            del table
+                torch.save({"vectors": (*table.vectors,), "key_ranks": table.places}, draft)
     content = torch.load(path, mmap=True, weights_only=True)
     return ItemTable(ItemVectors(*content["vectors"]), key_ranks=content["key_ranks"])
+
+
+def mapped_faiss(
+    table: ItemTable, *, shared: Path | None, description: str | None = None
+) -> FaissIndex:
+    """The FAISS index of a table in the folder `<shared>_<signature of the table>`.
+
+    Args:
+        table: of the items.
+        shared: see above; None for an index in the memory of this process alone.
+        description: of the index, in FAISS's words.
+
+    Raises:
+        ValueError: FAISS does not know the words.
+    """
+    if shared is None:
+        return FaissIndex.build(table, description=description)
+    folder = _beside(shared, table.signature())
+    with _only_one(folder):
+        if not folder.exists():
+            FaissIndex.build(table, description=description).save(folder)
+    return FaissIndex.load(folder, table)
+
+
+def _beside(shared: Path, name: str) -> Path:
+    return shared.with_name(f"{shared.name}_{name}")
+
+
+def _only_one(path: Path) -> FileLock:
+    return FileLock(f"{path}.lock")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from copy import copy
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -18,7 +19,6 @@ from missrec.retrieval.frames import HISTORY, ITEM, vector_column, vectors_frame
 from missrec.retrieval.histories import KeyLists, Keys, flat_keys
 from missrec.retrieval.indexes import Index
 from missrec.retrieval.interests import HasInterests, interest_map, interest_members
-from missrec.retrieval.mapped import Keep, keep_nothing
 from missrec.retrieval.requests import (
     all_numbers,
     check_k,
@@ -54,7 +54,7 @@ class CatalogueRecommender:
         index: Index,
         max_seq_len: int,
         device: str | torch.device = "cpu",
-        keep: Keep = keep_nothing,
+        shared: Path | None = None,
     ) -> None:
         """Computes the vectors of the items and makes the index.
 
@@ -65,7 +65,7 @@ class CatalogueRecommender:
             index: makes the search; a model whose scores follow from no vectors scores all items.
             max_seq_len: the model reads so many items of a history, the most recent.
             device: of the model.
-            keep: where the tables of items are.
+            shared: where several processes keep one table of the items, see `retrieval.mapped`.
 
         Raises:
             ValueError: there are no items, or the index cannot be made.
@@ -81,7 +81,7 @@ class CatalogueRecommender:
             max_seq_len=max_seq_len,
             device=torch.device(device),
         )
-        self._finder = ItemFinder(self._encoder, items, index=index, keep=keep)
+        self._finder = ItemFinder(self._encoder, items, index=index, shared=shared)
 
     @property
     def parts(self) -> tuple[str, ...]:
