@@ -28,7 +28,7 @@ def explorer_of(
     domain: str | None = None,
     trust: bool = False,
 ) -> Explorer:
-    """The explorer of a run.
+    """The explorer of a run, ready for its first view.
 
     Args:
         recommender: of the run.
@@ -44,9 +44,8 @@ def explorer_of(
     saved = read_saved_run(RunFolder(run), data_dir=data_dir, trust=trust, built=())
     folders = saved.data.folders
     folder = next(one for one in folders if domain is None or one.name == domain)
-    return Explorer(
-        recommender, pictures=pictures_of(folder, data_dir / IMAGES), epochs=epochs_of(run)
-    )
+    pictures = pictures_of(folder, data_dir / IMAGES)
+    return Explorer(recommender, pictures=pictures, epochs=epochs_of(run)).prepare()
 
 
 def pictures_of(domain_folder: Path, images: Path) -> Pictures:

@@ -47,6 +47,13 @@ class Explorer:
         self._epochs = [dict(row) for row in epochs]
         self._with_parts_left_out = {frozenset[str](): recommender}
 
+    def prepare(self) -> Explorer:
+        """Itself, once all is made that would have the first view wait."""
+        self.about()
+        self.find_items("", limit=1)
+        self.find_users("", limit=1)
+        return self
+
     def about(self) -> dict[str, Any]:
         """What there is to explore."""
         interests = self._interest_map
@@ -63,8 +70,8 @@ class Explorer:
     def find_items(self, text: str, *, limit: int) -> dict[str, Any]:
         """Items whose title or key has all words of a text."""
         found = self._item_search.find(text, limit=limit)
-        keys = self._recommender.items["item"].gather(found.rows)
-        return {"items": [self._card(key) for key in keys], "total": found.total}
+        keys = self._recommender.items["item"].gather(found.rows).to_list()
+        return {"items": self._cards(keys), "total": found.total}
 
     def find_users(self, text: str, *, limit: int) -> dict[str, Any]:
         """Users whose key has all words of a text."""
@@ -81,10 +88,10 @@ class Explorer:
         if key not in self._user_keys:
             raise KeyError(key)
         items = self._recommender.histories([key])[0].to_list()
-        cards = [self._card(item) for item in items]
+        cards = self._cards(items[-_RECENT - 1 :])
         history, last = (cards, None) if len(cards) < 2 else (cards[:-1], cards[-1])
-        earlier = max(0, len(history) - _RECENT)
-        return {"user": key, "history": history[earlier:], "next": last, "earlier": earlier}
+        earlier = max(0, len(items) - 1 - len(history))
+        return {"user": key, "history": history, "next": last, "earlier": earlier}
 
     def recommend(
         self, history: Sequence[str], *, k: int, without: Collection[str] = ()
@@ -107,9 +114,13 @@ class Explorer:
         if not known:
             return {"items": [], "unknown": unknown}
         found = self._without(frozenset(without)).recommend([known], k=k)
-        return {"items": [self._scored(row) for row in found.iter_rows(named=True)]} | {
-            "unknown": unknown
-        }
+        cards = self._cards(found["item"].to_list())
+        rows = map(_with_shares, found.iter_rows(named=True))
+        scored = [
+            card | {"score": row["score"], "shares": row["shares"]}
+            for card, row in zip(cards, rows, strict=True)
+        ]
+        return {"items": scored, "unknown": unknown}
 
     def explain(
         self, history: Sequence[str], item: str, *, without: Collection[str] = ()
@@ -129,11 +140,13 @@ class Explorer:
             kind: rows.filter(kind=kind).drop("kind").to_dicts()
             for kind in ("score", "part", "history", "interest")
         }
+        read = self._cards([row["name"] for row in by_kind["history"]])
+        values = [{"value": row["value"]} for row in by_kind["history"]]
         return {
-            **self._card(item),
+            **self._cards([item])[0],
             "score": by_kind["score"][0]["value"],
             "parts": by_kind["part"],
-            "history": [self._card(row["name"]) | row for row in by_kind["history"]],
+            "history": [card | value for card, value in zip(read, values, strict=True)],
             "interests": by_kind["interest"],
         }
 
@@ -143,13 +156,10 @@ class Explorer:
         Raises:
             KeyError: the item is not known.
         """
-        card = self._card(item)
+        (card,) = self._cards([item])
         found = self._recommender.similar([item], k=k)
-        similar = [
-            self._card(key) | {"score": score}
-            for key, score in found.select("similar", "score").iter_rows()
-        ]
-        return card | {"similar": similar}
+        cards = zip(self._cards(found["similar"].to_list()), found["score"], strict=True)
+        return card | {"similar": [similar | {"score": score} for similar, score in cards]}
 
     def interests(self) -> dict[str, Any]:
         """The largest interests as points, with their share of each modality, and the epochs.
@@ -178,29 +188,35 @@ class Explorer:
         if tokens.is_empty():
             raise KeyError(number)
         items = tokens.group_by("item", maintain_order=True).agg("modality")
+        shown = items.head(limit)
         cards = [
-            self._card(item) | {"modalities": modalities}
-            for item, modalities in items.head(limit).iter_rows()
+            card | {"modalities": modalities}
+            for card, modalities in zip(
+                self._cards(shown["item"].to_list()), shown["modality"].to_list(), strict=True
+            )
         ]
         row = self._interest_map.row(by_predicate=pl.col("interest") == number, named=True)
         return _with_shares(row) | {"items": cards, "total": len(items)}
 
-    def _card(self, item: str) -> Card:
-        return {"item": item, "title": self._titles[item], "picture": item in self.pictures}
+    def _cards(self, items: Sequence[str]) -> list[Card]:
+        """What is shown of items.
 
-    def _scored(self, row: Mapping[str, Any]) -> Card:
-        found = _with_shares(row)
-        return self._card(row["item"]) | {"score": row["score"], "shares": found["shares"]}
+        Raises:
+            KeyError: one of them is not known.
+        """
+        titles = self._recommender.titles(items).to_list()
+        if None in titles:
+            raise KeyError(items[titles.index(None)])
+        return [
+            {"item": item, "title": title, "picture": item in self.pictures}
+            for item, title in zip(items, titles, strict=True)
+        ]
 
     def _without(self, parts: frozenset[str]) -> CatalogueRecommender:
         """The recommender without some parts of the scores; made on first use."""
         if parts not in self._with_parts_left_out:
             self._with_parts_left_out[parts] = self._recommender.without(parts)
         return self._with_parts_left_out[parts]
-
-    @cached_property
-    def _titles(self) -> dict[str, str]:
-        return dict(self._recommender.items.iter_rows())
 
     @cached_property
     def _user_keys(self) -> frozenset[str]:
