@@ -136,3 +136,9 @@ class Browser:
             if message["method"] == "Network.requestWillBeSent"
         ]
         return [one for one in addresses if not one.startswith(("about:", "blob:", "data:"))]
+
+
+def take_user(browser: Browser, user: str) -> None:
+    """Takes a user of the first view and waits for what is recommended."""
+    browser.click("#users button", named=f"Take user {user}")
+    until(lambda: browser.all("#recommended li"))

@@ -4,8 +4,8 @@ import { svg } from "./dom.js";
 
 const SIDE = 600;
 const EDGE = 28;
-const WIDTH = 320;
-const HEIGHT = 140;
+const WIDTH = 230;
+const HEIGHT = 120;
 const LEFT = 52;
 
 /** Points as dots whose area goes by size; a click calls with the point.
@@ -52,12 +52,13 @@ export function line(rows, name) {
   const points = known.map((row) => `${x(row.epoch)},${y(row[name])}`);
   const label = `${name}: ${short(values[0])} at epoch ${first}, ${short(values.at(-1))} at epoch ${last}`;
   const ends = high === low ? [high] : [low, high];
+  const digits = short(low) === short(high) ? 6 : 3;
   return svg(
     "svg",
     { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label, class: "line" },
     ...ends.flatMap((value) => [
       svg("line", { x1: LEFT, x2: WIDTH - 12, y1: y(value), y2: y(value), class: "grid" }),
-      svg("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, short(value)),
+      svg("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, short(value, digits)),
     ]),
     svg("text", { x: LEFT, y: HEIGHT - 6 }, String(first)),
     last > first
@@ -68,8 +69,9 @@ export function line(rows, name) {
   );
 }
 
-/** A number in few digits. */
-export const short = (value) => Number(value.toPrecision(3)).toLocaleString("en");
+/** A number in few digits that count. */
+export const short = (value, digits = 3) =>
+  value.toLocaleString("en", { maximumSignificantDigits: digits });
 
 /** Places in the drawing, one scale for both axes; it is as high as the points need. */
 function fitted(points) {
