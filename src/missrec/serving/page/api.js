@@ -46,6 +46,7 @@ async function ask(address, options) {
   if (!response.ok) {
     throw new Error(answer.error?.message ?? `The service answered ${response.status}.`);
   }
+  document.getElementById("problem").textContent = ""; // what was wrong before is over
   return answer;
 }
 

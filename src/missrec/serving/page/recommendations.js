@@ -13,6 +13,9 @@ export function startRecommendations(parts) {
   byId("without").append(...parts.map(choice));
   byId("legend").append(...legendOf(parts));
   onHistory(update);
+  if (wholeHistory().length > 0) {
+    update(); // who was quick has clicked already
+  }
 }
 
 function choice(part) {
