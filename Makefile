@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
+LOAD_VENV := .venv-load
 # A process for each core with one thread each; the tests of a file share what they prepare, and
 # the slowest files, those of the app, come first.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
@@ -47,13 +48,15 @@ format: setup ## ruff: fix what can be fixed
 types: setup ## mypy --strict
 	$(BIN)/mypy
 
-bench: setup $(BENCH_VENV)/.installed ## speed and memory, as ratios measured in one run; half an hour
+bench: setup $(BENCH_VENV)/.installed $(LOAD_VENV)/.installed ## speed and memory, as ratios measured in one run; half an hour
 	$(BIN)/python src/prepare.py data=scientific_mm_subset
 	$(BIN)/python bench/train.py
 	$(BIN)/python bench/train.py --model missrec_released
 	$(BIN)/python bench/interests.py
 	$(BIN)/python bench/evaluate.py
 	$(BIN)/python bench/data.py
+	$(BIN)/python bench/serve.py
+	$(BIN)/python bench/serve_faults.py
 	$(BIN)/python bench/faults.py
 	$(BIN)/python bench/readers.py --number 5000
 
@@ -68,10 +71,16 @@ $(BENCH_VENV)/.installed: requirements.lock pyproject.toml | setup
 	$(BIN)/uv pip install --quiet --python $(BENCH_VENV)/bin/python -c requirements.lock -e '.[bench]'
 	@touch $@
 
+# So does locust, which goes with other versions than RecBole.
+$(LOAD_VENV)/.installed: requirements.lock pyproject.toml | setup
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOAD_VENV)
+	$(BIN)/uv pip install --quiet --python $(LOAD_VENV)/bin/python -c requirements.lock "locust>=2.40"
+	@touch $@
+
 lock: ## pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header \
 		--annotation-style line --extra dev --extra cpu --upgrade pyproject.toml -o requirements.lock
 
 clean: ## remove .venv and caches; data/ and logs/ stay
-	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) $(LOAD_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -182,7 +182,7 @@ class Service:
         return [pid for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-def until(is_so: Callable[[], bool], *, seconds: float = 120) -> float:
+def until(is_so: Callable[[], bool], *, seconds: float = 400) -> float:
     """Waits; gives how long it took."""
     start = time.monotonic()
     while time.monotonic() - start < seconds:

@@ -8,8 +8,11 @@ import os
 import signal
 import tempfile
 from functools import partial
+from multiprocessing import parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from socket import socket
+from threading import Thread
 
 import torch
 import uvicorn
@@ -64,6 +67,7 @@ def serve_by_workers(settings: ServeSettings) -> None:
 def make_worker(settings: ServeSettings, shared: Path) -> FastAPI:
     """The app of a worker."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # its supervisor replaces it
+    Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
     for counts in shared.glob("gauge_live*.db"):
         pid = int(counts.stem.rpartition("_")[2])
         if not Path(f"/proc/{pid}").exists():
@@ -83,6 +87,13 @@ def _say(bound: socket, version: Version) -> None:
     host, port = bound.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     _log.info("serving", extra={FIELDS: {"url": url, **version._asdict()}})
+
+
+def _end_with(supervisor: BaseProcess | None) -> None:
+    """Stops this process once its supervisor has gone, however that was killed."""
+    if supervisor is not None:
+        supervisor.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def _reload_all() -> Version | None:

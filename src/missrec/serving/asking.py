@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
+import polars as pl
+
 from missrec.retrieval.recommender import CatalogueRecommender
 from missrec.serving.answers import (
     Found,
@@ -78,29 +80,44 @@ def recommend(
         selection: that of all of them.
         questions: what is asked.
     """
-    allow = None if selection.allow is None else _known(recommender, selection.allow)
-    block = None if selection.block is None else _known(recommender, selection.block)
-    lists = {name: _known(recommender, keys) for name, keys in selection.lists or ()}
-    listed = [known for known in (allow, block, *lists.values()) if known is not None]
-    histories = [_history(recommender, question) for question in questions]
+    names = [name for name, _ in selection.lists or ()]
+    asked = [selection.allow or (), selection.block or (), *(of for _, of in selection.lists or ())]
+    allow, block, *listed = _known(recommender, asked)
+    lists = dict(zip(names, listed, strict=True))
+    histories = _histories(recommender, questions)
     found = recommender.recommend(
         [[] if isinstance(own, Exception) else own.keys for own in histories],
         k=min(max(question.k for question in questions), len(recommender.items)),
         exclude_seen=selection.exclude_seen,
-        allow=None if allow is None else allow.keys,
-        block=None if block is None else block.keys,
+        allow=None if selection.allow is None else allow.keys,
+        block=None if selection.block is None else block.keys,
         lists=None if selection.lists is None else {name: of.keys for name, of in lists.items()},
     )
-    best: list[dict[str, list[Recommended]]] = [
-        {name: [] for name in (lists if selection.lists is not None else [ONLY_LIST])}
-        for _ in questions
-    ]
+    best = _best(recommender, found, questions, names=[ONLY_LIST] if not names else names)
+    answers: list[Recommendations | Exception] = []
+    for own, of in zip(histories, best, strict=True):
+        if isinstance(own, Exception):
+            answers.append(own)
+        else:
+            unknown = _once(key for one in (own, allow, block, *listed) for key in one.unknown)
+            answers.append(Recommendations(of, unknown))
+    return answers
+
+
+def _best(
+    recommender: CatalogueRecommender,
+    found: pl.DataFrame,
+    questions: Sequence[RecommendRequest],
+    *,
+    names: Sequence[str],
+) -> list[dict[str, list[Recommended]]]:
+    """Of each question the items of each list, as many as it asks for."""
+    best: list[dict[str, list[Recommended]]] = [{name: [] for name in names} for _ in questions]
     shares = [name for name in found.columns if name.startswith(_SHARE)]
     titles = recommender.titles(found["item"])
     for row, title in zip(found.iter_rows(named=True), titles, strict=True):
-        place = row["history"]
-        if row["rank"] <= questions[place].k:
-            best[place][row.get("list", ONLY_LIST)].append(
+        if row["rank"] <= questions[row["history"]].k:
+            best[row["history"]][row.get("list", ONLY_LIST)].append(
                 Recommended(
                     rank=row["rank"],
                     item=row["item"],
@@ -109,12 +126,7 @@ def recommend(
                     shares={name.removeprefix(_SHARE): row[name] for name in shares},
                 )
             )
-    return [
-        own
-        if isinstance(own, Exception)
-        else Recommendations(of, _once(key for one in (own, *listed) for key in one.unknown))
-        for own, of in zip(histories, best, strict=True)
-    ]
+    return best
 
 
 class Alike(NamedTuple):
@@ -138,7 +150,7 @@ def similar(
         recommender: answers.
         questions: item keys, and how many for each.
     """
-    known = [_known(recommender, dict.fromkeys(keys)) for keys, _ in questions]
+    known = _known(recommender, [_once(keys) for keys, _ in questions])
     asked = _once(key for one in known for key in one.keys)
     largest = min(max(k for _, k in questions), len(recommender.items))
     found = recommender.similar(asked, k=largest)
@@ -185,7 +197,7 @@ def _explained(recommender: CatalogueRecommender, question: ExplainRequest) -> R
     title = recommender.titles([question.item])[0]
     if title is None:
         return unknown_item(question.item)
-    own = _history(recommender, question)
+    (own,) = _histories(recommender, [question])
     if isinstance(own, Exception):
         return own
     if not own.keys:
@@ -221,21 +233,37 @@ def unknown_item(key: str) -> Refused:
     return Refused(HTTPStatus.NOT_FOUND, "unknown_item", f"no item has the key {key!r}")
 
 
-def _history(recommender: CatalogueRecommender, asked: Asker) -> _Known | Exception:
-    """The history of whom a request is about."""
+def _histories(
+    recommender: CatalogueRecommender, questions: Sequence[Asker]
+) -> list[_Known | Exception]:
+    """The history of whom each question is about."""
+    own = [_history(recommender, question) for question in questions]
+    known = iter(_known(recommender, [keys for keys in own if not isinstance(keys, Exception)]))
+    return [keys if isinstance(keys, Exception) else next(known) for keys in own]
+
+
+def _history(recommender: CatalogueRecommender, asked: Asker) -> Sequence[str] | Exception:
     if asked.user is None:
-        return _known(recommender, asked.history or [])
+        return asked.history or []
     try:
-        return _Known(recommender.histories([asked.user])[0].to_list(), [])
+        own: list[str] = recommender.histories([asked.user])[0].to_list()
     except ValueError:
-        return Refused(HTTPStatus.NOT_FOUND, "unknown_user", f"no user has the key {asked.user!r}")
+        said = f"no user has the key {asked.user!r}"
+        return Refused(HTTPStatus.NOT_FOUND, "unknown_user", said)
+    return own
 
 
-def _known(recommender: CatalogueRecommender, keys: Iterable[str]) -> _Known:
-    keys = list(keys)
-    has_title = recommender.titles(keys).is_not_null().to_list()
-    known = [key for key, has in zip(keys, has_title, strict=True) if has]
-    return _Known(known, _once(key for key, has in zip(keys, has_title, strict=True) if not has))
+def _known(recommender: CatalogueRecommender, lists: Sequence[Sequence[str]]) -> list[_Known]:
+    """Of each list the keys that items have, and the others; looked up all at once."""
+    every = [key for keys in lists for key in keys]
+    titled = iter(recommender.titles(every).is_not_null().to_list())
+    found = []
+    for keys in lists:
+        is_known = [next(titled) for _ in keys]
+        known = [key for key, is_one in zip(keys, is_known, strict=True) if is_one]
+        others = [key for key, is_one in zip(keys, is_known, strict=True) if not is_one]
+        found.append(_Known(known, _once(others)))
+    return found
 
 
 def _once(keys: Iterable[str]) -> list[str]:
