@@ -41,8 +41,8 @@ from missrec.retrieval.exact import ExactSearch
 from missrec.retrieval.histories import Histories
 from missrec.retrieval.recommender import CatalogueRecommender
 from missrec.serving.app import create_app
-from missrec.serving.keys import ApiKeys
 from missrec.serving.exploring import Explorer
+from missrec.serving.keys import ApiKeys
 from missrec.serving.served import Served, Version
 from missrec.serving.settings import ServiceSettings
 
