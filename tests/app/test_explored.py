@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from missrec.app.explored import epochs_of, pictures_of
+from missrec.app.explored import epochs_of, maps_of, pictures_of
 from missrec.data.domain import ITEMS
 from missrec.features.images.record import FETCHED_SCHEMA, MANIFEST
 from missrec.files import write_parquet
@@ -98,6 +98,7 @@ def test_a_damaged_record_is_told(domain: Path, images: Path) -> None:
 
 def test_epochs_are_what_training_noted(tmp_path: Path) -> None:
     assert epochs_of(tmp_path) == []
+    assert maps_of(tmp_path) is None
     (tmp_path / "interests").mkdir()
     noted = pl.DataFrame({"epoch": [0, 1], "drift": [math.nan, 0.25], "live": [3.0, math.inf]})
     write_parquet(tmp_path / "interests" / "epochs.parquet", noted)

@@ -14,7 +14,11 @@ import uvicorn
 from axe_core_python.selenium import Axe
 from fastapi import FastAPI
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
@@ -22,6 +26,12 @@ T = TypeVar("T")
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 _LONGEST_SEC = 30
+_NOT_YET = (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    StaleElementReferenceException,
+)
+"""What a page does to whoever clicks while it is drawn."""
 
 
 @contextmanager
@@ -40,13 +50,13 @@ def served(app: FastAPI) -> Iterator[str]:
 
 
 def until(found: Callable[[], T]) -> T:
-    """What a call gives once that is true; what is drawn anew meanwhile is asked again."""
+    """What a call gives once that is true; what is being drawn is asked again."""
     end = time.monotonic() + _LONGEST_SEC
     while time.monotonic() < end:
         try:
             if result := found():
                 return result
-        except StaleElementReferenceException:
+        except _NOT_YET:
             pass
         time.sleep(0.02)
     raise AssertionError("it did not happen")

@@ -121,6 +121,19 @@ def test_interests_are_points_with_shares_and_the_epochs(explorer: Explorer) -> 
     assert found["interests"][0]["shares"] == {"text": 0.75, "image": 0.25}
     assert {"x", "y", "size", "item", "title"} <= found["interests"][0].keys()
     assert (found["total"], found["epochs"]) == (3, EPOCHS)
+    assert [(one["epoch"], len(one["interests"])) for one in found["maps"]] == [(0, 2), (1, 1)]
+    assert found["maps"][0]["interests"][1] == {
+        "interest": 0,
+        "size": 3,
+        "x": 1.0,
+        "y": -1.0,
+        "shares": {"text": 0.0, "image": 1.0},
+    }
+
+
+def test_where_no_epoch_was_noted_the_map_is_that_of_the_tested_model() -> None:
+    found = Explorer(toys_with_interests()).interests()
+    assert (found["epochs"], found["maps"], len(found["interests"])) == ([], [], 3)
 
 
 def test_an_interest_names_its_items_once_with_their_modalities(explorer: Explorer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from serving.chromium import Browser, take_user, until
 from serving.toy_explorer import toys_with_interests
@@ -150,6 +151,22 @@ def test_the_map_shows_interests_and_their_items(browser: Browser, address: str)
     until(lambda: browser.text("#interest-heading") == "Interest 2")
     browser.click("#interest button")
     until(lambda: browser.text("#item-title") == "Toy d")
+
+
+def test_the_map_goes_over_the_epochs(browser: Browser, address: str) -> None:
+    browser.open(f"{address}/#interests")
+    until(lambda: len(browser.all("#map circle")) == 3)
+    slider = browser.one("#epoch")
+    assert browser.one("#epoch-shown").text == "as tested"
+    slider.send_keys(Keys.ARROW_LEFT)
+    assert slider.get_attribute("aria-valuetext") == "as epoch 1 began, on the plane of the first"
+    assert len(browser.all("#map circle")) == 1
+    slider.send_keys(Keys.ARROW_LEFT)
+    assert len(browser.all("#map circle")) == 2
+    browser.click("#map circle")  # does nothing
+    assert browser.text("#interest-heading") == "One interest"
+    slider.send_keys(Keys.END)
+    assert len(browser.all("#map circle[data-interest]")) == 3
 
 
 def test_epochs_are_lines_and_a_table(browser: Browser, address: str) -> None:

@@ -17,6 +17,17 @@ EPOCHS = [
     {"epoch": 0, "live": 3, "drift": None, "alpha": 1.0},
     {"epoch": 1, "live": 2, "drift": 0.25, "alpha": 1.5},
 ]
+MAPS = pl.DataFrame(
+    {
+        "epoch": [0, 0, 1],
+        "interest": [2, 0, 1],
+        "size": [5, 3, 8],
+        "x": [0.0, 1.0, 0.5],
+        "y": [0.0, -1.0, 0.5],
+        "text_share": [1.0, 0.0, 0.5],
+        "image_share": [0.0, 1.0, 0.5],
+    }
+)
 MARKUP = [
     "<b id=marked>bold</b>",
     "<img src=/marked onerror=\"document.title='marked'\">",
@@ -52,5 +63,8 @@ def toy_explorer(
     outside = folder / "outside.png"
     outside.write_bytes(style_picture(5, turn=0.5))
     return Explorer(
-        recommender, pictures=Pictures(images, files | {keys[2]: outside}), epochs=EPOCHS
+        recommender,
+        pictures=Pictures(images, files | {keys[2]: outside}),
+        epochs=EPOCHS,
+        maps=MAPS,
     )

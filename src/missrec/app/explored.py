@@ -18,6 +18,7 @@ from missrec.serving.exploring import Explorer
 from missrec.serving.pictures import Pictures
 
 _EPOCHS = Path("interests", "epochs.parquet")
+_MAPS = Path("interests", "epoch_maps.parquet")
 
 
 def explorer_of(
@@ -45,7 +46,8 @@ def explorer_of(
     folders = saved.data.folders
     folder = next(one for one in folders if domain is None or one.name == domain)
     pictures = pictures_of(folder, data_dir / IMAGES)
-    return Explorer(recommender, pictures=pictures, epochs=epochs_of(run)).prepare()
+    explorer = Explorer(recommender, pictures=pictures, epochs=epochs_of(run), maps=maps_of(run))
+    return explorer.prepare()
 
 
 def pictures_of(domain_folder: Path, images: Path) -> Pictures:
@@ -77,3 +79,9 @@ def epochs_of(run: Path) -> list[dict[str, float | None]]:
         {name: value if math.isfinite(value) else None for name, value in row.items()}
         for row in pl.read_parquet(path).iter_rows(named=True)
     ]
+
+
+def maps_of(run: Path) -> pl.DataFrame | None:
+    """Where the interests lay as each epoch began; None where that was not noted."""
+    path = run / _MAPS
+    return pl.read_parquet(path) if path.is_file() else None

@@ -104,13 +104,19 @@ def interest_map(model: HasInterests, members: pl.DataFrame) -> pl.DataFrame:
 
 
 def principal_plane(points: Tensor) -> Tensor:
-    """(P, 2) float64, points (P, D) on the first two principal components of them.
+    """(P, 2) float64, points (P, D) on the first two principal components of them."""
+    center, components = principal_components(points)
+    return (points.double() - center) @ components
+
+
+def principal_components(points: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean (D,) of points (P, D) and their first two principal components (D, 2), float64.
 
     The largest entry of a component is positive: the same points never lie mirrored.
     """
-    centered = points.double() - points.double().mean(dim=0)
+    center = points.double().mean(dim=0)
+    centered = points.double() - center
     _, components = torch.linalg.eigh(centered.T @ centered)  # by rising variance
     plane = components[:, -2:].flip(1)
     largest = plane.gather(0, plane.abs().argmax(dim=0, keepdim=True))
-    found = centered @ (plane * largest.sign())
-    return F.pad(found, (0, 2 - found.shape[1]))  # where D = 1
+    return center, F.pad(plane * largest.sign(), (0, 2 - plane.shape[1]))  # where D = 1

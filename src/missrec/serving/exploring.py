@@ -34,6 +34,7 @@ class Explorer:
         *,
         pictures: Pictures | None = None,
         epochs: Sequence[Mapping[str, float | None]] = (),
+        maps: pl.DataFrame | None = None,
     ) -> None:
         """Keeps the parts.
 
@@ -41,10 +42,13 @@ class Explorer:
             recommender: what is explored.
             pictures: of its items.
             epochs: of its training: `epoch`, and what was noted as each began.
+            maps: the interests of these epochs: `epoch`, `interest`, `size`, `x`, `y` and
+                `<modality>_share`; None where they were not noted.
         """
         self.pictures = pictures or Pictures()
         self._recommender = recommender
         self._epochs = [dict(row) for row in epochs]
+        self._maps = maps
         self._with_parts_left_out = {frozenset[str](): recommender}
 
     def prepare(self) -> Explorer:
@@ -174,6 +178,7 @@ class Explorer:
             "interests": [_with_shares(row) for row in shown.iter_rows(named=True)],
             "total": len(self._interest_map),
             "epochs": self._epochs,
+            "maps": self._maps_by_epoch,
         }
 
     def interest(self, number: int, *, limit: int) -> dict[str, Any]:
@@ -217,6 +222,23 @@ class Explorer:
         if parts not in self._with_parts_left_out:
             self._with_parts_left_out[parts] = self._recommender.without(parts)
         return self._with_parts_left_out[parts]
+
+    @cached_property
+    def _maps_by_epoch(self) -> list[dict[str, Any]]:
+        """Of each epoch its number and its `interests`, as those of the map."""
+        if self._maps is None or self._maps.is_empty():
+            return []
+        shares = {name: _SHARE + name.removesuffix("_share") for name in self._maps.columns[5:]}
+        by_epoch = self._maps.rename(shares).partition_by("epoch", maintain_order=True)
+        return [
+            {
+                "epoch": rows["epoch"][0],
+                "interests": [
+                    _with_shares(row) for row in rows.drop("epoch").iter_rows(named=True)
+                ],
+            }
+            for rows in by_epoch
+        ]
 
     @cached_property
     def _user_keys(self) -> frozenset[str]:

@@ -20,7 +20,7 @@ export function loadInterests() {
   loading ??= get("interests")
     .then((found) => {
       byId("map-legend").replaceChildren(...legendOf(modalities));
-      drawMap(found);
+      drawMaps(found);
       byId("interest-list").replaceChildren(
         ...inSteps(el("ol", { class: "interests" }), found.interests, listed),
       );
@@ -55,16 +55,42 @@ export async function showInterest(interest) {
   }
 }
 
-function drawMap(found) {
+/** The map of the tested model, and before it those of the epochs, where they were noted. */
+function drawMaps(found) {
+  const slider = byId("epoch");
+  const { maps } = found;
+  const show = () => {
+    const map = maps[Number(slider.value)];
+    const said = map ? `as epoch ${map.epoch} began, on the plane of the first` : "as tested";
+    byId("epoch-shown").value = said;
+    slider.setAttribute("aria-valuetext", said);
+    byId("map").replaceChildren(map ? mapOfEpoch(map) : mapOfTested(found));
+  };
+  byId("map-epoch").hidden = maps.length === 0;
+  slider.max = maps.length;
+  slider.value = maps.length;
+  slider.addEventListener("input", show);
+  show();
+}
+
+function mapOfTested(found) {
   const shown = found.interests;
   const which = shown.length < found.total ? `the ${number(shown.length)} largest of ` : "";
-  const drawing = dots(shown, {
+  return dots(shown, {
     label: `Map of ${which}${number(found.total)} interests; the list has them by size`,
     fill: (point) => mixed(point.shares),
     title: (point) => `Interest ${point.interest}, ${point.size} tokens: ${point.title}`,
     onclick: (point) => showInterest(point.interest),
   });
-  byId("map").replaceChildren(drawing);
+}
+
+/** Which items an interest had then is not known, so a click does nothing. */
+function mapOfEpoch(map) {
+  return dots(map.interests, {
+    label: `Map of the ${number(map.interests.length)} largest interests of epoch ${map.epoch}`,
+    fill: (point) => mixed(point.shares),
+    title: (point) => `${point.size} tokens`,
+  });
 }
 
 /** A list of which the first are shown, and a button that shows more. */

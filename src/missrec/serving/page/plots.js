@@ -8,7 +8,7 @@ const WIDTH = 230;
 const HEIGHT = 120;
 const LEFT = 52;
 
-/** Points as dots whose area goes by size; a click calls with the point.
+/** Points as dots whose area goes by size; a click calls with the point, where there is a call.
  *
  * For those who see or point; the list beside it is for the keyboard.
  */
@@ -23,8 +23,7 @@ export function dots(points, { label, fill, title, onclick }) {
         cx: scale.x(point.x),
         cy: scale.y(point.y),
         r: radius,
-        onclick: () => onclick(point),
-        "data-interest": point.interest,
+        ...(onclick ? { onclick: () => onclick(point), "data-interest": point.interest } : {}),
       },
       svg("title", {}, title(point)),
     );
