@@ -134,6 +134,8 @@ def test_markup_is_shown_as_text(
         until(lambda: browser.script("return document.querySelector('img')?.naturalWidth"))
         assert not any("/marked" in address for address in browser.asked())
         browser.open(address)
+        until(lambda: len(browser.all("#items img")) == 2)
+        until(lambda: browser.script("return [...document.images].every((one) => one.complete)"))
 
 
 def test_a_model_without_interests_and_parts_is_explored_too(browser: Browser) -> None:

@@ -59,12 +59,13 @@ export async function showInterest(interest) {
 function drawMaps(found) {
   const slider = byId("epoch");
   const { maps } = found;
+  const all = maps.flatMap((map) => map.interests);
   const show = () => {
     const map = maps[Number(slider.value)];
     const said = map ? `as epoch ${map.epoch} began, on the plane of the first` : "as tested";
     byId("epoch-shown").value = said;
     slider.setAttribute("aria-valuetext", said);
-    byId("map").replaceChildren(map ? mapOfEpoch(map) : mapOfTested(found));
+    byId("map").replaceChildren(map ? mapOfEpoch(map, all) : mapOfTested(found));
   };
   byId("map-epoch").hidden = maps.length === 0;
   slider.max = maps.length;
@@ -85,11 +86,12 @@ function mapOfTested(found) {
 }
 
 /** Which items an interest had then is not known, so a click does nothing. */
-function mapOfEpoch(map) {
+function mapOfEpoch(map, all) {
   return dots(map.interests, {
     label: `Map of the ${number(map.interests.length)} largest interests of epoch ${map.epoch}`,
     fill: (point) => mixed(point.shares),
     title: (point) => `${point.size} tokens`,
+    within: all,
   });
 }
 

@@ -10,11 +10,12 @@ const LEFT = 52;
 
 /** Points as dots whose area goes by size; a click calls with the point, where there is a call.
  *
- * For those who see or point; the list beside it is for the keyboard.
+ * The drawing has room for all points that they are `within`. It is for those who see or point;
+ * the list beside it is for the keyboard.
  */
-export function dots(points, { label, fill, title, onclick }) {
+export function dots(points, { label, fill, title, onclick, within = points }) {
   const largest = Math.max(...points.map((point) => point.size), 1);
-  const scale = fitted(points);
+  const scale = fitted(within);
   const circles = points.map((point) => {
     const radius = Math.max(3, 20 * Math.sqrt(point.size / largest));
     const circle = svg(
