@@ -26,9 +26,10 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --no-deps --editable .
 	@touch $@
 
-demo: setup ## two floors and a model from scratch, then pre-trained and transferred
+demo: setup ## two floors and a model from scratch, then pre-trained and transferred; what it recommends
 	$(BIN)/python src/train.py -m experiment=demo_most_popular,demo_text,demo
 	$(BIN)/python src/train.py -m experiment=demo_transfer transfer=inductive,transductive
+	$(BIN)/python src/recommend.py run="$$(ls -dt logs/sweeps/demo_transfer-*/1_* | head -1)"
 	@echo "explore it on http://127.0.0.1:8000: $(BIN)/python src/serve.py run=$$(ls -dt logs/sweeps/demo_transfer-*/1_* | head -1)"
 
 test: setup ## the whole test suite
@@ -54,11 +55,13 @@ bench: setup $(BENCH_VENV)/.installed $(LOAD_VENV)/.installed ## speed and memor
 	$(BIN)/python bench/train.py --model missrec_released
 	$(BIN)/python bench/interests.py
 	$(BIN)/python bench/evaluate.py
+	$(BIN)/python bench/retrieve.py
 	$(BIN)/python bench/data.py
 	$(BIN)/python bench/serve.py
 	$(BIN)/python bench/serve_faults.py
 	$(BIN)/python bench/faults.py
 	$(BIN)/python bench/readers.py --number 5000
+	$(BIN)/python bench/recommend.py
 
 findings: ## what libraries do that one would not guess, shown again; needs a network
 	@for script in findings/*.sh; do \

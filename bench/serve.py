@@ -13,9 +13,7 @@ import json
 import multiprocessing
 import os
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -24,21 +22,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "src")]  # src/ has an evaluate.py too
-os.environ.setdefault("PROJECT_ROOT", str(ROOT))
-
 import httpx
 import numpy as np
-import polars as pl
 import torch
 import uvicorn
 from measured import write_report
+from served import ROOT, free_port, recommender, wait_for
 
-from evaluate import large_model, write_features
-from missrec.retrieval.catalogue import CatalogueItems, CatalogueUsers
-from missrec.retrieval.exact import ExactSearch
-from missrec.retrieval.histories import Histories
+from evaluate import write_features
 from missrec.retrieval.recommender import CatalogueRecommender
 from missrec.serving.app import create_app
 from missrec.serving.exploring import Explorer
@@ -50,22 +41,6 @@ KEY = "a-key-of-the-bench"
 KEYED = {"authorization": f"Bearer {KEY}"}
 NUM_HISTORIES, LENGTH, K = 200, 8, 10
 VERSIONS = ("odd", "even")
-
-
-def recommender(folder: Path, num_items: int, seed: int) -> CatalogueRecommender:
-    """The default model with random weights over random features."""
-    torch.manual_seed(seed)
-    model = large_model(folder, num_items, torch.device("cpu"))
-    model.refresh_interests()
-    keys = pl.Series([f"item_{number}" for number in range(num_items)])
-    nobody = Histories(np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64))
-    return CatalogueRecommender(
-        model=model,
-        items=CatalogueItems(domain="bench", keys=keys, titles=keys),
-        users=CatalogueUsers(domain="bench", keys=keys.head(0), histories=nobody),
-        index=ExactSearch,
-        max_seq_len=50,
-    )
 
 
 def asked(num_items: int) -> list[list[str]]:
@@ -155,25 +130,6 @@ def service(num_items: int) -> Iterator[tuple[str, int, dict[str, Any]]]:
             process.join()
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
-
-
-def wait_for(is_so: Callable[[], bool]) -> float:
-    """Seconds until it is so."""
-    start = time.perf_counter()
-    while True:
-        try:
-            if is_so():
-                return time.perf_counter() - start
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-
-
 def clients(
     locust: str, url: str, expected: Path, *, users: int, seconds: float
 ) -> subprocess.Popen[str]:
@@ -182,7 +138,11 @@ def clients(
     command += ["-u", str(users), "-r", str(users), "-t", f"{seconds:.0f}s", "--host", url]
     environment = {**os.environ, "BENCH_EXPECTED": str(expected), "BENCH_KEY": KEY}
     return subprocess.Popen(
-        [*command, "--loglevel", "ERROR"], stdout=subprocess.PIPE, text=True, env=environment
+        [*command, "--loglevel", "ERROR"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
     )
 
 

@@ -24,11 +24,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from measured import write_report
 from schemathesis.checks import not_a_server_error
+from served import ROOT, free_port, recommender, wait_for
 
 from evaluate import write_features
 from missrec.serving.app import create_app
 from missrec.serving.settings import ServiceSettings
-from serve import ROOT, free_port, recommender, wait_for
 
 
 def any_input(num_examples: int, num_items: int) -> dict[str, int]:

@@ -44,7 +44,7 @@ FILES = sorted((SRC / "missrec").rglob("*.py"))
 
 
 def module_of(path: Path) -> str:
-    return ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__")
+    return re.sub(r"\.__(init|main)__$", "", ".".join(path.relative_to(SRC).with_suffix("").parts))
 
 
 def layer_of(module: str) -> str:

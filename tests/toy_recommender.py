@@ -97,18 +97,24 @@ def scored(history: Sequence[str], item: str) -> dict[str, float]:
     return {**fused, "id": products["id"]}
 
 
+def toy_items(known: Sequence[bool] | None = None) -> CatalogueItems:
+    """The items; those that the model knows."""
+    return CatalogueItems(
+        domain="toys",
+        keys=pl.Series(KEYS),
+        titles=pl.Series([f"Toy {key}" for key in KEYS]),
+        first_id=FIRST_ID,
+        known=None if known is None else np.array(known),
+    )
+
+
 def toy_recommender(model: nn.Module | None = None, **changes: Any) -> CatalogueRecommender:
     """The recommender of a toy model, which reads three items."""
     lists = [[KEYS.index(key) for key in own] for own in USERS.values()]
     offsets = np.cumsum([0, *map(len, lists)])
     histories = Histories(np.array([item for own in lists for item in own]), offsets)
     settings: dict[str, Any] = {
-        "items": CatalogueItems(
-            domain="toys",
-            keys=pl.Series(KEYS),
-            titles=pl.Series([f"Toy {key}" for key in KEYS]),
-            first_id=FIRST_ID,
-        ),
+        "items": toy_items(),
         "users": CatalogueUsers(domain="toys", keys=pl.Series(list(USERS)), histories=histories),
         "index": ExactSearch,
         "max_seq_len": 3,

@@ -36,5 +36,6 @@ def service(
         version=VERSION,
         load=load,
     )
+    del recommender  # the app alone holds it
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client

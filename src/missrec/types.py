@@ -57,7 +57,7 @@ class SequenceBatch(NamedTuple):
         """
         lengths = self.valid_mask.sum(dim=1, keepdim=True)
         item_ids = functional.pad(self.item_ids, (0, 1)).scatter(1, lengths, ids[:, None])
-        width = min(item_ids.shape[1], longest)
+        width = torch.sym_min(item_ids.shape[1], longest)  # a number, or of any length in a graph
         too_many = (lengths + 1 - width).clamp_min(0)
         return item_ids.gather(1, torch.arange(width, device=lengths.device) + too_many)
 
@@ -196,6 +196,17 @@ class HasItemVectors(Protocol):
         """The vectors of items (C,), equal in their scores to `score` of `candidates`."""
 
 
+@runtime_checkable
+class FreezesItems(Protocol):
+    """A model, or a part of one, that embeds items anew in each call, unless they are frozen."""
+
+    def freeze_items(self) -> None:
+        """Embeds all items of the catalogue once; from then on they are looked up.
+
+        For a model that no longer trains. The state of the model stays as it is.
+        """
+
+
 class InterestReport(NamedTuple):
     """What one refresh of the interests found.
 
@@ -228,6 +239,58 @@ class Transferable(Protocol):
 
     domain_bound: Sequence[str]
     feature_bound: Sequence[str]
+
+
+class ItemRows(NamedTuple):
+    """State with an entry for each item of the catalogue, padding included.
+
+    Attributes:
+        name: of the parameter or buffer, in the module that declares it.
+        dim: in which it has N + 1 entries.
+        is_id: it is the learned vector of an item's id, which an item without training has not.
+    """
+
+    name: str
+    dim: int
+    is_id: bool
+
+
+@runtime_checkable
+class HasItemRows(Protocol):
+    """A module with state of its own for each item; a model may have several.
+
+    Attributes:
+        item_rows: that state.
+    """
+
+    item_rows: Sequence[ItemRows]
+
+
+@runtime_checkable
+class ScoresById(Protocol):
+    """A model that may know a candidate by the learned vector of its id alone.
+
+    Attributes:
+        scores_by_id: whether it does: then an item that no training saw has no score.
+    """
+
+    scores_by_id: bool
+
+
+@runtime_checkable
+class PlacesItems(Protocol):
+    """A model that gives an item more than learned vectors, made of its features after training."""
+
+    def place_items(self, item_ids: Tensor, features: FeatureTable) -> None:
+        """Does so for items (U,) that came after training, in place; others stay as they are.
+
+        Args:
+            item_ids: (U,).
+            features: of all items, in the inputs of the model.
+
+        Raises:
+            ValueError: the model lacks what it takes.
+        """
 
 
 @runtime_checkable

@@ -260,7 +260,7 @@ def test_what_is_loaded_is_what_the_checkpoint_holds_and_evaluates() -> None:
     model = missrec.load(KEPT / "logs" / "demo" / "sasrec_s1")
     checkpoint = torch.load(KEPT / "logs" / "demo" / "sasrec_s1" / "checkpoints" / "epoch_001.ckpt")
     held = checkpoint["state_dict"]
-    state = model._model.state_dict()
+    state = model._encoder.model.state_dict()
     assert held.keys() == {f"model.{name}" for name in state}
     assert all(held[f"model.{name}"].equal(value) for name, value in state.items())
-    assert not model._model.training
+    assert not model._encoder.model.training

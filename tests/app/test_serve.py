@@ -87,6 +87,8 @@ def test_this_machine_is_answered_without_keys_by_its_own_names(host: str, keys:
         ("no_keys=maybe", r"no_keys \(maybe\) must be true or false"),
         ("trust=1", r"trust \(1\) must be true or false"),
         ("run=[a,b]", r"must name one run folder"),
+        ("new_items=maybe", r"new_items \(maybe\) must be refuse or features"),
+        ("changed_data=yes", r"changed_data \(.*\) must be refuse or accept"),
         ("keys=5", r"keys \(5\) must name a file"),
     ],
 )

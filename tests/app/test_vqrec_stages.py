@@ -25,7 +25,8 @@ SMALL = (
 )
 SOURCES = demo_source_sizes(num_users=30, num_items=25)
 TARGET = ("data.sources.demo_office.num_users=60", "data.sources.demo_office.num_items=40")
-CODES = {"items.codewords", "items.present"}
+CODEBOOKS = {"items.codebooks.0.rotation", "items.codebooks.0.centroids"}
+CODES = {"items.codewords", "items.present", *CODEBOOKS}
 
 
 @pytest.fixture

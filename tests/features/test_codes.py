@@ -180,9 +180,13 @@ def test_each_modality_has_its_codes_behind_those_of_the_other(
         coding(tmp_path)(catalogue([[*SEEN, 1, 1]], features=features))
         for features in ({"text": text, "image": image}, {"text": text}, {"image": image})
     )
-    for part in ItemCodes._fields:
+    for part in ("codewords", "present", "num_used"):
         expected = torch.cat([getattr(codes, part) for codes in alone], dim=-1)
         assert getattr(both, part).equal(expected)
+    kept = [one for codes in alone for one in codes.codebooks]
+    for made, own in zip(both.codebooks, kept, strict=True):
+        assert made.rotation.equal(own.rotation)
+        assert made.centroids.equal(own.centroids)
     assert both.num_used.tolist() == [8] * 4 + [4] * 4  # 29 texts, 11 images
     assert learned == [29, 11]  # either is kept by itself
 

@@ -32,6 +32,7 @@ from toy_recommender import (
     ToyCounts,
     ToyFusion,
     scored,
+    toy_items,
     toy_recommender,
 )
 
@@ -136,6 +137,12 @@ def test_of_a_long_history_the_recent_items_count_and_all_are_excluded(
     long, recent = ["d", "b", "10", "b"], ["b", "10", "b"]
     assert toys.encode([long])["vector"].to_list() == toys.encode([recent])["vector"].to_list()
     assert items_of(toys.recommend([long], k=5), 0) == ranked(recent, 5, among=["e", "a"])
+
+
+def test_histories_of_any_lengths_are_told_apart(toys: CatalogueRecommender) -> None:
+    many = [[KEYS[(place + step) % 5] for step in range(place % 4 + 1)] for place in range(300)]
+    found = toys.encode(many)["vector"].to_list()
+    assert found == [toys.encode([history])["vector"].to_list()[0] for history in many]
 
 
 def test_a_repeated_item_counts_each_time(toys: CatalogueRecommender) -> None:
@@ -392,6 +399,30 @@ def test_keys_must_be_texts_that_differ() -> None:
     nobody = Histories(np.array([0]), np.array([0, 1]))
     with pytest.raises(ValueError, match="2 users and 1 histories"):
         CatalogueUsers(domain="toys", keys=pl.Series(["u", "v"]), histories=nobody)
+
+
+@pytest.mark.parametrize("model", [ToyFusion(), ToyChain()])
+def test_items_that_the_model_knows_nothing_of_are_as_if_they_were_not_there(
+    model: torch.nn.Module,
+) -> None:
+    known = [True, False, True, False, True]  # b, 10, a
+    nobody = CatalogueUsers(
+        domain="toys",
+        keys=pl.Series(["u", "v"]),
+        histories=Histories(np.array([2]), np.array([0, 1, 1])),
+    )
+    some = toy_recommender(model, items=toy_items(known), users=nobody)
+    whole = toy_recommender(model)
+    among = [key for key, is_known in zip(KEYS, known, strict=True) if is_known]
+    expected = whole.recommend([["b"], ["10"]], k=5, allow=among)
+    assert some.recommend([["b"], ["d", "10", "e"]], k=5).equals(expected)
+    assert some.unknown([["d", "10", "e"]])["item"].to_list() == ["d", "e"]
+    assert some.items["item"].to_list() == among
+    users = some.recommend_users(k=1)  # one of them has had nothing that is known
+    assert users.select("user", "item").rows() == [
+        ("u", whole.recommend([["a"]], k=1, allow=among)["item"][0])
+    ]
+    assert some.explain(["b", "10"], "a").equals(whole.explain(["b", "10"], "a"))
 
 
 def test_threads_get_what_one_gets_alone() -> None:

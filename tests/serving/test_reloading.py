@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -139,6 +141,17 @@ def test_a_request_keeps_the_recommender_that_it_began_with() -> None:
         thread.join()
         assert found == [(VERSION.model, BEST[VERSION.model])]
         assert items(client) == (NEXT.model, BEST[NEXT.model])
+
+
+def test_what_was_served_is_let_go() -> None:
+    old = toy_recommender()
+    gone = weakref.ref(old)
+    with service(old, with_keys=True, load=served) as client:
+        del old
+        assert items(client)[0] == VERSION.model
+        assert client.post("/admin/reload", headers=KEYED).status_code == 200
+        gc.collect()
+        assert gone() is None
 
 
 def test_the_versions_of_the_tests_differ() -> None:

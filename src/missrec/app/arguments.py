@@ -1,8 +1,7 @@
-"""Command lines that go on with a saved run, as Hydra takes them."""
+"""Command lines as Hydra takes them: of those that go on with a saved run, and of lists."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -12,6 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from missrec.app.grammar import quoted
+from missrec.app.project import project_dir
 from missrec.runs.folder import RunFolder, moved
 from missrec.runs.trust import refuse_strangers
 
@@ -19,7 +19,8 @@ _PREFIX = "resume="
 _TRUST = "trust="
 _OTHER_PROCESS = "other_process_of="
 _SAVED = "saved_config"
-_OF_ONE_COMMAND = {"overwrite": False, "changed_data": "refuse"}
+_LISTS = "lists."
+_OF_ONE_COMMAND = {"overwrite": False, "changed_data": "refuse", "new_items": "refuse"}
 """What was said to the command that began the run is not said to the one that goes on with it."""
 
 
@@ -58,6 +59,11 @@ def resume_arguments(arguments: list[str]) -> list[str]:
     return [*_composing(folder, config), f"resume={quoted(folder.path)}", *rest]
 
 
+def named_lists(arguments: list[str]) -> list[str]:
+    """Arguments in which `lists.<name>=<file>` adds a list, whatever its name."""
+    return [f"++{one}" if one.startswith(_LISTS) else one for one in arguments]
+
+
 def other_process_arguments(run_dir: Path) -> list[str]:
     """Command-line arguments that start another process of a run whose config is saved."""
     return [f"{_OTHER_PROCESS}{run_dir.absolute()}"]
@@ -77,7 +83,7 @@ def _in_this_project(config: dict[str, Any]) -> dict[str, Any]:
     What still is where the run had it stays there.
     """
     paths = config.get("paths")
-    root_dir, before = os.environ["PROJECT_ROOT"], paths.get("root_dir") if paths else None
+    root_dir, before = str(project_dir()), paths.get("root_dir") if paths else None
     if not isinstance(before, str) or before == root_dir:
         return config
 

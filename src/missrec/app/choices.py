@@ -5,12 +5,10 @@ A file or folder of `conf/` whose name begins with "_" is a piece of others and 
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
-from pathlib import Path
 
 import yaml
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
@@ -23,6 +21,7 @@ from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
+from missrec.app.project import conf_dir
 from missrec.runs.format import current_data_choice
 
 _PIECE = "_"
@@ -49,7 +48,7 @@ def choices(command: str) -> dict[str, list[str]]:
                 continue
             seen.add(config)
             for named in _named_by(config):
-                if not (_conf() / named).is_dir():
+                if not (conf_dir() / named).is_dir():
                     waiting.append(named)
                 elif named not in found and named.split("/")[0] != "hydra":
                     found[named] = _options(named, ".")
@@ -106,7 +105,7 @@ def _check_truth(override: Override) -> None:
 def _truths() -> set[str]:
     """Names of the settings that have `true` or `false` wherever they stand in `conf/`."""
     found: dict[str, set[str]] = {}
-    for path in _conf().rglob("*.yaml"):
+    for path in conf_dir().rglob("*.yaml"):
         for name, value in _SETTING.findall(path.read_text(encoding="utf-8")):
             if not value.startswith("${"):
                 found.setdefault(name, set()).add(value)
@@ -137,13 +136,9 @@ def _chosen(override: Override) -> Iterator[str]:
             yield str(entry)
 
 
-def _conf() -> Path:
-    return Path(os.environ["PROJECT_ROOT"]) / "conf"
-
-
 def _named_by(config: str) -> Iterator[str]:
     """Groups and configs that the defaults list of a config names, from `conf/`."""
-    path = _conf() / f"{config}.yaml"
+    path = conf_dir() / f"{config}.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
     for entry in (content or {}).get("defaults", []):
         for name in entry if isinstance(entry, dict) else [entry]:
@@ -156,12 +151,12 @@ def _named_by(config: str) -> Iterator[str]:
 
 def _options(group: str, folder: str) -> list[str]:
     """Those of a group that lie in a folder of it."""
-    files = sorted((_conf() / group / folder).glob(f"[!{_PIECE}]*.yaml"))
+    files = sorted((conf_dir() / group / folder).glob(f"[!{_PIECE}]*.yaml"))
     return [posixpath.normpath(f"{folder}/{path.stem}") for path in files]
 
 
 def _folders(group: str) -> list[str]:
-    return sorted(path.name for path in (_conf() / group).glob(f"[!{_PIECE}]*/"))
+    return sorted(path.name for path in (conf_dir() / group).glob(f"[!{_PIECE}]*/"))
 
 
 class ChoicesSource(FileConfigSource):

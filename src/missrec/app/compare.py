@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from missrec.app.evaluate import EvaluateSettings
+from missrec.app.project import conf_dir
 from missrec.app.same_data import check_sides
 from missrec.files import write_json
 from missrec.metrics.paired import compare_ranks, read_paired
@@ -38,7 +39,7 @@ def compare(settings: EvaluateSettings) -> dict[str, Any]:
             not rank the same users and targets.
     """
     assert settings.against is not None
-    marks = read_marks(settings.root_dir / "conf").of_rows()
+    marks = read_marks(conf_dir(settings.root_dir)).of_rows()
     named = {"run": settings.run, "against": settings.against}
     sides = {side: _one_system(side, folders, marks) for side, folders in named.items()}
     changed = check_sides(*sides.values(), accept=settings.accepts_changed_data)

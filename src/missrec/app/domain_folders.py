@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import ListConfig, OmegaConf
 
 from missrec.app.grammar import as_word
+from missrec.app.project import project_dir
 from missrec.data.manifest import MANIFEST
 from missrec.files import recover_folder
 
@@ -53,7 +54,7 @@ def folders_choice(folders: Sequence[str], name: str | None = None) -> str:
 def told(folder: str | Path) -> str:
     """A folder as it is named on a command line at the root of the project."""
     path = Path(_absolute(folder))
-    root = Path(os.environ.get("PROJECT_ROOT", ".")).absolute()
+    root = project_dir()
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 

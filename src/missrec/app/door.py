@@ -1,14 +1,14 @@
-"""What every door in `src/` shares: the exit code and the one line of a user's mistake."""
+"""What every command shares: the exit code and the one line of a user's mistake."""
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import hydra
@@ -18,7 +18,9 @@ from yaml import YAMLError
 
 from missrec.app.choices import check_choices
 from missrec.app.grammar import ambiguous, options_first, parsable_arguments
+from missrec.app.invocation import as_started
 from missrec.app.names import check_typed_names, unwrapped
+from missrec.app.project import conf_dir
 from missrec.app.remedies import remedy_of
 
 USER_ERROR = 2
@@ -51,13 +53,28 @@ def run_door(
         with _one_line_errors(debug=bool(cfg.debug)):
             run(cfg)
 
-    conf = str(Path(os.environ["PROJECT_ROOT"]) / "conf")  # the doors set it
+    conf = str(conf_dir())
     main = hydra.main(version_base="1.3", config_path=conf, config_name=config_name)(job)
     with _one_line_errors(debug="debug=true" in sys.argv):
         sys.argv[1:] = parsable_arguments(rewrite(options_first(sys.argv[1:])))
         check_typed_names(sys.argv[1:])
         check_choices(config_name, sys.argv[1:])
-        main()
+        with _help_as_started():
+            main()
+
+
+@contextmanager
+def _help_as_started() -> Iterator[None]:
+    """Has `--help`, which Hydra prints, name commands as this one was started."""
+    if not {"--help", "-h"} & set(sys.argv[1:]):
+        yield
+        return
+    shown = io.StringIO()
+    try:
+        with redirect_stdout(shown):
+            yield
+    finally:  # Hydra then exits
+        sys.stdout.write(as_started(shown.getvalue()))
 
 
 @contextmanager
@@ -75,10 +92,14 @@ def _one_line_errors(*, debug: bool) -> Iterator[None]:
 
 def one_line(error: BaseException) -> str:
     """The message of an error in one line, led by the config key, ended by the remedy if known."""
+    return as_started(_one_line(error))
+
+
+def _one_line(error: BaseException) -> str:
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         # Hydra wraps what a constructor raised; the last line names the key of the config.
         key = str(error).rpartition("full_key: ")[2].strip()
-        return f"{key}: {one_line(error.__cause__)}"
+        return f"{key}: {_one_line(error.__cause__)}"
     if unnamed := _UNNAMED.search(str(error)):
         return f"{unnamed[1]} has no value; add {unnamed[1]}=<value>"
     if several := ambiguous(str(error)):

@@ -15,19 +15,24 @@ from pytorch_lightning import Trainer
 
 from missrec.app.build import Experiment, build_experiment
 from missrec.app.doubts import warn_of_parts
+from missrec.app.final_fit import holds_nothing_out
+from missrec.app.new_items import bring_in, domain_places, find_items
 from missrec.app.same_data import check_run
 from missrec.app.saved_run import read_saved_run
 from missrec.app.session import plain
-from missrec.app.settings import accepts
+from missrec.app.settings import NewItems, accepts, read_new_items
 from missrec.features.checks import check_truths
 from missrec.files import write_json
 from missrec.metrics.buckets import popularity_buckets
 from missrec.report.figures.buckets import popularity_figure
 from missrec.report.formats.terminal import print_buckets, print_metrics, split_metrics
+from missrec.retrieval.known_items import KnownItems
 from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder
-from missrec.runs.identity import ACCEPTED
+from missrec.runs.identity import ACCEPTED, recorded_identity
+from missrec.runs.items import keys_of_folders, record_items
 from missrec.runs.ranks import save_ranks
+from missrec.training.checkpoints import model_state
 from missrec.training.saving import WholeCheckpoints
 from missrec.training.silence import quiet_lightning
 
@@ -54,6 +59,7 @@ class EvaluateSettings(NamedTuple):
         output_dir: for `comparison.json`.
         root_dir: of the project.
         accepts_changed_data: whether to go on with other data than a run was made on.
+        new_items: how a run takes to other items than it was made on; None: it does not.
     """
 
     run: str | list[str]
@@ -69,6 +75,7 @@ class EvaluateSettings(NamedTuple):
     output_dir: Path
     root_dir: Path
     accepts_changed_data: bool
+    new_items: NewItems | None
 
 
 def read_settings(cfg: DictConfig) -> EvaluateSettings:
@@ -85,8 +92,11 @@ def read_settings(cfg: DictConfig) -> EvaluateSettings:
         "output_dir": Path(config["output_dir"]),
         "root_dir": Path(config["paths"]["root_dir"]),
     }
-    accepted = {"accepts_changed_data": accepts(config["changed_data"])}
-    return EvaluateSettings(**{**own, **places, **accepted})
+    allowed = {
+        "accepts_changed_data": accepts(config["changed_data"]),
+        "new_items": read_new_items(config),
+    }
+    return EvaluateSettings(**{**own, **places, **allowed})
 
 
 def evaluate(cfg: DictConfig) -> dict[str, Any]:
@@ -110,9 +120,14 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     quiet_lightning()
     folder = RunFolder(Path(settings.run))
     run = read_saved_run(folder, data_dir=settings.data_dir, trust=settings.trust)
+    if holds_nothing_out(run.config):
+        raise ValueError(
+            f"{folder.path} is trained on everything (split=none), so nothing is left to test on; "
+            f"evaluate the run that its epochs are from: run={run.config.get('epochs_from')}"
+        )
     experiment = build_experiment(run)
     warn_of_parts(experiment, run, names=["test"])
-    changed = check_run(folder, experiment.identity, accept=settings.accepts_changed_data)
+    changed = _same_items(folder, experiment, settings)
     torch.set_float32_matmul_precision(run.config["matmul_precision"])
     trainer = Trainer(
         accelerator=settings.accelerator,
@@ -125,14 +140,45 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         plugins=[WholeCheckpoints()],
         default_root_dir=str(folder.path),
     )
-    checkpoint = chosen_checkpoint(folder.path) if experiment.module.learns else None
+    is_to_load = experiment.module.learns and settings.new_items is None
+    checkpoint = chosen_checkpoint(folder.path) if is_to_load else None
     _rank(experiment, trainer, checkpoint=checkpoint)
-    _say_differences(folder, experiment.module.metrics)
+    if settings.new_items is None:
+        _say_differences(folder, experiment.module.metrics)
     print_metrics(
         run.name, {"test": split_metrics(experiment.module.metrics, "test")}, settings.shown
     )
     report = {"metrics": experiment.module.metrics, "buckets": {}, ACCEPTED: changed}
     return _write(report, experiment, folder.evaluation, settings, cutoffs=run.cutoffs)
+
+
+def _same_items(folder: RunFolder, experiment: Experiment, settings: EvaluateSettings) -> list[str]:
+    """Checks that the data is what a run was made on, or brings its model to the items of today.
+
+    Returns:
+        What has changed, and is accepted.
+    """
+    accept = settings.accepts_changed_data
+    names_and_folders = domain_places(experiment.datamodule.domains)
+    if settings.new_items is None:
+        changed = check_run(folder, experiment.identity, accept=accept)
+        is_known = recorded_identity(folder) is not None and not changed
+        if is_known and not folder.items.is_file():
+            record_items(folder, keys_of_folders(*names_and_folders))  # a run of before
+        return changed
+    moving = find_items(folder, *names_and_folders, experiment.identity, accept=accept)
+    module = experiment.module
+    if module.learns:
+        taken = bring_in(
+            module.model,
+            model_state(chosen_checkpoint(folder.path)),
+            moving.items,
+            experiment.catalogue.features,
+            predict_ids=settings.new_items.predict_ids,
+        )
+        if taken.num_unknown:
+            module.model = KnownItems(module.model, taken.recommendable)
+    return moving.changed
 
 
 def _write(
@@ -176,7 +222,7 @@ def _rank(experiment: Experiment, trainer: Trainer, *, checkpoint: Path | None) 
             raise
         raise ValueError(
             f"{checkpoint} cannot be loaded: {error}; the file is damaged, or the run's config or "
-            "data has changed since"
+            "data has changed since; to other items it goes with new_items=features"
         ) from error
 
 

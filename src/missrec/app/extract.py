@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
+from missrec.app.fitted import with_fitted
 from missrec.app.model import build
 from missrec.app.prepare import prepare_missing, read_features_of_one
 from missrec.app.session import plain
@@ -55,7 +56,7 @@ def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
         sources[TEXT_VIEW] = build(config, "text_view")
     if config["images"]:
         sources["image"] = build(config, "images")
-    encoder: Encoder = build(config, "encoder")
+    encoder: Encoder = build(with_fitted(config), "encoder")
     extractor = Extractor(
         encoder=encoder,
         make_trainer=partial(build_trainer, config),

@@ -11,6 +11,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from missrec.app.prepare import known_splitters
+from missrec.app.project import conf_dir
 from missrec.data.domain import read_prepared
 from missrec.data.fingerprint import fingerprint
 from missrec.data.manifest import read_manifest
@@ -32,7 +33,7 @@ def verify(folder: Path, *, root_dir: Path) -> str | None:
         FileNotFoundError, ValueError: the folder is broken.
     """
     found = _facts(folder, root_dir)
-    known: Any = OmegaConf.to_container(OmegaConf.load(root_dir / "conf" / "known_domains.yaml"))
+    known: Any = OmegaConf.to_container(OmegaConf.load(conf_dir(root_dir) / "known_domains.yaml"))
     agreeing = {
         name: sum(found.get(fact) == value for fact, value in entry["facts"].items())
         for name, entry in known.items()

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import torch
 from torch import nn
 
-from missrec.app.model import build_model, open_domains
+from missrec.app.exported import ExportedModel, is_exported, read_exported
+from missrec.app.model import ModelOnData, build_model, open_domains
+from missrec.app.new_items import bring_in, domain_places, find_items
 from missrec.app.remedies import remedy_of
 from missrec.app.same_data import check_run
 from missrec.app.saved_run import read_saved_run
-from missrec.app.settings import accepts, read_run
+from missrec.app.settings import accepts, read_new_items, read_run
 from missrec.data.domain import USERS, read_titles
 from missrec.data.split_domains import SplitDomains
-from missrec.retrieval.catalogue import CatalogueItems, CatalogueUsers
+from missrec.retrieval.catalogue import UNKNOWN, CatalogueItems, CatalogueUsers
 from missrec.retrieval.histories import Histories
 from missrec.retrieval.indexes import named_index
 from missrec.retrieval.recommender import CatalogueRecommender
@@ -25,9 +28,17 @@ from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder, data_places, placed_today
 from missrec.runs.trust import UntrustedError
 from missrec.training.checkpoints import model_state
+from missrec.types import DomainSpan
 
 _BUILT = ("model", "datamodule.split")
 """Sections of a run's config that are built here; of all else, nothing is even imported."""
+
+_NOBODY = CatalogueUsers(
+    domain="an exported model",
+    keys=pl.Series(dtype=pl.String),
+    histories=Histories(np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)),
+)
+"""No user is exported."""
 
 
 def load_recommender(
@@ -39,23 +50,41 @@ def load_recommender(
     trust: bool = False,
     changed_data: str = "refuse",
     domain: str | None = None,
+    new_items: str = "refuse",
+    new_item_ids: str = "zero",
     shared: Path | None = None,
 ) -> CatalogueRecommender:
     """The model of a run on the items of one of its domains; see `missrec.load`.
 
     Several processes with one `shared` have one table and one index, see `retrieval.mapped`.
     """
+    moving = read_new_items({"new_items": new_items, "new_item_ids": new_item_ids})
     accept, place = accepts(changed_data), _device(device)
     make_index = named_index(index, shared=shared)
     folder = RunFolder(Path(run).expanduser())
+    if is_exported(folder.path):
+        exported = read_exported(folder.path, trust=trust)
+        return CatalogueRecommender(
+            model=exported.model.to(place),
+            items=_exported_items(exported, _chosen(exported.spans, domain)),
+            users=_NOBODY,
+            index=make_index,
+            max_seq_len=exported.max_seq_len,
+            device=place,
+            shared=shared,
+        )
     where = _data_dir(folder) if data_dir is None else Path(data_dir).expanduser().absolute()
     settings = read_saved_run(folder, data_dir=where, trust=trust, built=_BUILT)
     domains = open_domains(settings)
-    chosen = _chosen(domains, domain)
+    chosen = _chosen(domains.spans, domain)
     built = build_model(settings, domains)
-    check_run(folder, built.identity, accept=accept)
-    load_weights(built.model, folder)
-    items, users = catalogue_of(domains, chosen)
+    known: np.ndarray | None = None
+    if moving is None:
+        check_run(folder, built.identity, accept=accept)
+        load_weights(built.model, folder)
+    else:
+        known = _bring_in(folder, built, domains, accept=accept, predict_ids=moving.predict_ids)
+    items, users = catalogue_of(domains, chosen, known=known)
     return CatalogueRecommender(
         model=built.model.to(place),
         items=items,
@@ -88,7 +117,7 @@ def load_weights(model: nn.Module, folder: RunFolder) -> None:
         FileNotFoundError: the run has no checkpoint.
         ValueError: it is damaged, or of another model.
     """
-    if not any(parameter.requires_grad for parameter in model.parameters()):
+    if not _learns(model):
         return
     checkpoint = chosen_checkpoint(folder.path)
     try:
@@ -100,8 +129,43 @@ def load_weights(model: nn.Module, folder: RunFolder) -> None:
         ) from error
 
 
-def catalogue_of(domains: SplitDomains, chosen: int) -> tuple[CatalogueItems, CatalogueUsers]:
-    """The items and the users of one of the domains of a run."""
+def _bring_in(
+    folder: RunFolder, built: ModelOnData, domains: SplitDomains, *, accept: bool, predict_ids: bool
+) -> np.ndarray | None:
+    """Fills a model for today's items with what a run has learnt, item by item.
+
+    Returns:
+        (N + 1,) bool, False of items of which it knows nothing; None where it learns nothing.
+    """
+    places = domain_places(domains)
+    items = find_items(folder, *places, built.identity, accept=accept).items
+    if not _learns(built.model):
+        return None
+    taken = bring_in(
+        built.model,
+        model_state(chosen_checkpoint(folder.path)),
+        items,
+        built.catalogue.features,
+        predict_ids=predict_ids,
+    )
+    known: np.ndarray = taken.recommendable.numpy()
+    return known
+
+
+def _learns(model: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in model.parameters())
+
+
+def catalogue_of(
+    domains: SplitDomains, chosen: int, *, known: np.ndarray | None = None
+) -> tuple[CatalogueItems, CatalogueUsers]:
+    """The items and the users of one of the domains of a run.
+
+    Args:
+        domains: of the run.
+        chosen: place of the domain among them.
+        known: (N + 1,) bool, False of items that the model knows nothing of; None for all.
+    """
     span, folder, mixed = domains.spans[chosen], domains.folders[chosen], domains.mixed
     titles = read_titles([folder])
     items = CatalogueItems(
@@ -109,12 +173,12 @@ def catalogue_of(domains: SplitDomains, chosen: int) -> tuple[CatalogueItems, Ca
         keys=titles["item_key"],
         titles=titles["title"],
         first_id=span.first_item,
+        known=None if known is None else known[span.first_item : span.last_item + 1],
     )
     first, last = mixed.first_users[chosen : chosen + 2]
     offsets = mixed.offsets[first : last + 1]
-    histories = Histories(
-        mixed.items[offsets[0] : offsets[-1]] - span.first_item, offsets - offsets[0]
-    )
+    numbers = items.numbers_of(mixed.items[offsets[0] : offsets[-1]])
+    histories = Histories(numbers, offsets - offsets[0]).only(numbers != UNKNOWN)
     keys = pl.read_parquet(folder / USERS).sort("user_id")["user_key"]
     return items, CatalogueUsers(domain=span.name, keys=keys, histories=histories)
 
@@ -148,8 +212,17 @@ def _device(device: str) -> torch.device:
         raise ValueError(f"device ({device}) cannot be used: {reason}") from error
 
 
-def _chosen(domains: SplitDomains, name: str | None) -> int:
-    names = [span.name for span in domains.spans]
+def _exported_items(exported: ExportedModel, place: int) -> CatalogueItems:
+    """The items of the domain at this place among those of an exported model."""
+    span = exported.spans[place]
+    rows = exported.items[span.first_item - 1 : span.last_item]
+    return CatalogueItems(
+        domain=span.name, keys=rows["item_key"], titles=rows["title"], first_id=span.first_item
+    )
+
+
+def _chosen(spans: Sequence[DomainSpan], name: str | None) -> int:
+    names = [span.name for span in spans]
     if name is None and len(names) == 1:
         return 0
     if name not in names:

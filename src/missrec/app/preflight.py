@@ -61,8 +61,8 @@ def check_batches(run: RunSettings, experiment: Experiment) -> None:
         loaders["limit_train_batches"] = lambda: [data.train_dataloader()]
     for key, of_domains in loaders.items():
         limit = trainer.get(key)
-        if isinstance(limit, float) and limit < 1:
-            fewest = min(map(len, of_domains()))
+        if isinstance(limit, float) and limit < 1 and (domains := of_domains()):
+            fewest = min(map(len, domains))
             if limit * fewest < 1:
                 raise ValueError(
                     f"trainer.{key} ({limit}) leaves none of {fewest} batches; give a number of "

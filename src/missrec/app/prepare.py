@@ -17,6 +17,7 @@ from missrec.app.domain_folders import (
     folders_choice,
     told,
 )
+from missrec.app.project import conf_dir
 from missrec.app.session import plain
 from missrec.app.settings import Config, DataSettings, Paths, read_data, read_paths
 from missrec.data.domain import (
@@ -119,7 +120,8 @@ def known_splitters(root_dir: Path) -> dict[str, AnySplitter]:
 
 def described_splits(root_dir: Path) -> dict[str, dict[str, Any]]:
     """The splits of `conf/split/` by name, but for those that wait for somebody to name a file."""
-    files = sorted((root_dir / "conf" / "split").glob("*.yaml"))
+    paths = sorted((conf_dir(root_dir) / "split").glob("*.yaml"))
+    files = [path for path in paths if path.stem != "none"]  # nothing held out is no split to know
     found: dict[str, Any] = {
         path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in files
     }

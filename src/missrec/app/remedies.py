@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import yaml
 
 from missrec.app.domain_folders import folders_choice, told
 from missrec.app.grammar import as_word
+from missrec.app.project import conf_dir
 
 _PLACE = re.compile(r"\$\{[^}]*?(\w+)\}")  # such as ${.category} or ${data.name}
 
@@ -34,6 +34,7 @@ _REMEDIES = {
     "NonFiniteError": "set dtype=float32, or trainer.precision=32-true, or check the weights",
     "NoChoicesError": "choose search/sampler=tpe",
     "OtherStudyError": "or name a new study: search.study=<name>",
+    "OtherPartsError": "go on with that command, or drop what it did with overwrite=true",
     "StrategyError": "use trainer=ddp, or trainer=ddp_cpu; see docs/distributed.md",
 }
 """Class of an error -> what to do; by its name, because importing what raises it takes seconds."""
@@ -99,7 +100,7 @@ def _filled(choice: str, name: str, domain: str) -> str | None:
 
 def _choices() -> Iterator[tuple[str, str, int]]:
     """Of all of `conf/data`: the name of a domain folder, what chooses its data, of how many."""
-    conf = Path(os.environ.get("PROJECT_ROOT", ".")) / "conf" / "data"
+    conf = conf_dir() / "data"
     for path in sorted(conf.rglob("*.yaml")):
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
         sources = (content.get("sources") or {}).values() if isinstance(content, dict) else ()

@@ -14,6 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 
+from missrec.app.invocation import as_started
+from missrec.app.project import conf_dir
 from missrec.app.rows import RowCommands, known_splits
 from missrec.files import replace_folder
 from missrec.report.comparisons import Asked, PairedTests, complete_section
@@ -102,7 +104,7 @@ def report(cfg: DictConfig) -> Report:
         root_dir=root_dir,
         data_dir=data_dir,
         log_dir=Path(cfg.paths.log_dir),
-        marks=read_marks(root_dir / "conf").of_rows(cfg.ignored),
+        marks=read_marks(conf_dir(root_dir)).of_rows(cfg.ignored),
         seeds=list(cfg.seeds),
         tests=PairedTests(num_resamples=cfg.num_resamples, seed=cfg.bootstrap_seed),
         metrics=tuple(cfg.metrics),
@@ -144,7 +146,8 @@ def _report(settings: ReportSettings) -> Report:
             metrics=settings.metrics,
         )
         for name, write in _FORMATS.items():
-            (draft / name).write_text(write(result), encoding="utf-8", errors="replace")
+            text = as_started(write(result))
+            (draft / name).write_text(text, encoding="utf-8", errors="replace")
     _say(result, settings.output_dir)
     return result
 
@@ -181,7 +184,7 @@ def _first_reason(found: FoundRuns) -> str:
 
 def _sections(settings: ReportSettings, paper: Paper, groups: Sequence[Group]) -> list[Section]:
     commands = RowCommands(settings.root_dir, marks=settings.marks)
-    known_domains = _content(settings.root_dir / "conf" / "known_domains.yaml")
+    known_domains = _content(conf_dir(settings.root_dir) / "known_domains.yaml")
     today = DataToday(data_dir=settings.data_dir, splits=settings.popularity.splits)
     asked = Asked(
         seeds=settings.seeds,

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from missrec.app.moved_run import MovedRun
+from missrec.app.new_items import domain_places
+from missrec.app.project import checkout, conf_dir
+from missrec.app.same_data import check_data
 from missrec.app.session import occupied
 from missrec.app.settings import Config, RunSettings, read_run
 from missrec.app.stages import starting_point
-from missrec.runs.checkpoints import restore_best, resumable
+from missrec.runs.checkpoints import restore_best, resumable, rewrite_checkpoints
 from missrec.runs.folder import RunFolder
+from missrec.runs.identity import provenance_facts
+from missrec.runs.items import keys_of_folders, record_items
 from missrec.runs.marks import read_marks
 from missrec.runs.provenance import provenance
 from missrec.runs.settings import (
@@ -25,7 +32,10 @@ from missrec.runs.settings import (
 from missrec.training.checkpoints import read_checkpoint
 
 if TYPE_CHECKING:
+    import polars as pl
     from torch import nn
+
+    from missrec.app.build import Experiment
 
 _STARTED = "it has begun from another one"
 _METRIC = "the best so far is of another metric"
@@ -101,7 +111,7 @@ def earlier_run(run: RunSettings) -> Earlier | None:
     if not folder.config.is_file():
         return None  # ended before it had begun
     saved = folder.read_config()
-    marks = read_marks(run.paths.root_dir / "conf")
+    marks = read_marks(conf_dir(run.paths.root_dir))
     changes = changed_settings(saved, run.config, marks=marks)
     if folder.checkpoints.is_dir():
         _check_changes(changes, FIXED, run.run_dir)
@@ -119,8 +129,49 @@ def with_its_stages(run: RunSettings, earlier: Earlier | None) -> RunSettings:
     return read_run({**run.config, **kept})._replace(resume=run.resume)
 
 
-def checkpoint_to_go_on_from(
-    run: RunSettings, earlier: Earlier | None, module: nn.Module
+class Start(NamedTuple):
+    """What a run starts with.
+
+    Attributes:
+        facts: of its data, for `provenance.json`.
+        keys: of its items, by domain.
+        checkpoint: that it goes on from; None of a new one.
+        moved: what brings its checkpoints to other items; None where they must be the same.
+    """
+
+    facts: dict[str, Any]
+    keys: dict[str, pl.Series]
+    checkpoint: Path | None
+    moved: MovedRun | None
+
+
+def find_start(run: RunSettings, earlier: Earlier | None, experiment: Experiment) -> Start:
+    """What a run starts with, all of it checked.
+
+    Args:
+        run: its settings.
+        earlier: the run that goes on.
+        experiment: of the run.
+
+    Raises:
+        ChangedDataError: the data has changed, and that is not accepted.
+        ValueError: no checkpoint can be gone on from, or not with these settings.
+    """
+    moved = None
+    if run.resume and run.new_items is not None:
+        moved = MovedRun(run, experiment, predict_ids=run.new_items.predict_ids)
+    changed = check_data(run, experiment.identity, moved=None if moved is None else moved.changed)
+    checkpoint = _checkpoint_to_go_on_from(run, earlier, experiment.module, moved)
+    return Start(
+        facts=provenance_facts(experiment.identity, accepted=changed),
+        keys=keys_of_folders(*domain_places(experiment.datamodule.domains)),
+        checkpoint=checkpoint,
+        moved=moved,
+    )
+
+
+def _checkpoint_to_go_on_from(
+    run: RunSettings, earlier: Earlier | None, module: nn.Module, moved: MovedRun | None
 ) -> Path | None:
     """The checkpoint that training goes on from, which fits; None where it starts.
 
@@ -138,47 +189,54 @@ def checkpoint_to_go_on_from(
     changes = earlier.changes if earlier else []
     if inside:
         _check_changes(changes, FIXED_INSIDE_AN_EPOCH, run.run_dir)
+        if moved is not None and moved.changes_items:
+            raise ValueError(
+                f"{source} is inside an epoch, which has begun with other items; start a new run "
+                f"from the weights: pretrained={run.run_dir} new_items=features"
+            )
     elif changes and progress["processed"] >= run.config["trainer"]["max_epochs"]:
         raise ValueError(
             f"the run has {progress['processed']} epochs behind it, and trainer.max_epochs is "
             f"{run.config['trainer']['max_epochs']}: nothing would train with "
             f"{described(changes)}; raise it, or leave them out"
         )
-    _check_fits(content["state_dict"], module, source)
+    state = content["state_dict"] if moved is None else moved.moved(content)["state_dict"]
+    _check_fits(state, module, source)
     return source
 
 
-def begin(
-    run: RunSettings, earlier: Earlier | None, facts: Mapping[str, Any], *, source: Path | None
-) -> None:
+def begin(run: RunSettings, earlier: Earlier | None, start: Start) -> None:
     """Records what runs; the first thing that is written into the folder.
 
     Args:
         run: its settings.
         earlier: the run that goes on.
-        facts: of its data, for `provenance.json`.
-        source: the checkpoint that it goes on from.
+        start: what it starts with.
     """
     folder = RunFolder(run.run_dir)
-    made = {**provenance(run.paths.root_dir, started_from=starting_point(run)), **facts}
+    made = {**provenance(checkout(), started_from=starting_point(run)), **start.facts}
     if earlier is None:
         if run.overwrite and folder.holds_run:
             folder.clear()
+        record_items(folder, start.keys)
         folder.write_provenance(made)
     else:
+        if start.moved is not None:  # first: killed meanwhile, it is done for those that are left
+            rewrite_checkpoints(run.run_dir, start.moved.moved)
+        record_items(folder, start.keys)
         folder.metrics.unlink(missing_ok=True)  # those of the shorter run
         before = dict(earlier.provenance)
         entry = {
             "at": datetime.now().astimezone().isoformat(timespec="seconds"),
             "git": made["git"],
-            "from": source.name if source else None,
+            "from": start.checkpoint.name if start.checkpoint else None,
             "changed": {one.key: [_value(one.there), _value(one.here)] for one in earlier.changes},
         }
         before.pop("tested", None)
         resumed = [*before.get("resumed", []), entry]
-        folder.write_provenance({**made, **before, **facts, "resumed": resumed})
-        if source is not None:
-            restore_best(run.run_dir, source)
+        folder.write_provenance({**made, **before, **start.facts, "resumed": resumed})
+        if start.checkpoint is not None:
+            restore_best(run.run_dir, start.checkpoint)
     folder.write_config(run.config)
 
 
@@ -193,6 +251,9 @@ def _check_changes(changes: Sequence[Difference], fixed: Mapping[str, str], run_
 
 
 def _check_fits(state: Mapping[str, Any], module: nn.Module, source: Path) -> None:
+    with suppress(RuntimeError):
+        module.load_state_dict(state)  # what of it has no fixed number of entries, it says itself
+        return
     ours = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     theirs = {name: tuple(value.shape) for name, value in state.items()}
     for name in sorted({*ours, *theirs}):

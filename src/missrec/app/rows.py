@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from missrec.app.prepare import described_splits
+from missrec.app.project import conf_dir
 from missrec.app.session import compose_train
 from missrec.report.datasets import KnownSplit
 from missrec.runs.groups import Setup
@@ -48,7 +49,7 @@ class RowCommands:
         self._root_dir = root_dir
         self._marks = marks.ignoring(_DATA)
         self._settings = cache(self._compose)
-        self._choices = {group: _choices(root_dir / "conf" / group) for group in _NAMED}
+        self._choices = {group: _choices(conf_dir(root_dir) / group) for group in _NAMED}
 
     def command(self, setup: Setup, data_choice: str, seeds: Sequence[int]) -> str:
         """The command line that makes runs of a setup, or a comment that says why none does."""
@@ -87,7 +88,7 @@ class RowCommands:
             "transfer": self._choices["transfer"].get(setup.transfer),
             "ablation": setup.ablation,
         }
-        conf = self._root_dir / "conf"
+        conf = conf_dir(self._root_dir)
         for group, choice in chosen.items():
             if not choice or "/" in choice or not (conf / group / f"{choice}.yaml").is_file():
                 return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from missrec.runs.identity import (
     check_same,
     identity_in,
     identity_of_folders,
+    other_items,
     recorded_identity,
 )
 from missrec.training.checkpoints import read_checkpoint
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 
 _ACCEPT = "changed_data=accept"
 _REMEDY = f"prepare the data as it was, or go on with {_ACCEPT}"
+_REMEDY_OF_ITEMS = (
+    "prepare the data as it was, take the items as they are now with new_items=features, or go on "
+    f"with {_ACCEPT}"
+)
 
 
 def check_run(run: RunFolder, found: Identity, *, accept: bool) -> list[str]:
@@ -43,25 +49,29 @@ def check_run(run: RunFolder, found: Identity, *, accept: bool) -> list[str]:
     Raises:
         ChangedDataError: the data has changed, and that is not accepted.
     """
-    changed = check_same(
-        recorded_identity(run),
-        found,
-        name=str(run.path),
-        accept=accept,
-        remedy=_REMEDY,
-    )
+    recorded = recorded_identity(run)
+    remedy = _REMEDY_OF_ITEMS if recorded and other_items(recorded, found) else _REMEDY
+    changed = check_same(recorded, found, name=str(run.path), accept=accept, remedy=remedy)
     return list(dict.fromkeys([*accepted_changes(run), *changed]))
 
 
-def check_data(run: RunSettings, found: Identity) -> list[str]:
+def check_data(
+    run: RunSettings, found: Identity, *, moved: Sequence[str] | None = None
+) -> list[str]:
     """What has changed under a run that trains: since it was begun, and since its last stage.
+
+    Args:
+        run: its settings.
+        found: the data at hand.
+        moved: what has changed of data that the run is moved to; None where it must be the same.
 
     Raises:
         ChangedDataError: the data has changed, and that is not accepted.
         ValueError: the checkpoint of the stage is damaged.
     """
     folder, accept = RunFolder(run.run_dir), run.accepts_changed_data
-    changed = check_run(folder, found, accept=accept) if run.resume else []
+    changed = check_run(folder, found, accept=accept) if run.resume and moved is None else []
+    changed += [*(accepted_changes(folder) if run.resume else []), *(moved or [])]
     if run.stages and run.stages[-1].same_data and (source := run.stages[-1].checkpoint):
         changed += check_stage(source, found, accept=accept)
     return list(dict.fromkeys(changed))

@@ -16,6 +16,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from missrec.app.grammar import quoted
+from missrec.app.invocation import as_started
+from missrec.app.project import conf_dir
 from missrec.runs.marks import read_marks
 from missrec.runs.settings import leaves
 from missrec.search.settings import Search, checked_search
@@ -82,7 +84,8 @@ class TrialCommands(NamedTuple):
         seeds = f"{_SEED}={','.join(_text(seed) for seed in self.search.seeds)}"
         multirun = ["-m"] if len(self.search.seeds) > 1 else []
         chosen = self.chosen(params)
-        return shlex.join(["python", "src/train.py", *multirun, *self.overrides, *chosen, seeds])
+        words = [*multirun, *self.overrides, *chosen, seeds]
+        return as_started(f"python src/train.py {shlex.join(words)}")
 
 
 def read_search(settings: TuneSettings) -> TrialCommands:
@@ -143,7 +146,7 @@ def open_study(settings: TuneSettings, search: Search, probe: Mapping[str, Any])
         seed=settings.seed,
         max_trials=search.max_trials,
         settings=dict(leaves({"search": {**settings.search, "seed": settings.seed}, **probe})),
-        marks=read_marks(settings.root_dir / "conf"),
+        marks=read_marks(conf_dir(settings.root_dir)),
     )
 
 
@@ -165,7 +168,7 @@ def _check(settings: TuneSettings) -> None:
 
 def _own_keys(root_dir: Path) -> set[str]:
     """Where the keys start that `conf/tune.yaml` adds to those of a run."""
-    return {str(key) for key in OmegaConf.load(root_dir / "conf" / "tune.yaml")} - {"defaults"}
+    return {str(key) for key in OmegaConf.load(conf_dir(root_dir) / "tune.yaml")} - {"defaults"}
 
 
 def _key(override: str) -> str:

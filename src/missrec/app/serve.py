@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from missrec.app.session import plain
+from missrec.app.settings import accepts, read_new_items
 from missrec.features.checks import check_truths
 from missrec.serving.keys import ApiKeys
 from missrec.serving.settings import ServiceSettings
@@ -37,6 +38,8 @@ class ServeSettings:
         start_sec: how long a process may take to start.
         log_level: of what is logged.
         data_dir: where the domain folders are.
+        new_items: `refuse` or `features`.
+        new_item_ids: `zero` or `predicted`.
         changed_data: `refuse` or `accept`.
         trust: whether the run may name code that is none of this project's.
         service: of the service itself.
@@ -54,6 +57,8 @@ class ServeSettings:
     start_sec: int
     log_level: str
     data_dir: Path
+    new_items: str
+    new_item_ids: str
     changed_data: str
     trust: bool
     service: ServiceSettings
@@ -137,6 +142,8 @@ def listening(settings: ServeSettings) -> socket.socket:
 
 
 def _check(config: Mapping[str, Any]) -> None:
+    accepts(config["changed_data"])
+    read_new_items(config)
     check_truths(no_keys=config["no_keys"], trust=config["trust"])
     if not isinstance(config["run"], str):
         raise ValueError(f"run ({config['run']}) must name one run folder")

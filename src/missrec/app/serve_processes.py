@@ -38,16 +38,8 @@ def serve_alone(settings: ServeSettings) -> None:
     """Answers by this process."""
     logging.config.dictConfig(log_config(settings.log_level))
     with listening(settings) as bound:
-        load = partial(_load, settings, None)
-        served = load()
-        app = create_app(
-            served.recommender,
-            settings.service,
-            version=served.version,
-            explorer=served.explorer,
-            load=load,
-        )
-        _say(bound, served.version)
+        app = _make_alone(settings)
+        _say(bound, app.state.served.version)
         uvicorn.Server(_config(settings, app)).run([bound])
 
 
@@ -61,7 +53,38 @@ def serve_by_workers(settings: ServeSettings) -> None:
         _say(bound, _version(settings, Path(settings.run).resolve()))  # or what is wrong
         os.environ[_COUNTS] = shared
         app = partial(make_worker, settings, Path(shared))
-        Multiprocess(_config(settings, app), [bound]).run()
+        _Supervisor(_config(settings, app), [bound]).run()
+
+
+def _make_alone(settings: ServeSettings) -> FastAPI:
+    """The app of a process that has no supervisor; it alone holds the recommender."""
+    load = partial(_load, settings, None)
+    served = load()
+    return create_app(
+        served.recommender,
+        settings.service,
+        version=served.version,
+        explorer=served.explorer,
+        load=load,
+    )
+
+
+class _Supervisor(Multiprocess):
+    """Uvicorn's, which waits up to `start_sec` for what has died or is to end."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket]) -> None:
+        """Ends at once when it is told to, also while workers are being replaced."""
+        super().__init__(config, sockets)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self.should_exit.set())
+
+    def keep_subprocess_alive(self) -> None:
+        """Replaces workers that have ended.
+
+        It pings none while all live: one that is killed then would be waited for.
+        """
+        if not all(worker.process.is_alive() for worker in self.processes):
+            super().keep_subprocess_alive()
 
 
 def make_worker(settings: ServeSettings, shared: Path) -> FastAPI:
@@ -119,6 +142,8 @@ def _load(settings: ServeSettings, shared: Path | None) -> Served:
         trust=settings.trust,
         changed_data=settings.changed_data,
         domain=settings.domain,
+        new_items=settings.new_items,
+        new_item_ids=settings.new_item_ids,
         shared=None if shared is None else shared / digest(list(version)),
     )
     explorer = explorer_of(

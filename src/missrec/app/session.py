@@ -15,6 +15,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from missrec.app.composition import check_composition
 from missrec.app.domain_folders import absolute_folders
+from missrec.app.final_fit import as_trained
+from missrec.app.project import conf_dir
 from missrec.app.settings import Config, RunSettings, read_run
 from missrec.runs.folder import RunFolder
 
@@ -58,7 +60,7 @@ def read_train(cfg: DictConfig) -> RunSettings:
         ConfigCompositionException: a name would not hold.
     """
     check_names(cfg, HydraConfig.get())
-    return read_run(plain(cfg))
+    return read_run(as_trained(plain(cfg)))
 
 
 def check_names(cfg: DictConfig, hydra: Any) -> None:
@@ -69,7 +71,9 @@ def check_names(cfg: DictConfig, hydra: Any) -> None:
     chosen: dict[str, str | None] = dict(hydra.runtime.choices)
     if chosen.get("model"):
         settings: Any = OmegaConf.to_container(cfg, resolve=False)
-        check_composition(settings, Path(cfg.paths.root_dir) / "conf", chosen, hydra.overrides.task)
+        check_composition(
+            settings, conf_dir(Path(cfg.paths.root_dir)), chosen, hydra.overrides.task
+        )
 
 
 def compose_train(
@@ -86,7 +90,7 @@ def compose_train(
         HydraException: it cannot be composed, or a name would not hold.
     """
     if not GlobalHydra.instance().is_initialized():
-        with initialize_config_dir(str(root_dir / "conf"), version_base="1.3"):
+        with initialize_config_dir(str(conf_dir(root_dir)), version_base="1.3"):
             return compose_train(root_dir, overrides, with_hydra=with_hydra)
     cfg = compose("train", list(overrides), return_hydra_config=True)
     hydra = cfg.hydra

@@ -56,6 +56,16 @@ class Stage(NamedTuple):
     checkpoint: Path | None
 
 
+class NewItems(NamedTuple):
+    """How a model takes to items that it was not trained on.
+
+    Attributes:
+        predict_ids: their id vectors are predicted from their features, rather than zero.
+    """
+
+    predict_ids: bool
+
+
 class RunSettings(NamedTuple):
     """The settings of a run that the app itself reads; parts read theirs from `config`.
 
@@ -68,6 +78,8 @@ class RunSettings(NamedTuple):
         resume: whether it goes on where its checkpoints end.
         overwrite: whether a run that the folder holds may be replaced.
         accepts_changed_data: whether it goes on with other data than it was made on.
+        new_items: how it takes over items of what it starts from or goes on with; None where it
+            does not, or they must be the same.
         seed: None for one of its own.
         paths: of the project.
         data: of the run.
@@ -89,6 +101,7 @@ class RunSettings(NamedTuple):
     resume: bool
     overwrite: bool
     accepts_changed_data: bool
+    new_items: NewItems | None
     seed: int | None
     paths: Paths
     data: DataSettings
@@ -176,6 +189,7 @@ def _read_run(config: Config) -> RunSettings:
         resume=bool(config["resume"]),
         overwrite=config["overwrite"],
         accepts_changed_data=accepts(config["changed_data"]),
+        new_items=read_new_items(config),
         seed=config["seed"],
         paths=read_paths(config),
         data=read_data(config),
@@ -199,6 +213,20 @@ def accepts(changed_data: str) -> bool:
     if changed_data not in {"refuse", "accept"}:
         raise ValueError(f"changed_data ({changed_data}) must be refuse or accept")
     return changed_data == "accept"
+
+
+def read_new_items(config: Mapping[str, Any]) -> NewItems | None:
+    """What the settings of a command say of new items; None where they are refused.
+
+    Raises:
+        ValueError: a setting has none of its values.
+    """
+    way, ids = config.get("new_items", "refuse"), config.get("new_item_ids", "zero")
+    if way not in {"refuse", "features"}:
+        raise ValueError(f"new_items ({way}) must be refuse or features")
+    if ids not in {"zero", "predicted"}:
+        raise ValueError(f"new_item_ids ({ids}) must be zero or predicted")
+    return NewItems(predict_ids=ids == "predicted") if way == "features" else None
 
 
 def _stage(described: Config, overrides: list[str]) -> Stage:

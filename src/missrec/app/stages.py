@@ -12,12 +12,14 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
-from torch import nn
 
-from missrec.app.build import build_experiment
+from missrec.app.build import Experiment, build_experiment
 from missrec.app.grammar import quoted
+from missrec.app.invocation import as_started
+from missrec.app.new_items import bring_in_run
 from missrec.app.preflight import check_training
 from missrec.app.prepare import prepare_missing
+from missrec.app.project import conf_dir
 from missrec.app.same_data import check_finished
 from missrec.app.session import compose_train, continued, plain
 from missrec.app.settings import RunSettings, Stage, read_run
@@ -28,11 +30,13 @@ from missrec.runs.owner import writing
 from missrec.training.checkpoints import model_state
 from missrec.training.transfer import (
     Fate,
+    TransferredTensor,
     by_component,
     count_parameters,
     freeze_all_but,
     load_pretrained,
 )
+from missrec.types import Transferable
 
 _log = logging.getLogger(__name__)
 
@@ -144,7 +148,7 @@ def stage_settings(run: RunSettings, stage: Stage, *, source: Path | None) -> Ru
         _check_same_data(run, settings, stage)
     key = json.dumps(settings.config, sort_keys=True, default=str)
     name = f"{stage.experiment}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
-    _log.info("a stage before: python src/train.py %s", " ".join(overrides))
+    _log.info(as_started("a stage before: python src/train.py %s"), " ".join(overrides))
     return composed(run.run_dir.parent / name)
 
 
@@ -161,25 +165,35 @@ def check_fits(run: RunSettings, stage: RunSettings, *, same_data: bool) -> None
     load_pretrained(build_experiment(run).module.model, learnt, same_domain=same_data)
 
 
-def start_from(
-    checkpoint: Path, model: nn.Module, *, same_domain: bool, trainable: list[str] | None
-) -> None:
+def start_from(checkpoint: Path, run: RunSettings, experiment: Experiment) -> None:
     """Loads the weights of a pre-trained run, freezes them, and shows what became of each.
+
+    What belongs to the items of a domain stays behind, but of a stage on the run's own data, and
+    where the run takes over items: then it is loaded item by item, and trains as what is fresh.
 
     Args:
         checkpoint: of the pre-trained run.
-        model: changed in place.
-        same_domain: the run had this run's data, so what belongs to a domain is loaded too.
-        trainable: names that still train, and with them what was not loaded; nothing trains where
-            there is no name, everything where it is None.
+        run: its settings; names that still train, and with them what was not loaded; nothing trains
+            where there is no name, everything where it is None.
+        experiment: of the run; its model is changed in place.
 
     Raises:
         ValueError: the file is damaged, or its model does not fit.
     """
-    transferred = load_pretrained(model, model_state(checkpoint), same_domain=same_domain)
+    model, trainable = experiment.module.model, run.trainable
+    same_domain = bool(run.stages) and run.stages[-1].same_data
+    takes_items = run.new_items is not None and not run.resume and not run.stages
+    transferred: list[TransferredTensor] = []
+    # A model of ids alone takes nothing but those; resumed, it has them from its own checkpoint.
+    if same_domain or isinstance(model, Transferable) or not (takes_items or run.resume):
+        transferred = load_pretrained(model, model_state(checkpoint), same_domain=same_domain)
     if trainable is not None:
         fresh = [tensor.name for tensor in transferred if tensor.fate is Fate.FRESH]
         freeze_all_but(model, [*trainable, *fresh] if trainable else [])
+    if takes_items and run.new_items is not None:
+        predict_ids, accept = run.new_items.predict_ids, run.accepts_changed_data
+        bring_in_run(checkpoint, experiment, predict_ids=predict_ids, accept=accept)
+        transferred = load_pretrained(model, dict(model.state_dict()), same_domain=True)
     if is_first_process():
         print_transfer(
             str(checkpoint), by_component(transferred), trainable=count_parameters(model)
@@ -231,7 +245,7 @@ def _referred_to(root_dir: Path, overrides: Sequence[str]) -> list[str]:
 
 def _chosen_by(root_dir: Path, experiment: str) -> Iterator[str]:
     """The groups whose choice an experiment makes itself."""
-    folder = root_dir / "conf" / "experiment"
+    folder = conf_dir(root_dir) / "experiment"
     path = folder / f"{experiment}.yaml"
     if not path.is_file():
         return

@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from missrec.app.door import USER_ERROR, one_line
 from missrec.app.gpus import claim_gpu
 from missrec.app.grammar import quoted
+from missrec.app.project import conf_dir
 from missrec.app.session import continued, occupied
 from missrec.app.settings import RunSettings
 from missrec.files import write_text
@@ -203,7 +204,7 @@ def _is_finished(run: RunSettings) -> bool:
     folder = RunFolder(run.run_dir)
     if not folder.config.is_file():
         return False
-    marks = read_marks(run.paths.root_dir / "conf")
+    marks = read_marks(conf_dir(run.paths.root_dir))
     if differences := changed_settings(folder.read_config(), run.config, marks=marks):
         raise ValueError(
             f"{folder.path} holds a run whose settings differ in {described(differences)}; delete "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,25 +17,27 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from missrec.app.arguments import other_process_arguments
 from missrec.app.build import Experiment, build_experiment, compile_modules
 from missrec.app.doubts import warn_of_encoders, warn_of_parts
+from missrec.app.final_fit import as_trained, holds_nothing_out
+from missrec.app.invocation import another_process
 from missrec.app.model import build
 from missrec.app.preflight import check_batches, check_training
 from missrec.app.prepare import prepare_missing
 from missrec.app.resume import (
     Earlier,
+    Start,
     begin,
-    checkpoint_to_go_on_from,
     earlier_run,
+    find_start,
     with_its_stages,
 )
-from missrec.app.same_data import check_data, check_finished
+from missrec.app.same_data import check_finished
 from missrec.app.session import plain
 from missrec.app.settings import RunSettings, read_run
 from missrec.app.stages import start_from, starting_point, train_stages
 from missrec.distributed import is_first_process
 from missrec.report.formats.terminal import print_metrics, split_metrics
 from missrec.runs.checkpoints import record_tested, tidy
-from missrec.runs.folder import METRICS, RunFolder
-from missrec.runs.identity import provenance_facts
+from missrec.runs.folder import FINAL_FIT, METRICS, RunFolder
 from missrec.runs.owner import writing
 from missrec.runs.ranks import save_ranks
 from missrec.tracking.loggers import logging_to
@@ -65,7 +66,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         FileNotFoundError, ValueError: a mistake in the config or the data.
         RunBusyError: another process writes into the run folder.
     """
-    return train_run(read_run(plain(cfg)))
+    return train_run(read_run(as_trained(plain(cfg))))
 
 
 def train_run(run: RunSettings) -> dict[str, float]:
@@ -77,16 +78,19 @@ def train_run(run: RunSettings) -> dict[str, float]:
             return finished_before(run)
         ready = make_ready(run, earlier, train_run, record=METRICS)
         run, experiment, trainer = ready.run, ready.experiment, ready.trainer
-        warn_of_parts(experiment, run)
+        held_out = experiment.datamodule.domains.holds_out
+        warn_of_parts(experiment, run, names=("val", "test") if held_out else ())
         warn_of_encoders(experiment.identity, starting_point(run))
         if is_first_process():
-            begin(run, earlier, ready.facts, source=ready.resume_from)
+            begin(run, earlier, ready.start)
         _log.info("run folder: %s", run.run_dir)
         with logging_to(trainer, run.config), working(trainer):
-            best, metrics = fit(experiment, trainer, resume_from=ready.resume_from)
-            for rank in (trainer.validate, trainer.test):
+            best, metrics = fit(experiment, trainer, resume_from=ready.start.checkpoint)
+            for rank in (trainer.validate, trainer.test) if held_out else ():
                 metrics |= rank_users(experiment, rank, checkpoint=best)
             best = best or keep_untrained(experiment, trainer)
+        if not held_out:
+            metrics = {FINAL_FIT: 1.0, **metrics}
         if is_first_process():
             record(run, experiment, metrics, tested=best)
         return metrics
@@ -99,15 +103,13 @@ class Ready(NamedTuple):
         run: its settings, with the checkpoints of its stages.
         experiment: data and model.
         trainer: what fits and ranks.
-        facts: of its data, for `provenance.json`.
-        resume_from: the checkpoint that it goes on from; None where it starts.
+        start: what it starts with.
     """
 
     run: RunSettings
     experiment: Experiment
     trainer: Trainer
-    facts: dict[str, Any]
-    resume_from: Path | None
+    start: Start
 
 
 def make_ready(
@@ -132,10 +134,8 @@ def make_ready(
     run = train_stages(with_its_stages(run, earlier), train_stage, record=record)
     experiment = set_up(run)
     check_batches(run, experiment)
-    changed_data = check_data(run, experiment.identity)
-    facts = provenance_facts(experiment.identity, accepted=changed_data)
-    resume_from = checkpoint_to_go_on_from(run, earlier, experiment.module)
-    return Ready(run, experiment, build_trainer(run), facts, resume_from)
+    start = find_start(run, earlier, experiment)
+    return Ready(run, experiment, build_trainer(run), start)
 
 
 def set_up(run: RunSettings) -> Experiment:
@@ -155,12 +155,7 @@ def set_up(run: RunSettings) -> Experiment:
     experiment = build_experiment(run)
     source = starting_point(run)
     if source is not None:
-        start_from(
-            source,
-            experiment.module.model,
-            same_domain=bool(run.stages) and run.stages[-1].same_data,
-            trainable=run.trainable,
-        )
+        start_from(source, run, experiment)
     compile_modules(
         experiment.module.model, config["compiled_modules"], backend=config["compile_backend"]
     )
@@ -186,8 +181,10 @@ def build_trainer(run: RunSettings) -> Trainer:
     parts: dict[str, Any] = {"callbacks": callbacks, "logger": loggers}
     parts["plugins"] = [WholeCheckpoints()]
     settings = dict(config["trainer"])
+    if holds_nothing_out(config):
+        settings["limit_val_batches"] = 0
     if isinstance(settings.get("strategy"), dict):
-        command = [sys.executable, sys.argv[0], *other_process_arguments(run.run_dir)]
+        command = [*another_process("train"), *other_process_arguments(run.run_dir)]
         parts["strategy"] = build(settings, "strategy", command=command)
         del settings["strategy"]  # or Hydra would build it once more, without the command
     parts["default_root_dir"] = str(run.run_dir)
@@ -260,9 +257,8 @@ def record(
     follow.
     """
     folder = RunFolder(run.run_dir)
-    for span, users in zip(
-        experiment.datamodule.domains.spans, experiment.module.target_ranks, strict=True
-    ):
+    ranks = experiment.module.target_ranks  # of a final fit, none
+    for span, users in zip(experiment.datamodule.domains.spans, ranks, strict=bool(ranks)):
         save_ranks(folder.path / f"test_ranks_{span.name}.parquet", span, users)
     if tested is not None:
         record_tested(run.run_dir, Path(tested).name)
@@ -284,7 +280,10 @@ def finished_before(run: RunSettings) -> dict[str, float]:
 
 
 def print_run(run: RunSettings, metrics: dict[str, float]) -> None:
-    """Prints the metrics of a run."""
+    """Prints the metrics of a run; of a final fit, that it has none."""
+    if FINAL_FIT in metrics:
+        _log.info("trained on everything for %d epochs; nothing is held out", metrics["epochs"])
+        return
     rows = {split: split_metrics(metrics, split) for split in ("val", "test")}
     print_metrics(run.name, rows, run.shown)
 

@@ -93,9 +93,9 @@ def fit_and_validate(run: RunSettings, *, callbacks: Sequence[Callback] = ()) ->
                 "several trials at a time"
             )
         trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
-        begin(run, earlier, ready.facts, source=ready.resume_from)
+        begin(run, earlier, ready.start)
         with logging_to(trainer, run.config):
-            best, metrics = fit(experiment, trainer, resume_from=ready.resume_from)
+            best, metrics = fit(experiment, trainer, resume_from=ready.start.checkpoint)
             metrics |= rank_users(experiment, trainer.validate, checkpoint=best)
             keep_untrained(experiment, trainer)
         write_json(record, metrics)

@@ -26,6 +26,7 @@ from optuna.trial import Trial
 
 from missrec.app.door import one_line
 from missrec.app.gpus import visible_gpus
+from missrec.app.invocation import another_process
 from missrec.app.preflight import check_training
 from missrec.app.prepare import prepare_missing
 from missrec.app.same_data import check_study, identity_at_hand
@@ -160,7 +161,7 @@ def _run_trial(study: SharedStudy, commands: TrialCommands, trial: Trial, root_d
 def _run_workers(count: int) -> bool:
     """Runs this command in several processes; whether all ended well."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    command = [sys.executable, *sys.argv, "workers=0"]
+    command = [*another_process("tune"), *sys.argv[1:], "workers=0"]
     workers = [
         subprocess.Popen(command, env=worker_environment(worker, count)) for worker in range(count)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from missrec.app.exported import is_exported
 from missrec.app.saved_run import read_saved_run
 from missrec.data.manifest import MANIFEST
 from missrec.features.store import FEATURES
@@ -20,7 +21,7 @@ def version_of(run: Path, *, data_dir: Path, domain: str | None, trust: bool) ->
     """The version of a run on its data as both are now.
 
     Args:
-        run: its folder.
+        run: its folder, or one that was exported.
         data_dir: where the domain folders are.
         domain: whose items, of a run on several domains.
         trust: whether the config may name code that is none of this project's.
@@ -29,6 +30,9 @@ def version_of(run: Path, *, data_dir: Path, domain: str | None, trust: bool) ->
         FileNotFoundError: the folder is no run folder.
         ValueError: its config cannot be read, or names code of a stranger and is not trusted.
     """
+    if is_exported(run):
+        own = digest(sha256(run / MANIFEST))[:_LENGTH]
+        return Version(model=f"{run.name}@{own}", catalogue=f"{domain or run.name}@{own}")
     folder = RunFolder(run)
     settings = read_saved_run(folder, data_dir=data_dir, trust=trust, built=())
     weights = [sha256(folder.config)]

@@ -144,6 +144,8 @@ class SequenceDataModule(LightningDataModule):
         return np.asarray(np.searchsorted(targets, first_positions))
 
     def _evaluation_loaders(self, part: str) -> list[DataLoader[SequenceBatch]]:
+        if not self.domains.holds_out:
+            return []
         targets: np.ndarray = getattr(self.domains.split, part)
         bounds = self._bounds(targets)
         for folder, size in zip(self._folders, np.diff(bounds), strict=True):

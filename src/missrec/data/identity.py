@@ -62,9 +62,9 @@ def domain_identities(
             "interactions": _of_numbers(
                 [(offsets, first), (mixed.items[first:last], span.first_item - 1)]
             ),
-            "items": _of_texts(keys["item_key"]),
-            "item_keys": _of_texts(keys["item_key"].sort()),
-            "users": _of_texts(users["user_key"]),
+            "items": digest_of_texts(keys["item_key"]),
+            "item_keys": digest_of_texts(keys["item_key"].sort()),
+            "users": digest_of_texts(users["user_key"]),
             "split": {"by": type(splitter).__name__, "positions": _of_numbers(positions)},
         }
     return found
@@ -81,8 +81,8 @@ def _of_numbers(arrays: Sequence[tuple[np.ndarray, int]]) -> str:
     return digest.hexdigest()
 
 
-def _of_texts(texts: pl.Series) -> str:
-    """Of the length of each text and of all texts, so that no two lists have the same."""
+def digest_of_texts(texts: pl.Series) -> str:
+    """Hex digest of the length of each text and of all texts; no two lists have the same."""
     digest = hashlib.sha256()
     digest.update(np.ascontiguousarray(texts.str.len_bytes().to_numpy(), dtype="<i8").data)
     for place in range(0, len(texts), _AT_ONCE):

@@ -15,7 +15,7 @@ from missrec.data.domain import read_domain
 from missrec.data.identity import domain_identities, split_mixed
 from missrec.data.mixing import MixedDomains, mix_domains
 from missrec.data.parts import Part, parts_of
-from missrec.data.splits import AnySplitter, Split, SplitError, seen_in_training
+from missrec.data.splits import AnySplitter, NothingHeldOut, Split, SplitError, seen_in_training
 from missrec.types import DomainSpan, TrainSequences
 
 
@@ -68,6 +68,11 @@ class SplitDomains:
             ValueError: they cannot be split in this way.
         """
         return split_mixed(self.mixed, self.folders, self._splitter)
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether there is anything to validate and to test on."""
+        return not isinstance(self._splitter, NothingHeldOut)
 
     @property
     def num_items(self) -> int:

@@ -5,14 +5,35 @@ G codebooks, one for each sub-vector (the paper's D); W codewords in each (the p
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 _TRAINING_ITEMS_PER_CODEWORD = 256
 """FAISS's own limit for k-means; it draws as many of more items."""
+
+
+class CodebookArrays(NamedTuple):
+    """What codebooks are, to be kept; W' is the width F filled up so that G divides it.
+
+    Attributes:
+        rotation: (W', W') float32, applied to a column.
+        centroids: (G, number of codewords, W' / G) float32.
+    """
+
+    rotation: Tensor
+    centroids: Tensor
+
+    def nearest(self, vectors: Tensor) -> Tensor:
+        """(P, G) uint8, the nearest codeword of each sub-vector of vectors (P, F)."""
+        num_codebooks, _, width = self.centroids.shape
+        filled = F.pad(vectors, (0, len(self.rotation) - vectors.shape[1]))
+        parts = (filled @ self.rotation.T).view(len(vectors), num_codebooks, width)
+        distances = torch.cdist(parts.transpose(0, 1), self.centroids)  # (G, P, codewords)
+        return distances.argmin(dim=2).T.to(torch.uint8)
 
 
 class Codebooks:
@@ -31,6 +52,17 @@ class Codebooks:
         packed = self.quantizer.compute_codes(rotated)
         codes = faiss.unpack_bitstrings(packed, self.quantizer.M, self.quantizer.nbits)
         return np.asarray(codes, dtype=np.uint8)
+
+    @property
+    def arrays(self) -> CodebookArrays:
+        """The same without FAISS."""
+        import faiss
+
+        width, books = self.rotation.d_in, self.quantizer.M
+        rotation = faiss.vector_to_array(self.rotation.A).reshape(width, width)
+        centroids = faiss.vector_to_array(self.quantizer.centroids)
+        centroids = centroids.reshape(books, -1, width // books)
+        return CodebookArrays(torch.from_numpy(rotation), torch.from_numpy(centroids))
 
 
 class OptimizedProductQuantizer:

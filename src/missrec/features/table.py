@@ -77,6 +77,11 @@ class FeatureTable(nn.Module):
         """M."""
         return len(self.modalities)
 
+    def all_ids(self) -> Tensor:
+        """(N + 1,) int64, padding and all items, on the device of the table."""
+        device = self.get_buffer(f"row_of_item_{self.modalities[0]}").device
+        return torch.arange(self.num_items + 1, device=device)
+
     def present(self, item_ids: Tensor) -> Tensor:
         """(M, ...) bool, True where the item of `item_ids` (...) has the modality."""
         rows = [self.get_buffer(f"row_of_item_{modality}") for modality in self.modalities]

@@ -15,7 +15,7 @@ from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.nn.transformer import initialize_linear
 from missrec.objectives.cloze import ClozeMask
 from missrec.objectives.ranking import RankingObjective, next_item_loss
-from missrec.types import PAD_ID, Catalogue, ItemVectors, SequenceBatch, TrainingLoss
+from missrec.types import PAD_ID, Catalogue, ItemRows, ItemVectors, SequenceBatch, TrainingLoss
 
 
 class OutputItems(NamedTuple):
@@ -41,6 +41,7 @@ class BERT4Rec(nn.Module):
     """
 
     loss_terms = ("ranking",)
+    item_rows = (ItemRows("bias", dim=0, is_id=False),)
 
     def __init__(
         self,
@@ -82,6 +83,11 @@ class BERT4Rec(nn.Module):
         self.objective = objective
         nn.init.normal_(self.mask, std=init_std)
         initialize_linear(self.output, std=init_std)
+
+    @property
+    def scores_by_id(self) -> bool:
+        """Whether candidates are id vectors alone."""
+        return isinstance(self.items, IdEmbedding)
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The objective's loss of the hidden items; the target is part of the sequence."""

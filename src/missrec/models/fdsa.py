@@ -62,6 +62,11 @@ class FDSA(nn.Module):
             initialize_linear(linear, std=init_std)
         self.objective = objective
 
+    @property
+    def scores_by_id(self) -> bool:
+        """Whether candidates are id vectors alone."""
+        return isinstance(self.items, IdEmbedding)
+
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The objective's loss of the next item."""
         loss = next_item_loss(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from missrec.features.table import FeatureTable
 from missrec.interests.index import InterestIndex
 from missrec.nn.adapters import modality_adapters
 from missrec.nn.dropout import Dropout
@@ -20,6 +21,7 @@ from missrec.types import (
     Catalogue,
     InputsError,
     InterestReport,
+    ItemRows,
     ItemVectors,
     SequenceBatch,
     TrainingLoss,
@@ -38,6 +40,7 @@ class MISSRec(nn.Module):
     """
 
     feature_bound = ("adapters",)
+    _frozen_tokens: Tensor | None
 
     def __init__(
         self,
@@ -131,12 +134,20 @@ class MISSRec(nn.Module):
             nn.init.normal_(self.item_embeddings.weight, std=_ID_STD)
             nn.init.zeros_(self.item_embeddings.weight[0])
         nn.init.normal_(self.positions.weight, std=_ID_STD)
+        self.register_buffer("_frozen_tokens", None, persistent=False)
 
     @property
     def domain_bound(self) -> tuple[str, ...]:
         """What a transfer leaves behind: ids, interests, and an alpha for each item."""
         per_item = [f"fusion.{name}" for name, p in self.fusion.named_parameters() if p.ndim]
         return ("item_embeddings", "interests", *per_item)
+
+    @property
+    def item_rows(self) -> tuple[ItemRows, ...]:
+        """The id embeddings, in the transductive setting; the parts declare their own."""
+        if self.item_embeddings is None:
+            return ()
+        return (ItemRows("item_embeddings.weight", dim=0, is_id=True),)
 
     @property
     def loss_terms(self) -> tuple[str, ...]:
@@ -171,9 +182,12 @@ class MISSRec(nn.Module):
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, D) sequence embeddings u at unit length (MISSRec 3.4)."""
-        unique_ids, history = torch.unique(batch.item_ids, return_inverse=True)
-        sequence = self._read(self._embed(unique_ids), history, batch)
-        return F.normalize(sequence.sequence, dim=-1)
+        if self._frozen_tokens is not None:
+            items, history = self._embed(self._all_ids()), batch.item_ids
+        else:
+            unique_ids, history = torch.unique(batch.item_ids, return_inverse=True)
+            items = self._embed(unique_ids)
+        return F.normalize(self._read(items, history, batch).sequence, dim=-1)
 
     def candidates(self, item_ids: Tensor) -> ItemEmbeddings:
         """Items (C,) ready to be scored: tokens at unit length."""
@@ -215,8 +229,12 @@ class MISSRec(nn.Module):
 
     def item_tokens(self) -> Tensor:
         """(M, N + 1, D) adapted features of all items; only those that exist mean anything."""
-        all_ids = torch.arange(self._num_items + 1, device=self.positions.weight.device)
-        return self._embed(all_ids).tokens
+        return self._embed(self._all_ids()).tokens
+
+    @torch.no_grad()
+    def freeze_items(self) -> None:
+        """Adapts the features of all items once, see `FreezesItems`."""
+        self._frozen_tokens = self.item_tokens()
 
     @torch.no_grad()
     def refresh_interests(self) -> InterestReport:
@@ -227,9 +245,18 @@ class MISSRec(nn.Module):
         self.train(was_training)
         return report
 
+    @torch.no_grad()
+    def place_items(self, item_ids: Tensor, features: FeatureTable) -> None:
+        """Items (U,) that came after training join the interests nearest to their tokens."""
+        self.interests.assign(item_ids, self._embed(item_ids).tokens)
+
     def _embed(self, item_ids: Tensor, *, augment: bool = False) -> ItemEmbeddings:
         """Items (U,), which may include padding; `augment` draws a dropout of the features."""
         exists = self.features.present(item_ids)
+        present = torch.ones_like(exists) if self._missing_as_zeros else exists
+        ids = None if self.item_embeddings is None else self.item_embeddings(item_ids)
+        if self._frozen_tokens is not None:
+            return ItemEmbeddings(item_ids, self._frozen_tokens[:, item_ids], present, ids)
         tokens = []
         for modality, adapter in enumerate(self.adapters.values()):
             # Only real features pass an adapter: its bias is no feature of a missing image.
@@ -241,9 +268,11 @@ class MISSRec(nn.Module):
                 tokens.append(adapter(spread_rows(features, index, num_rows=len(item_ids))))
             else:
                 tokens.append(spread_rows(adapter(features), index, num_rows=len(item_ids)))
-        present = torch.ones_like(exists) if self._missing_as_zeros else exists
-        ids = None if self.item_embeddings is None else self.item_embeddings(item_ids)
         return ItemEmbeddings(item_ids, torch.stack(tokens), present, ids)
+
+    def _all_ids(self) -> Tensor:
+        """(N + 1,) int64, padding and all items."""
+        return torch.arange(self._num_items + 1, device=self.positions.weight.device)
 
     def _scored_ids(self, ids: Tensor) -> Tensor:
         """(C, D) z as the score has it, before its weight."""

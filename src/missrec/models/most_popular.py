@@ -5,12 +5,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from missrec.nn.item_embeddings import mean_of
-from missrec.types import Catalogue, ItemVectors, SequenceBatch, TrainingLoss
+from missrec.types import Catalogue, ItemRows, ItemVectors, SequenceBatch, TrainingLoss
 
 
 class MostPopular(nn.Module):
     """Scores an item by how often it occurs in the training sequences; nothing is learned."""
 
+    item_rows = (ItemRows("train_counts", dim=0, is_id=False),)
     train_counts: Tensor
 
     def __init__(self, *, catalogue: Catalogue) -> None:
@@ -28,7 +29,7 @@ class MostPopular(nn.Module):
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, 0): nothing of the history is used."""
-        return batch.item_ids.new_zeros(len(batch.item_ids), 0)
+        return batch.item_ids.new_zeros(batch.item_ids.shape[0], 0)
 
     def candidates(self, item_ids: Tensor) -> Tensor:
         """(C,) float32 training counts."""
@@ -36,7 +37,7 @@ class MostPopular(nn.Module):
 
     def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
         """(B, C) the counts, for every history."""
-        return candidates.expand(len(encoded), -1)
+        return candidates.expand(encoded.shape[0], -1)
 
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """Items (C,) as the vectors that `score` follows from."""

@@ -189,6 +189,11 @@ class S3Rec(nn.Module):
         """Names of what `training_loss` says of its parts."""
         return TaskWeights._fields if self.tasks is not None else ("ranking",)
 
+    @property
+    def scores_by_id(self) -> bool:
+        """Whether candidates are id vectors alone."""
+        return isinstance(self.items, IdEmbedding)
+
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The losses of the tasks over whole prefixes, or the objective's of the next item."""
         if self.tasks is not None:

@@ -53,6 +53,11 @@ class SASRec(nn.Module):
         self.encoder = encoder(embed_dim=embed_dim)
         self.objective = objective
 
+    @property
+    def scores_by_id(self) -> bool:
+        """Whether candidates are id vectors alone."""
+        return isinstance(self.items, IdEmbedding)
+
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The objective's loss of the next items."""
         hidden = self._hidden(batch)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from missrec.features.table import FeatureTable
 from missrec.nn.code_embedding import CodeEmbedding
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products, single
@@ -30,9 +31,9 @@ class VQRec(nn.Module):
     `SequenceEncoder`.
     """
 
-    domain_bound = ("items.codewords", "items.present", "items.permutation")
+    domain_bound = ("items.codewords", "items.present", "items.permutation", "items.codebooks")
     feature_bound = ()
-    stage_bound = ("items.permutation.logits",)
+    stage_bound = ("items.permutation.logits", "items.codebooks")  # those of the run are the same
     loss_terms = ("ranking",)
 
     def __init__(
@@ -112,6 +113,10 @@ class VQRec(nn.Module):
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """Items (C,) as the vectors that `score` follows from."""
         return self.items.item_vectors(item_ids).divided_by(self.items(item_ids).norm(dim=-1))
+
+    def place_items(self, item_ids: Tensor, features: FeatureTable) -> None:
+        """Items (U,) that came after training are coded by the codebooks of the training."""
+        self.items.place(item_ids, features)
 
     def _read(self, history: Tensor, batch: SequenceBatch) -> Tensor:
         """(B, D) unit vectors of embedded histories (B, L, D)."""

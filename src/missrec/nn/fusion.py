@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from missrec.types import ItemRows
+
 
 class DynamicFusion(nn.Module):
     """Fuses <u, x^m> over the modalities that an item has, by Eq. 2, with a learned alpha.
@@ -41,6 +43,11 @@ class DynamicFusion(nn.Module):
         # softplus(log(expm1(a))) = a; for a large a, log(expm1(a)) = a + log1p(-exp(-a)).
         raw = initial_alpha + math.log(-math.expm1(-initial_alpha)) if positive else initial_alpha
         self.raw_alpha = nn.Parameter(torch.full((num_items + 1,) if per_item else (), raw))
+
+    @property
+    def item_rows(self) -> tuple[ItemRows, ...]:
+        """The alphas, where each item has its own."""
+        return (ItemRows("raw_alpha", dim=0, is_id=False),) if self._per_item else ()
 
     @property
     def alpha(self) -> Tensor:
@@ -110,6 +117,10 @@ def fuse(scores: Tensor, present: Tensor, alpha: Tensor) -> Tensor:
         return (scores * present[:, None, :]).sum(dim=0)
     if not alpha.ndim and alpha.isposinf():
         return _highest(scores, present)
+    if len(scores) == 2 and present.all():
+        first, second = scores
+        difference = second - first
+        return torch.addcmul(first, (alpha * difference).sigmoid_(), difference)
     return _fuse(scores, present, alpha)
 
 

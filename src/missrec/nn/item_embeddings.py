@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from missrec.nn.adapters import modality_adapters
-from missrec.types import Catalogue, InputsError, ItemVectors
+from missrec.types import Catalogue, InputsError, ItemRows, ItemVectors
 
 Augmentation = Callable[[str, Tensor, Tensor], Tensor]
 """Modality, items (P,), raw features (P, F) -> features (P, F)."""
@@ -49,6 +49,8 @@ class ItemEmbeddings(NamedTuple):
 class IdEmbedding(nn.Embedding):
     """A learned vector for each item of one catalogue; zeros for padding."""
 
+    item_rows = (ItemRows("weight", dim=0, is_id=True),)
+
     def __init__(self, *, catalogue: Catalogue, embed_dim: int, init_std: float) -> None:
         """N + 1 vectors, normal with `init_std`."""
         super().__init__(catalogue.num_items + 1, embed_dim, padding_idx=0)
@@ -71,6 +73,8 @@ class FeatureEmbedding(nn.Module):
     adapter draws at random is drawn once too.
     """
 
+    _frozen: Tensor | None
+
     def __init__(
         self, *, catalogue: Catalogue, embed_dim: int, adapter: Callable[[int, int], nn.Module]
     ) -> None:
@@ -89,6 +93,7 @@ class FeatureEmbedding(nn.Module):
         if not self.features.modalities:
             raise InputsError("this model reads features, and the inputs are ids alone")
         self.adapter = modality_adapters(self.features, embed_dim=embed_dim, adapter=adapter)
+        self.register_buffer("_frozen", None, persistent=False)
 
     def forward(self, item_ids: Tensor, *, augment: Augmentation | None = None) -> Tensor:
         """(..., D) of items (...); zeros for padding and for an item without any feature.
@@ -97,6 +102,8 @@ class FeatureEmbedding(nn.Module):
             item_ids: (...).
             augment: changes the raw features before the adapter.
         """
+        if self._frozen is not None:
+            return F.embedding(item_ids, self._frozen)
         unique_ids, inverse = torch.unique(item_ids, return_inverse=True)
         tokens, present = self._adapt(unique_ids, augment=augment)
         embeddings = tokens.sum(dim=0)
@@ -118,6 +125,11 @@ class FeatureEmbedding(nn.Module):
                 features = augment(name, item_ids[index], features)
             by_modality.append(spread_rows(adapter(features), index, num_rows=len(item_ids)))
         return torch.stack(by_modality), present
+
+    @torch.no_grad()
+    def freeze_items(self) -> None:
+        """Embeds all items once, see `FreezesItems`."""
+        self._frozen = self(self.features.all_ids())
 
     def exist(self, item_ids: Tensor) -> Tensor:
         """(...) bool, True where the item of `item_ids` (...) has a feature."""

@@ -22,7 +22,7 @@ _TAYLOR = [1 / math.factorial(power) for power in range(14)]
 
 
 def inner(users: Tensor, vectors: Tensor) -> Tensor:
-    """(P,) float64 <u, x> of users (P, D) and vectors (P, D), both float32.
+    """(P,) float64 <u, x> of users (P, D) and vectors (P, D), both of float32 numbers.
 
     The products are exact; the second half of them is added to the first until one is left.
     """
@@ -31,10 +31,9 @@ def inner(users: Tensor, vectors: Tensor) -> Tensor:
         return terms.new_zeros(len(terms))
     while (width := terms.shape[1]) > 1:
         half = (width + 1) // 2
-        sums = terms[:, :half].clone()
-        sums[:, : width - half] += terms[:, half:]
-        terms = sums
-    return terms.squeeze(1)
+        terms[:, : width - half] += terms[:, half:]
+        terms = terms[:, :half]
+    return terms[:, 0]
 
 
 def fusion_weights(scores: Tensor, present: Tensor, alpha: Tensor) -> Tensor:

@@ -68,6 +68,15 @@ class Best:
         kept = order[firsts[:, None] + torch.arange(k, device=order.device)]
         self.scores, self.places = scores[kept], places[kept]
 
+    def holds(self, users: Tensor, places: Tensor) -> Tensor:
+        """Bool of the shape of `places`, True where one is held for the user beside it."""
+        if self.places.numel() == 0 or bool((self.places == NO_ITEM).all()):
+            return torch.zeros_like(places, dtype=torch.bool)
+        base = int(torch.maximum(places.max(), self.places.max())) + 1
+        rows = torch.arange(len(self.places), device=places.device)[:, None]
+        held = (rows * base + self.places)[self.places != NO_ITEM]
+        return torch.isin(users * base + places, held)
+
     def as_items(self, items: Tensor, *, k: int) -> TopK:
         """What was asked for.
 
@@ -109,13 +118,27 @@ class WantedPlaces:
             self._excluded_places = places[wanted.excluded_items]
         self._excluded = self._pairs(self._excluded_users, self._excluded_places)
 
-    def only_wanted(self, scores: Tensor, *, start: int, stop: int) -> Tensor:
-        """The scores (B, C) of places start..stop - 1, -inf where an item is not wanted."""
-        if self.allowed is not None:
-            scores = scores.masked_fill(~self.allowed[start:stop], -math.inf)
-        inside = (self._excluded_places >= start) & (self._excluded_places < stop)
-        pairs = self._excluded_users[inside], self._excluded_places[inside] - start
-        return scores.index_put(pairs, scores.new_tensor(-math.inf)) if inside.any() else scores
+    def places_of(self, start: int, stop: int) -> slice | Tensor:
+        """Places start..stop - 1, or the allowed ones of them, ascending, where those are few."""
+        if self.allowed is None:
+            return slice(start, stop)
+        inside = self.allowed[start:stop].nonzero().squeeze(1) + start
+        return inside if len(inside) < (stop - start) // 2 else slice(start, stop)
+
+    def only_wanted(self, scores: Tensor, where: slice | Tensor) -> Tensor:
+        """The scores (B, C) of `places_of`, -inf where an item is not wanted."""
+        if isinstance(where, slice):
+            if self.allowed is not None:
+                scores = scores.masked_fill(~self.allowed[where], -math.inf)
+            where = torch.arange(where.start, where.stop, device=scores.device)
+        if not len(where):
+            return scores
+        columns = torch.searchsorted(where, self._excluded_places).clamp_max(len(where) - 1)
+        inside = where[columns] == self._excluded_places
+        if not inside.any():
+            return scores
+        pairs = self._excluded_users[inside], columns[inside]
+        return scores.index_put(pairs, scores.new_tensor(-math.inf))
 
     def keeps(self, users: Tensor, places: Tensor) -> Tensor:
         """(P,) bool, True where a user may get an item."""

@@ -14,28 +14,29 @@ from missrec.retrieval.rounding import Rounding
 from missrec.retrieval.search import NO_ITEM, TopK, Wanted, checked_users
 from missrec.retrieval.table import ItemTable
 
-_ROWS_PER_ITEM_WANTED = 4
+_ROWS_PER_ITEM_WANTED = 3
 _GROWTH = 4
 _LARGEST_SHARE = 8
 """Beyond one of so many rows of the index, scoring all items is faster than to go on."""
 
 
 class RowIndex(Protocol):
-    """The rows of `ItemTable.rows` behind an index of inner products.
+    """An index of inner products over `CatalogueRows`.
 
     Attributes:
-        is_exact: whether no row that is left out has a larger product than one that is found.
+        is_exact: whether the rows are bounds, and none that is left out has a larger product than
+            one that is found.
         most_rows: largest number of rows that can be asked for.
     """
 
     is_exact: bool
     most_rows: int
 
-    def nearest(self, queries: Tensor, *, count: int) -> tuple[Tensor, Tensor]:
+    def nearest(self, encoded: Tensor, *, count: int) -> tuple[Tensor, Tensor]:
         """The rows with the largest inner products.
 
         Args:
-            queries: (B, D) from `ItemTable.queries`.
+            encoded: (B, D) users.
             count: of rows for each.
 
         Returns:
@@ -47,7 +48,7 @@ class RowIndex(Protocol):
 class BoundedSearch:
     """Takes rows by falling product, scores their items exactly, stops when no other can follow.
 
-    **Proof**. The score of an item is at most the largest product of its rows (`ItemTable.rows`).
+    **Proof**. The score of an item is at most the largest product of its rows (`CatalogueRows`).
     Say the index gave its first rows, the last of them with product b. A row that it did not give
     has a product of at most b, so an item none of whose rows was given scores at most b, plus the
     rounding of the index's float32 (`Rounding.bound_margin`). If the K-th exact score found so far
@@ -88,13 +89,15 @@ class BoundedSearch:
         table, num_items = self._table, len(self._table)
         asked = WantedPlaces(wanted, items=table.items, places=table.places)
         best = Best(len(encoded), k=min(k, num_items), device=encoded.device)
+        if asked.num_allowed < num_items // _LARGEST_SHARE:
+            return self._exact.top_k(encoded, k=k, wanted=wanted)
         count = max(_ROWS_PER_ITEM_WANTED * k, self._first_rows)
-        count = count * num_items // max(1, asked.num_allowed)
+        count = count * num_items // asked.num_allowed
         largest = max(count, num_items // _LARGEST_SHARE)
         open_users = torch.arange(len(encoded), device=encoded.device)
         margin = self._rounding.bound_margin(encoded.double().norm(dim=1))
         while len(open_users) and count <= min(largest, self._index.most_rows):
-            bounds, places = self._index.nearest(table.queries(encoded[open_users]), count=count)
+            bounds, places = self._index.nearest(encoded[open_users], count=count)
             self._add(encoded, open_users, places, asked, best)
             if self._index.is_exact:
                 is_done = best.lowest[open_users] > bounds[:, -1].double() + margin[open_users]
@@ -116,8 +119,8 @@ class BoundedSearch:
         places = places.sort(dim=1).values
         is_new = places != NO_ITEM
         is_new[:, 1:] &= places[:, 1:] != places[:, :-1]
-        is_new &= asked.keeps(users[:, None].expand_as(places), places)
-        is_new &= ~(places[:, :, None] == best.places[users, None, :]).any(dim=2)
+        is_new &= asked.keeps(users[:, None], places)
+        is_new &= ~best.holds(users[:, None], places)
         scores = pair_scores(encoded, users, self._table, places)
         margin = self._rounding.margin(encoded[users].double().norm(dim=1))
         rows, columns = candidates(

@@ -55,17 +55,23 @@ class KeyIndex:
 
 
 class CatalogueItems:
-    """The items of one domain, numbered from 0.
+    """The items of one domain that may be recommended, numbered from 0.
 
     Attributes:
         domain: its name.
         index: their keys.
         titles: (N,) what to call each.
-        first_id: item id of number 0 in the model; the others follow.
+        item_ids: (N,) int64, what the model calls them, rising.
     """
 
     def __init__(
-        self, *, domain: str, keys: pl.Series, titles: pl.Series, first_id: int = 1
+        self,
+        *,
+        domain: str,
+        keys: pl.Series,
+        titles: pl.Series,
+        first_id: int = 1,
+        known: np.ndarray | None = None,
     ) -> None:
         """Takes the items.
 
@@ -73,17 +79,20 @@ class CatalogueItems:
             domain: name of the domain.
             keys: (N,) strings.
             titles: (N,) strings.
-            first_id: item id of number 0 in the model.
+            first_id: what the model calls the first of them; the others follow.
+            known: (N,) bool, False of items that the model knows nothing of: they are left out, as
+                if the domain did not have them. None for all.
 
         Raises:
             ValueError: see `KeyIndex`; or the titles are not as many.
         """
         if len(titles) != len(keys):
             raise ValueError(f"{domain} has {len(keys)} items and {len(titles)} titles")
+        kept = np.arange(len(keys)) if known is None else np.flatnonzero(known)
         self.domain = domain
-        self.index = KeyIndex(keys, name=f"items of {domain}")
-        self.titles = titles
-        self.first_id = first_id
+        self.index = KeyIndex(keys.gather(kept), name=f"items of {domain}")
+        self.titles = titles.gather(kept)
+        self.item_ids = kept + first_id
 
     def __len__(self) -> int:
         """N."""
@@ -103,10 +112,11 @@ class CatalogueItems:
         untitled = known.is_not_null() & titles.is_null()
         return titles.zip_with(~untitled, pl.Series(keys, dtype=pl.String)).alias("title")
 
-    @property
-    def item_ids(self) -> Tensor:
-        """(N,) int64, what the model calls them."""
-        return torch.arange(self.first_id, self.first_id + len(self))
+    def numbers_of(self, item_ids: np.ndarray) -> np.ndarray:
+        """int64 numbers of items that the model calls so; `UNKNOWN` of others."""
+        places = np.searchsorted(self.item_ids, item_ids).clip(max=len(self) - 1)
+        numbers: np.ndarray = np.where(self.item_ids[places] == item_ids, places, UNKNOWN)
+        return numbers
 
     @property
     def key_ranks(self) -> Tensor:

@@ -15,7 +15,6 @@ from missrec.retrieval.search import TopK, Wanted, checked_users
 from missrec.retrieval.table import ItemTable
 from missrec.types import ItemVectors
 
-_ITEMS_PER_BLOCK = 8192
 _FEW_ITEMS = 2048
 """So many allowed items are scored exactly at once."""
 
@@ -29,7 +28,9 @@ class ExactSearch:
     Blocks come in the order of the keys: an item that only equals the K-th score comes too late.
     """
 
-    def __init__(self, table: ItemTable, *, items_per_block: int = _ITEMS_PER_BLOCK) -> None:
+    items_per_block = 8192
+
+    def __init__(self, table: ItemTable, *, items_per_block: int = items_per_block) -> None:
         """Keeps the table.
 
         Args:
@@ -56,11 +57,12 @@ class ExactSearch:
         lengths = encoded.double().norm(dim=1)
         with full_precision(encoded.device.type):
             for (start, stop), rounding in zip(self._blocks, self._rounding, strict=True):
-                scores = block_scores(encoded, table.at(slice(start, stop)))
-                scores = asked.only_wanted(scores, start=start, stop=stop)
+                where = asked.places_of(start, stop)
+                scores = block_scores(encoded, table.at(where))
+                scores = asked.only_wanted(scores, where)
                 margin = rounding.margin(lengths)
                 users, columns = candidates(scores, k=best.k, lowest=best.lowest, margin=margin)
-                places = columns + start
+                places = columns + start if isinstance(where, slice) else where[columns]
                 best.add(users, places, table.pair_scores_at(encoded, users, places).total)
         return best.as_items(table.items, k=k)
 
@@ -76,20 +78,26 @@ def candidates(scores: Tensor, *, k: int, lowest: Tensor, margin: Tensor) -> tup
     """
     # An item must beat the K-th so far; and if K of the block are surely better, it is not needed.
     bar = rounded_down(lowest - margin).to(scores.dtype)
-    too_low = scores <= bar[:, None]
-    if too_low.numel() - int(too_low.sum()) > len(scores) * k and scores.shape[1] > k:
+    found = _above(scores, bar)
+    if len(found) > len(scores) * k and scores.shape[1] > k:
         own = rounded_down(scores.topk(k, dim=1).values[:, -1].double() - 2 * margin)
         below = torch.nextafter(own, torch.full_like(own, -math.inf)).to(scores.dtype)
-        too_low = scores <= torch.maximum(bar, below)[:, None]
-    # What is no number is too low for nothing, and scored exactly.
-    users, columns = (~too_low).nonzero(as_tuple=True)
+        found = _above(scores, torch.maximum(bar, below))
+    users, columns = found.unbind(dim=1)
     return users, columns
+
+
+def _above(scores: Tensor, bar: Tensor) -> Tensor:
+    """(P, 2) users and columns above the bar (B,); what is no number is below nothing."""
+    return (scores <= bar[:, None]).logical_not_().nonzero()
 
 
 def block_scores(encoded: Tensor, vectors: ItemVectors) -> Tensor:
     """(B, C) float32 scores of users (B, D) and items (C,)."""
     by_modality = encoded @ vectors.tokens.transpose(-2, -1)  # (M, B, C)
-    scores = vectors.modality_weight * fuse(by_modality, vectors.present, vectors.alpha)
+    scores = fuse(by_modality, vectors.present, vectors.alpha)
+    if vectors.modality_weight != 1:
+        scores = scores * vectors.modality_weight
     if vectors.ids is not None:
         scores = torch.addmm(scores, encoded, vectors.ids.T)
     return scores if vectors.bias is None else scores + vectors.bias

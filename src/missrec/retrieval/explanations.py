@@ -89,7 +89,7 @@ def _scores(
     if table is not None:
         return table.pair_scores(encoded, users, torch.full_like(users, item))
     model = cast("Recommender", encoder.model)
-    candidates = model.candidates(users.new_tensor([item + items.first_id]))
+    candidates = model.candidates(users.new_tensor([int(items.item_ids[item])]))
     total = model.score(encoded, candidates)[:, 0].double()
     return PairScores(total, total[None])
 
@@ -119,7 +119,7 @@ def explained_by_interests(
     place = int(table.places[item])
     vectors = table.at(slice(place, place + 1))
     tokens = vectors.tokens[vectors.present[:, 0], 0]
-    near = interests_near(model, tokens, (history + items.first_id).tolist())
+    near = interests_near(model, tokens, items.item_ids[history].tolist())
     central = members.unique("interest", keep="first", maintain_order=True)
     return near.join(central, on="interest", how="left", maintain_order="left").select(
         kind=pl.lit("interest"),

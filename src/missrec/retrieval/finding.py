@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from copy import copy
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
 from typing import cast
@@ -18,12 +18,19 @@ from missrec.retrieval.catalogue import CatalogueItems
 from missrec.retrieval.encoding import HistoryEncoder
 from missrec.retrieval.exact import ExactSearch
 from missrec.retrieval.explanations import explained, explained_by_interests
-from missrec.retrieval.frames import ITEM, SIMILAR, found_frame, no_rows
+from missrec.retrieval.frames import (
+    HISTORY,
+    ITEM,
+    SIMILAR,
+    found_frame,
+    no_rows,
+    vector_column,
+)
 from missrec.retrieval.histories import Histories
 from missrec.retrieval.indexes import Index
-from missrec.retrieval.interests import HasInterests
+from missrec.retrieval.interests import HasInterests, interest_map, interest_members
 from missrec.retrieval.mapped import mapped_table
-from missrec.retrieval.requests import Selection
+from missrec.retrieval.requests import KnownHistories, Selection
 from missrec.retrieval.scored import ScoredSearch
 from missrec.retrieval.search import Search, Wanted
 from missrec.retrieval.similar import similarity_table
@@ -57,7 +64,8 @@ class ItemFinder:
         self._index = index
         self._shared = shared
         device = encoder.device
-        item_ids, key_ranks = items.item_ids.to(device), items.key_ranks.to(device)
+        item_ids = torch.from_numpy(items.item_ids).to(device)
+        key_ranks = items.key_ranks.to(device)
         self.table: ItemTable | None = None
         if isinstance(encoder.model, HasItemVectors):
             make = partial(ItemTable.of, encoder.model, item_ids, key_ranks=key_ranks)
@@ -75,8 +83,7 @@ class ItemFinder:
         It is searched as it is: no further index is made.
         """
         if self.table is None:
-            name = type(self.encoder.model).__name__
-            raise ValueError(f"the scores of {name} have no parts that can be left out")
+            raise ValueError(f"the scores of {self._name} have no parts that can be left out")
         other = copy(self)
         other.table = self.table.without(parts)
         other._search, other._index = ExactSearch(other.table), ExactSearch
@@ -85,9 +92,38 @@ class ItemFinder:
         return other
 
     @property
-    def has_vectors(self) -> bool:
-        """Whether scores follow from vectors of users and items."""
-        return self.table is not None and self.table.width > 0
+    def vectors(self) -> ItemTable:
+        """The table of a model whose scores follow from vectors of users and items.
+
+        Raises:
+            ValueError: they do not.
+        """
+        if self.table is None or not self.table.width:
+            raise ValueError(f"the scores of {self._name} follow from no vectors")
+        return self.table
+
+    @cached_property
+    def interests(self) -> pl.DataFrame:
+        """See `CatalogueRecommender.interests`.
+
+        Raises:
+            ValueError: the model finds none.
+        """
+        if not isinstance(self.encoder.model, HasInterests):
+            raise ValueError(f"{self._name} finds no interests")
+        return interest_members(self.encoder.model, self._items)
+
+    def interest_map(self) -> pl.DataFrame:
+        """See `CatalogueRecommender.interest_map`; raises as `interests` does."""
+        return interest_map(self.interests, cast("HasInterests", self.encoder.model))
+
+    def encoded(self, known: KnownHistories) -> pl.DataFrame:
+        """`history` and `vector` of histories, see `CatalogueRecommender.encode`."""
+        places = pl.Series(HISTORY, known.places, dtype=pl.Int64)
+        vectors = torch.empty(0, self.vectors.width)
+        if len(known.histories):
+            vectors = self.encoder.encode(known.histories)
+        return pl.DataFrame([places, vector_column("vector", vectors)])
 
     def best(self, histories: Histories, asked: pl.Series, selection: Selection) -> pl.DataFrame:
         """The best items of histories, see `found_frame`.
@@ -117,7 +153,7 @@ class ItemFinder:
         if not len(numbers):
             return no_rows(asked, item=SIMILAR)
         alone = Histories(numbers, np.arange(len(numbers) + 1))
-        if self.table is not None and self.has_vectors:
+        if self.table is not None and self.table.width:
             search, embeddings = self._similarity(self.table)
             encoded = embeddings[self.table.places[torch.from_numpy(numbers).to(self._device)]]
         else:
@@ -125,29 +161,30 @@ class ItemFinder:
         found = search.top_k(encoded, k=k, wanted=self._wanted(None, alone))
         return found_frame({None: found}, asked=asked, items=self._items, item=SIMILAR)
 
-    def explained(
-        self, history: np.ndarray, item: int, *, interests: pl.DataFrame | None
-    ) -> pl.DataFrame:
+    def explained(self, history: np.ndarray, item: int) -> pl.DataFrame:
         """Why an item has its score, see `CatalogueRecommender.explain`.
 
         Args:
             history: (L,) numbers of items, at least one.
             item: its number.
-            interests: of `interest_members`; None of a model that has none.
         """
-        read = history[-self.encoder.max_seq_len :]
+        model, read = self.encoder.model, history[-self.encoder.max_seq_len :]
         rows = explained(read, item, encoder=self.encoder, items=self._items, table=self.table)
-        if self.table is None or interests is None:
+        if self.table is None or not isinstance(model, HasInterests):
             return rows
         near = explained_by_interests(
             read,
             item,
-            model=cast("HasInterests", self.encoder.model),
+            model=model,
             items=self._items,
             table=self.table,
-            members=interests,
+            members=self.interests,
         )
         return pl.concat([rows, near])
+
+    @property
+    def _name(self) -> str:
+        return type(self.encoder.model).__name__
 
     @property
     def _device(self) -> torch.device:
@@ -157,7 +194,8 @@ class ItemFinder:
         """The search among the embeddings of the items, and these by place; made on first use."""
         with self._making:
             if self._alike is None:
-                alike = mapped_table(self._shared, "alike", partial(similarity_table, table))
+                make = partial(similarity_table, table)
+                alike = mapped_table(self._shared, "alike", make)
                 self._alike = self._index(alike), alike.vectors.tokens[0]
             return self._alike
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from missrec.retrieval.bounded import BoundedSearch, RowIndex
+from missrec.retrieval.bounded import BoundedSearch
 from missrec.retrieval.exact import ExactSearch
 from missrec.retrieval.mapped import mapped_faiss
 from missrec.retrieval.milvus import MilvusIndex
@@ -38,11 +38,9 @@ def named_index(words: str, *, shared: Path | None = None) -> Index:
         case "exact", "":
             return ExactSearch
         case "faiss", _:
-            return partial(
-                _bounded, make=partial(mapped_faiss, shared=shared, description=more or None)
-            )
+            return partial(_faiss, shared=shared, description=more or None)
         case "milvus", _ if more:
-            return partial(_bounded, make=partial(MilvusIndex.open, uri=more))
+            return partial(_milvus, uri=more)
         case "auto", "":
             return partial(_by_size, shared=shared)
     raise ValueError(
@@ -51,10 +49,14 @@ def named_index(words: str, *, shared: Path | None = None) -> Index:
     )
 
 
-def _bounded(table: ItemTable, *, make: Callable[[ItemTable], RowIndex]) -> Search:
-    return BoundedSearch(table, make(table), exact=ExactSearch(table))
+def _faiss(table: ItemTable, *, shared: Path | None, description: str | None = None) -> Search:
+    index = mapped_faiss(table, shared=shared, description=description)
+    return BoundedSearch(table, index, exact=ExactSearch(table))
+
+
+def _milvus(table: ItemTable, *, uri: str) -> Search:
+    return BoundedSearch(table, MilvusIndex.open(table, uri=uri), exact=ExactSearch(table))
 
 
 def _by_size(table: ItemTable, *, shared: Path | None) -> Search:
-    chosen = named_index("exact" if len(table) < _MANY_ITEMS else "faiss", shared=shared)
-    return chosen(table)
+    return ExactSearch(table) if len(table) < _MANY_ITEMS else _faiss(table, shared=shared)

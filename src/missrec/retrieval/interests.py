@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from missrec.features.table import FeatureTable
 from missrec.interests.index import NO_INTEREST, InterestIndex
-from missrec.retrieval.catalogue import CatalogueItems
+from missrec.retrieval.catalogue import UNKNOWN, CatalogueItems
 
 
 @runtime_checkable
@@ -32,8 +32,8 @@ def interest_members(model: HasInterests, items: CatalogueItems) -> pl.DataFrame
     modalities = model.features.modalities
     members = model.interests.members(model.item_tokens())
     modality, item_ids, interest, distance = (column.cpu().numpy() for column in members)
-    numbers = item_ids - items.first_id
-    own = (numbers >= 0) & (numbers < len(items))
+    numbers = items.numbers_of(item_ids)
+    own = numbers != UNKNOWN
     tokens = pl.DataFrame(
         {
             "interest": interest[own],
@@ -89,12 +89,12 @@ def interests_near(model: HasInterests, tokens: Tensor, history_ids: Sequence[in
     )
 
 
-def interest_map(model: HasInterests, members: pl.DataFrame) -> pl.DataFrame:
+def interest_map(members: pl.DataFrame, model: HasInterests) -> pl.DataFrame:
     """A row for each interest that has members, see `CatalogueRecommender.interest_map`.
 
     Args:
-        model: with interests.
         members: of `interest_members`.
+        model: with interests.
     """
     shown = members.unique("interest", keep="first", maintain_order=True)
     rows = torch.tensor(shown["interest"].to_list(), device=model.interests.prototypes.device)

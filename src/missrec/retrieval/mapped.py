@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from missrec.files import written_whole
 from missrec.retrieval.faiss_index import FaissIndex
+from missrec.retrieval.rows import CatalogueRows
 from missrec.retrieval.table import ItemTable
 from missrec.types import ItemVectors
 
@@ -44,7 +45,7 @@ def mapped_table(shared: Path | None, name: str, make: Callable[[], ItemTable]) 
 def mapped_faiss(
     table: ItemTable, *, shared: Path | None, description: str | None = None
 ) -> FaissIndex:
-    """The FAISS index of a table in the folder `<shared>_<signature of the table>`.
+    """The FAISS index of a table in the folder `<shared>_<signature of its rows>`.
 
     Args:
         table: of the items.
@@ -56,7 +57,7 @@ def mapped_faiss(
     """
     if shared is None:
         return FaissIndex.build(table, description=description)
-    folder = _beside(shared, table.signature())
+    folder = _beside(shared, CatalogueRows(table).signature())
     with _only_one(folder):
         if not folder.exists():
             FaissIndex.build(table, description=description).save(folder)

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from missrec.files import digest
+from missrec.retrieval.rows import CatalogueRows, means_are_near
 from missrec.retrieval.search import NO_ITEM
 from missrec.retrieval.table import ItemTable
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
+_EXACT = "FLAT"
 _MOST_ROWS = 16_384
 """Milvus answers with no more."""
 _ITEMS_PER_INSERT = 1_024
@@ -21,22 +23,26 @@ _TIMEOUT_SEC = 30.0
 
 
 class MilvusIndex:
-    """A collection whose rows are those of `ItemTable.rows`.
+    """A collection whose rows are those of `CatalogueRows`.
 
     `FLAT` is exact. Of a cluster other types of index may be asked for, such as `HNSW`.
     """
 
     most_rows = _MOST_ROWS
 
-    def __init__(self, client: MilvusClient, *, collection: str, is_exact: bool) -> None:
+    def __init__(
+        self, client: MilvusClient, rows: CatalogueRows, *, collection: str, is_exact: bool
+    ) -> None:
         """Keeps a filled collection, see `open`.
 
         Args:
             client: connected.
+            rows: that it holds.
             collection: its name.
             is_exact: whether its index is.
         """
         self._client = client
+        self._rows = rows
         self._collection = collection
         self.is_exact = is_exact
 
@@ -48,10 +54,10 @@ class MilvusIndex:
         uri: str,
         prefix: str = "missrec",
         token: str = "",
-        index_type: str = "FLAT",
+        index_type: str = _EXACT,
         index_params: dict[str, Any] | None = None,
     ) -> MilvusIndex:
-        """The collection of a table; filled if it is not there, or was left half filled.
+        """The collection of a catalogue; filled if it is not there, or was left half filled.
 
         Its name is the prefix with a digest of the rows and of the index, so that other vectors
         are another collection: what serves now stays while the next one is filled.
@@ -71,30 +77,35 @@ class MilvusIndex:
         """
         from pymilvus import MilvusClient, MilvusException
 
+        means = index_type != _EXACT and means_are_near(table)
+        rows = CatalogueRows(table, means=means)
         index = {"index_type": index_type, "params": index_params or {}}
-        collection = f"{prefix}_{digest([table.signature(), index])[:16]}"
+        collection = f"{prefix}_{digest([rows.signature(), index])[:16]}"
         try:
             client = MilvusClient(uri, token=token, timeout=_TIMEOUT_SEC)
         except MilvusException as error:
             raise ConnectionError(f"no Milvus answers at {uri} ({error.message})") from error
         try:
             is_there = client.has_collection(collection)
-            if is_there and _num_rows(client, collection) != table.num_rows:
+            if is_there and _num_rows(client, collection) != len(rows):
                 client.drop_collection(collection)
             if not client.has_collection(collection):
-                _create(client, collection, width=table.row_width, index=index)
-                _fill(client, collection, table)
+                _create(client, collection, width=rows.width, index=index)
+                _fill(client, collection, rows)
             client.load_collection(collection)
         except MilvusException as error:
             raise ValueError(f"Milvus at {uri} refuses {collection}: {error.message}") from error
-        return cls(client, collection=collection, is_exact=index_type == "FLAT")
+        return cls(
+            client, rows, collection=collection, is_exact=index_type == _EXACT and rows.are_bounds
+        )
 
     def close(self) -> None:
         """Ends the connection; a file of Milvus Lite can then be opened by another process."""
         self._client.close()
 
-    def nearest(self, queries: Tensor, *, count: int) -> tuple[Tensor, Tensor]:
+    def nearest(self, encoded: Tensor, *, count: int) -> tuple[Tensor, Tensor]:
         """See `RowIndex`."""
+        queries = self._rows.queries(encoded)
         found = self._client.search(
             self._collection,
             data=list(queries.cpu().numpy()),
@@ -107,7 +118,7 @@ class MilvusIndex:
         for user, hits in enumerate(found):
             products[user, : len(hits)] = torch.tensor([hit["distance"] for hit in hits])
             places[user, : len(hits)] = torch.tensor([hit["entity"]["place"] for hit in hits])
-        return products.to(queries.device), places.to(queries.device)
+        return products.to(encoded.device), places.to(encoded.device)
 
 
 def _num_rows(client: MilvusClient, name: str) -> int:
@@ -126,10 +137,10 @@ def _create(client: MilvusClient, name: str, *, width: int, index: dict[str, Any
     client.create_collection(name, schema=schema, index_params=params, consistency_level="Strong")
 
 
-def _fill(client: MilvusClient, name: str, table: ItemTable) -> None:
+def _fill(client: MilvusClient, name: str, rows: CatalogueRows) -> None:
     first = 0
-    for rows in table.rows(items_per_block=_ITEMS_PER_INSERT):
-        vectors, places = rows.vectors.cpu().numpy(), rows.places.tolist()
+    for block in rows.blocks(items_per_block=_ITEMS_PER_INSERT):
+        vectors, places = block.vectors.cpu().numpy(), block.places.tolist()
         client.insert(
             name,
             [

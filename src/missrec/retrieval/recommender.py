@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from copy import copy
-from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +15,20 @@ from torch import nn
 from missrec.retrieval.catalogue import CatalogueItems, CatalogueUsers
 from missrec.retrieval.encoding import HistoryEncoder
 from missrec.retrieval.finding import ItemFinder
-from missrec.retrieval.frames import HISTORY, ITEM, vector_column, vectors_frame
+from missrec.retrieval.frames import HISTORY, ITEM, vectors_frame
 from missrec.retrieval.histories import KeyLists, Keys, flat_keys
 from missrec.retrieval.indexes import Index
-from missrec.retrieval.interests import HasInterests, interest_map, interest_members
 from missrec.retrieval.requests import (
     all_numbers,
     check_k,
     known_histories,
     known_numbers,
+    no_histories,
     select,
     unknown_keys,
 )
-from missrec.retrieval.table import ItemTable
 
-USER, VECTOR = "user", "vector"
+USER = "user"
 _AT_ONCE = 1024
 
 
@@ -74,10 +73,9 @@ class CatalogueRecommender:
         self.users = users.index.keys.alias(USER)
         self._items = items
         self._users = users
-        self._model = model
         self._encoder = HistoryEncoder(
             model,
-            first_id=items.first_id,
+            item_ids=items.item_ids,
             max_seq_len=max_seq_len,
             device=torch.device(device),
         )
@@ -131,6 +129,13 @@ class CatalogueRecommender:
 
         Raises:
             ValueError: k is below 1, or something is no list of keys.
+
+        >>> found = model.recommend([["item_8", "item_17"], ["item_3"]], k=2)
+        >>> found.select("history", "rank", "item").rows()
+        [(0, 1, 'item_19'), (0, 2, 'item_39'), (1, 1, 'item_8'), (1, 2, 'item_7')]
+        >>> lists = {"tea": ["item_22", "item_25"], "new": ["item_39", "item_40"]}
+        >>> model.recommend([["item_3"]], k=1, lists=lists).select("list", "item").rows()
+        [('tea', 'item_22'), ('new', 'item_39')]
         """
         batches = self.recommend_in_batches(
             histories, k=k, exclude_seen=exclude_seen, allow=allow, block=block, lists=lists
@@ -149,7 +154,15 @@ class CatalogueRecommender:
         lists: Mapping[str, Keys] | None = None,
         batch_size: int = _AT_ONCE,
     ) -> Iterator[pl.DataFrame]:
-        """As `recommend`, a frame for every `batch_size` histories, which are read as they come."""
+        """As `recommend`, a frame for every `batch_size` histories, which are read as they come.
+
+        >>> stream = ([f"item_{number}"] for number in range(1, 6))
+        >>> for batch in model.recommend_in_batches(stream, k=1, batch_size=2):
+        ...     print(batch["history"].to_list(), batch["item"].to_list())
+        [0, 1] ['item_35', 'item_8']
+        [2, 3] ['item_8', 'item_16']
+        [4] ['item_29']
+        """
         index = self._items.index
         selection = select(
             index, k=k, exclude_seen=exclude_seen, allow=allow, block=block, lists=lists
@@ -179,17 +192,19 @@ class CatalogueRecommender:
 
         Returns:
             The columns of `recommend`, with the key as `user` in place of `history`.
+
+        >>> model.recommend_users(["user_7"], k=2).select("user", "item").rows()
+        [('user_7', 'item_11'), ('user_7', 'item_36')]
         """
         index = self._items.index
         selection = select(
             index, k=k, exclude_seen=exclude_seen, allow=allow, block=block, lists=lists
         )
-        numbers = np.arange(len(self.users))
-        if users is not None:
-            numbers = known_numbers(self._users.index, users, where="users")
+        numbers = known_numbers(self._users.index, users, where="users")
         frames = [self._finder.nothing(self.users, has_lists=lists is not None)]
         for first in range(0, len(numbers), _AT_ONCE):
             some = numbers[first : first + _AT_ONCE]
+            some = some[self._users.histories.at(some).lengths > 0]
             own = self._users.histories.at(some)
             frames.append(self._finder.best(own, self.users.gather(some), selection))
         return pl.concat(frames)
@@ -202,14 +217,19 @@ class CatalogueRecommender:
 
         Raises:
             ValueError: one of them is not known.
+
+        >>> model.histories(["user_7"]).to_list()
+        [['item_31', 'item_31', 'item_30', 'item_30', 'item_35', 'item_39', 'item_8']]
         """
-        numbers = np.arange(len(self.users))
-        if users is not None:
-            numbers = all_numbers(self._users.index, users, where="users")
+        numbers = all_numbers(self._users.index, users, where="users")
         return self._items.key_lists(self._users.histories.at(numbers))
 
     def unknown(self, histories: KeyLists) -> pl.DataFrame:
-        """`history` and `item` of each key in histories that no item of the catalogue has."""
+        """`history` and `item` of each key in histories that no item of the catalogue has.
+
+        >>> model.unknown([["item_3"], ["item_99", 5]]).rows()
+        [(1, 'item_99'), (1, '5')]
+        """
         return unknown_keys(self._items.index, histories)
 
     def titles(self, items: Keys) -> pl.Series:
@@ -231,6 +251,9 @@ class CatalogueRecommender:
 
         Returns:
             `item`, `rank` from 1, `similar` and `score`.
+
+        >>> model.similar(["item_3"], k=2).select("similar", "rank").rows()
+        [('item_1', 1), ('item_31', 2)]
         """
         check_k(k)
         numbers = known_numbers(self._items.index, items, where="items")
@@ -242,16 +265,13 @@ class CatalogueRecommender:
 
         Raises:
             ValueError: the model has no vectors of users.
+
+        >>> model.encode([["item_3"], [], ["item_8", "item_17"]])["history"].to_list()
+        [0, 2]
         """
-        nobody = pl.Series(HISTORY, dtype=pl.Int64)
-        none = pl.Series(VECTOR, dtype=pl.Array(pl.Float32, self._table.width))
-        frames = [pl.DataFrame([nobody, none])]
         index = self._items.index
-        for places, known in known_histories(index, histories, batch_size=_AT_ONCE):
-            if len(known):
-                vectors = vector_column(VECTOR, self._encoder.encode(known))
-                frames.append(pl.DataFrame([pl.Series(HISTORY, places, dtype=pl.Int64), vectors]))
-        return pl.concat(frames)
+        batches = known_histories(index, histories, batch_size=_AT_ONCE)
+        return pl.concat(map(self._finder.encoded, chain([no_histories()], batches)))
 
     def item_vectors(self, items: Keys | None = None) -> pl.DataFrame:
         """The vectors that scores follow from, as `missrec.types.ItemVectors` says.
@@ -265,11 +285,12 @@ class CatalogueRecommender:
 
         Raises:
             ValueError: the model has no vectors of items.
+
+        >>> model.item_vectors(["item_3"]).columns
+        ['item', 'vector_text', 'vector_image', 'vector_id']
         """
-        numbers = np.arange(len(self._items))
-        if items is not None:
-            numbers = known_numbers(self._items.index, items, where="items")
-        return vectors_frame(self._table, numbers, items=self._items)
+        numbers = known_numbers(self._items.index, items, where="items")
+        return vectors_frame(self._finder.vectors, numbers, items=self._items)
 
     def explain(self, history: Keys, item: str | int) -> pl.DataFrame:
         """Why an item has its score for a history.
@@ -286,13 +307,16 @@ class CatalogueRecommender:
 
         Raises:
             ValueError: the item is not known, or the history holds no known item.
+
+        >>> why = model.explain(["item_8", "item_17"], "item_29")
+        >>> why.select("kind", "name", why["value"].round(2)).rows()[:6]  # doctest: +ELLIPSIS
+        [('score', 'item_29', 0.22), ('part', 'text', 0.01), ('part', 'image', 0.23), ...
         """
         (number,) = all_numbers(self._items.index, [item], where="item").tolist()
         read = known_numbers(self._items.index, history, where="history")
         if not len(read):
             raise ValueError(f"history holds none of the {self._items.index.name}")
-        interests = self._interests if isinstance(self._model, HasInterests) else None
-        return self._finder.explained(read, number, interests=interests)
+        return self._finder.explained(read, number)
 
     def interests(self) -> pl.DataFrame:
         """The interests that the model has found in the items, the largest first.
@@ -304,8 +328,11 @@ class CatalogueRecommender:
 
         Raises:
             ValueError: the model finds no interests.
+
+        >>> model.interests().select("interest", "size").unique(maintain_order=True).rows()[:3]
+        [(8, 6), (9, 5), (25, 5)]
         """
-        return self._interests
+        return self._finder.interests
 
     def interest_map(self) -> pl.DataFrame:
         """The interests as points in a plane, the largest first.
@@ -318,18 +345,4 @@ class CatalogueRecommender:
         Raises:
             ValueError: the model finds no interests.
         """
-        members = self._interests
-        assert isinstance(self._model, HasInterests)  # or there would be no members
-        return interest_map(self._model, members)
-
-    @cached_property
-    def _interests(self) -> pl.DataFrame:
-        if not isinstance(self._model, HasInterests):
-            raise ValueError(f"{type(self._model).__name__} finds no interests")
-        return interest_members(self._model, self._items)
-
-    @property
-    def _table(self) -> ItemTable:
-        if self._finder.table is None or not self._finder.has_vectors:
-            raise ValueError(f"the scores of {type(self._model).__name__} follow from no vectors")
-        return self._finder.table
+        return self._finder.interest_map()

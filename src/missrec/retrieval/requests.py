@@ -78,6 +78,12 @@ class _UnknownKeys:
             )
 
 
+def no_histories() -> KnownHistories:
+    """A batch of none."""
+    none = np.empty(0, dtype=np.int64)
+    return KnownHistories(none, Histories(none, np.zeros(1, dtype=np.int64)))
+
+
 def known_histories(
     index: KeyIndex, histories: KeyLists, *, batch_size: int
 ) -> Iterator[KnownHistories]:
@@ -108,17 +114,19 @@ def unknown_keys(index: KeyIndex, histories: KeyLists) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def known_numbers(index: KeyIndex, keys: Keys, *, where: str) -> np.ndarray:
+def known_numbers(index: KeyIndex, keys: Keys | None, *, where: str) -> np.ndarray:
     """The numbers of the keys that are known; warns of the others.
 
     Args:
         index: of all keys.
-        keys: to look up.
+        keys: to look up; None for all there are.
         where: they stand, for messages.
 
     Raises:
         ValueError: they are no keys.
     """
+    if keys is None:
+        return np.arange(len(index))
     unknown = _UnknownKeys(index)
     numbers = unknown.numbers(flat_keys(keys, where=where))
     unknown.warn()
@@ -126,12 +134,14 @@ def known_numbers(index: KeyIndex, keys: Keys, *, where: str) -> np.ndarray:
     return known
 
 
-def all_numbers(index: KeyIndex, keys: Keys, *, where: str) -> np.ndarray:
-    """The numbers of keys that must be known.
+def all_numbers(index: KeyIndex, keys: Keys | None, *, where: str) -> np.ndarray:
+    """As `known_numbers`, of keys that must be known.
 
     Raises:
         ValueError: one is not, or they are no keys.
     """
+    if keys is None:
+        return np.arange(len(index))
     texts = flat_keys(keys, where=where)
     numbers = index.numbers(texts)
     places = np.flatnonzero(numbers == UNKNOWN)

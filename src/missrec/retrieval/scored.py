@@ -61,7 +61,7 @@ class ScoredSearch:
                 scores = self._model.score(encoded, self._model.candidates(item_ids)).double()
                 if scores.isnan().any():
                     raise ValueError("the model gives scores that are NaN")
-                scores = asked.only_wanted(scores, start=start, stop=stop)
+                scores = asked.only_wanted(scores, slice(start, stop))
                 users, columns = candidates(scores, k=best.k, lowest=best.lowest, margin=no_margin)
                 best.add(users, columns + start, scores[users, columns])
                 start = stop

@@ -1,12 +1,11 @@
 """The vectors of a whole catalogue, computed once, and the exact scores that follow from them.
 
-N items, P pairs of a user and an item, R rows of a bound, Q parts of a score.
+N items, P pairs of a user and an item, Q parts of a score.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
@@ -19,7 +18,7 @@ from missrec.types import HasItemVectors, ItemVectors
 _ITEMS_PER_BLOCK = 8192
 """A product of one shape for all items: its size would change their last bits."""
 _NUMBERS_AT_ONCE = 1 << 20
-"""Of users and items gathered for exact scores."""
+"""Of vectors scored exactly."""
 
 
 class PairScores(NamedTuple):
@@ -32,18 +31,6 @@ class PairScores(NamedTuple):
 
     total: Tensor
     parts: Tensor
-
-
-class BoundRows(NamedTuple):
-    """Rows whose largest inner product with a user is at least the score of their item.
-
-    Attributes:
-        vectors: (R, D) float32, with one more column, the bias, where there is one.
-        places: (R,) int64, place of the item of each row.
-    """
-
-    vectors: Tensor
-    places: Tensor
 
 
 class ItemTable:
@@ -150,17 +137,6 @@ class ItemTable:
         ids = self.vectors.ids
         return self.vectors.tokens.shape[2] if ids is None else ids.shape[1]
 
-    @property
-    def row_width(self) -> int:
-        """Columns of `rows` and `queries`."""
-        return self.width + (self.vectors.bias is not None)
-
-    @property
-    def num_rows(self) -> int:
-        """R of `rows`."""
-        has_mean = self._has_mean(self.vectors)
-        return int(has_mean.sum() + self.vectors.present[:, ~has_mean].sum())
-
     def pair_scores(self, encoded: Tensor, users: Tensor, items: Tensor) -> PairScores:
         """The exact scores of pairs, the same whatever pairs stand beside them.
 
@@ -199,6 +175,7 @@ class ItemTable:
     def _parts(self, users: Tensor, vectors: ItemVectors) -> Tensor:
         """(Q, P) float64 of users (P, D) and the vectors of one item each."""
         parts = []
+        users = users.double()  # once for all parts
         if len(vectors.tokens):
             scores = torch.stack([inner(users, tokens) for tokens in vectors.tokens])
             weights = fusion_weights(scores, vectors.present, vectors.alpha)
@@ -208,58 +185,6 @@ class ItemTable:
         if vectors.bias is not None:
             parts.append(vectors.bias.double())
         return torch.stack(parts)
-
-    def queries(self, encoded: Tensor) -> Tensor:
-        """(B, D) float32 users as the rows of the bound meet them; 1 in the column of the bias."""
-        encoded = encoded.float()
-        if self.vectors.bias is None:
-            return encoded
-        return torch.cat([encoded, encoded.new_ones(len(encoded), 1)], dim=1)
-
-    def rows(self, *, items_per_block: int = _ITEMS_PER_BLOCK) -> Iterator[BoundRows]:
-        """Rows that bound the scores, some items at a time by rising place.
-
-        With r_m = modality_weight * s_m + <u, ids> + bias, a score is a mean of the r_m with the
-        weights softmax(beta r_m), beta = alpha / modality_weight. So it is at most the largest
-        r_m: a row for each modality. Where beta <= 0 the weights fall as r_m rises, and the score
-        is at most their plain mean: one row, and at beta = 0 it is the score. An item without any
-        modality has one row too, its id.
-        """
-        for start in range(0, len(self), items_per_block):
-            places = torch.arange(start, min(start + items_per_block, len(self)))
-            places = places.to(self.items.device)
-            vectors = self.at(slice(start, start + items_per_block))
-            has_mean = self._has_mean(vectors)
-            count = vectors.present.sum(dim=0).clamp_min(1)[:, None]
-            mean = vectors.tokens.sum(dim=0) / count
-            tokens = [mean[has_mean]]
-            owners = [has_mean.nonzero().squeeze(1)]
-            for modality, present in zip(vectors.tokens, vectors.present, strict=True):
-                own = (present & ~has_mean).nonzero().squeeze(1)
-                tokens.append(modality[own])
-                owners.append(own)
-            owner = torch.cat(owners)
-            rows = vectors.modality_weight * torch.cat(tokens)
-            if vectors.ids is not None:
-                rows = rows + vectors.ids[owner]
-            if vectors.bias is not None:
-                rows = torch.cat([rows, vectors.bias[owner, None]], dim=1)
-            yield BoundRows(rows, places[owner])
-
-    def signature(self) -> str:
-        """sha256 of all that the rows are made of, for an index that outlives the table."""
-        vectors = self.vectors
-        digest = hashlib.sha256(repr((vectors.modalities, vectors.modality_weight)).encode())
-        tensors = (*vectors.tokens, vectors.present, vectors.alpha, vectors.ids, vectors.bias)
-        for tensor in tensors:
-            if tensor is not None:
-                digest.update(tensor.cpu().contiguous().numpy().data)
-        return digest.hexdigest()
-
-    @staticmethod
-    def _has_mean(vectors: ItemVectors) -> Tensor:
-        """(C,) bool, True = the item has one row, its mean."""
-        return (vectors.alpha * vectors.modality_weight <= 0) | ~vectors.present.any(dim=0)
 
 
 class _Filling:

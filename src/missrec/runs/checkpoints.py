@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,6 +96,19 @@ def restore_best(run_dir: Path, source: Path) -> None:
     if (same := _same_epoch(best, whole)) is not None:
         write_checkpoint(best, read_checkpoint(same, mmap=True))
         _log.warning("%s was damaged or gone, and is written anew from %s", best, same.name)
+
+
+def rewrite_checkpoints(
+    run_dir: Path, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> None:
+    """Writes each checkpoint that is not damaged anew, as its content is changed.
+
+    Args:
+        run_dir: of the run.
+        change: content -> content.
+    """
+    for path in _whole(run_dir) or {}:
+        write_checkpoint(path, change(read_checkpoint(path)))
 
 
 def chosen_checkpoint(run_dir: Path) -> Path:

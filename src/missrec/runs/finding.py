@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from missrec.runs.folder import CONFIG, METRICS, PROVENANCE, RunFolder, data_places
+from missrec.runs.folder import CONFIG, FINAL_FIT, METRICS, PROVENANCE, RunFolder, data_places
 from missrec.runs.groups import Run, Setup
 from missrec.runs.identity import accepted_changes, recorded_identity
 from missrec.runs.ranks import recorded_ranks
@@ -177,6 +177,8 @@ def _read_metrics(folder: RunFolder) -> dict[str, float]:
     wrong = [key for key, value in values.items() if not math.isfinite(value)]
     if wrong:
         raise ValueError(f"{METRICS}: {wrong[0]} is {values[wrong[0]]}; the run has diverged")
+    if FINAL_FIT in values:
+        raise _UnfinishedError("a final fit on everything, which holds nothing out to test on")
     if not any(key.startswith("test/") for key in values):
         raise _UnfinishedError(f"{METRICS} holds no test metrics")
     return values

@@ -17,6 +17,8 @@ from missrec.files import digest, sha256, write_json, write_text
 from missrec.runs.format import current, is_versioned, versioned
 
 CONFIG, METRICS, PROVENANCE = "config.yaml", "metrics.json", "provenance.json"
+FINAL_FIT = "final_fit"
+"""In `metrics.json`: 1 of a run that held nothing out, and so has no figures."""
 _HERE = "${run_dir}"
 """What a saved config calls the folder it lies in, so that a copy means itself."""
 _SIGN = "# sha256 "
@@ -26,6 +28,7 @@ _OWN_SUM = "sha256"
 _FORGET = "delete it, and the run no longer knows where it came from"
 _OWN = (
     *(CONFIG, METRICS, PROVENANCE, "validation.json", "error.txt", "wandb_id.txt"),
+    "items.parquet",
     *("test_ranks_*.parquet", "checkpoints", "evaluation", "interests"),
     *("csv", "wandb", "version_*"),  # of the loggers
 )
@@ -52,6 +55,11 @@ class RunFolder:
     def provenance(self) -> Path:
         """Where everything else came from."""
         return self.path / PROVENANCE
+
+    @property
+    def items(self) -> Path:
+        """The keys of the items that the run was made on."""
+        return self.path / "items.parquet"
 
     @property
     def metrics(self) -> Path:

@@ -96,16 +96,45 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str
             yield part
     for modality in sorted(one["features"].keys() & other["features"].keys()):
         ours, theirs = one["features"][modality], other["features"][modality]
-        encoders = ours["encoder"], theirs["encoder"]
-        keys = sorted(k for k in {**ours["encoder"], **theirs["encoder"]} if _unlike(k, *encoders))
-        if keys:
+        if keys := _unlike_keys(ours["encoder"], theirs["encoder"]):
             yield f"{modality} features (another encoder: {', '.join(keys)})"
         elif ours["values"] != theirs["values"]:
             yield f"{modality} features"
 
 
-def _unlike(key: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return (key in one) != (key in other) or one.get(key) != other.get(key)
+def _unlike_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What two encoders are described by that is not the same."""
+    return sorted(
+        key
+        for key in {**one, **other}
+        if (key in one) != (key in other) or one.get(key) != other.get(key)
+    )
+
+
+def other_items(one: Identity, other: Identity) -> bool:
+    """Whether the items of two identities, or their numbers, are not the same."""
+    return {name: found["items"] for name, found in one.items()} != {
+        name: found["items"] for name, found in other.items()
+    }
+
+
+def other_encoders(recorded: Identity, found: Identity) -> list[str]:
+    """Features that are not of the encoder of those that a run was made on, a text for each.
+
+    A domain that the run did not have is compared with its first one.
+
+    Args:
+        recorded: what the run was made on.
+        found: the data at hand.
+    """
+    said = []
+    for domain, one in found.items():
+        before = recorded.get(domain) or next(iter(recorded.values()))
+        for modality in sorted(before["features"].keys() & one["features"].keys()):
+            ours, theirs = before["features"][modality], one["features"][modality]
+            if keys := _unlike_keys(ours["encoder"], theirs["encoder"]):
+                said.append(f"{domain}: {modality} ({', '.join(keys)})")
+    return said
 
 
 def mixed_encoders(found: Identity) -> list[str]:

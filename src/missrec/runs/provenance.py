@@ -22,18 +22,19 @@ _PACKAGES = (
 )
 
 
-def provenance(root_dir: Path, *, started_from: Path | None) -> dict[str, Any]:
+def provenance(checkout: Path | None, *, started_from: Path | None) -> dict[str, Any]:
     """What made a run: plain values for `provenance.json`.
 
     Args:
-        root_dir: of the project.
+        checkout: where the code lies; None of an installed package, which has a version instead.
         started_from: the checkpoint that the run began with.
     """
+    packages = _PACKAGES if checkout is not None else ("missrec", *_PACKAGES)
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: version(name) for name in _PACKAGES},
-        "git": _git_state(root_dir),
+        "packages": {name: version(name) for name in packages},
+        "git": {"commit": None, "dirty": None} if checkout is None else _git_state(checkout),
         "pretrained": None
         if started_from is None
         else {"path": str(started_from), "sha256": sha256(started_from)},

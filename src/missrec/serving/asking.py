@@ -91,9 +91,9 @@ def recommend(
         exclude_seen=selection.exclude_seen,
         allow=None if selection.allow is None else allow.keys,
         block=None if selection.block is None else block.keys,
-        lists=None if selection.lists is None else {name: of.keys for name, of in lists.items()},
+        lists={name: of.keys for name, of in lists.items()} or None,
     )
-    best = _best(recommender, found, questions, names=[ONLY_LIST] if not names else names)
+    best = _best(recommender, found, questions, names=names or [ONLY_LIST])
     answers: list[Recommendations | Exception] = []
     for own, of in zip(histories, best, strict=True):
         if isinstance(own, Exception):

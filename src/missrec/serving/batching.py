@@ -94,20 +94,24 @@ class Batcher:
         return await asyncio.wrap_future(future)
 
     def _work(self) -> None:
-        goes_on = True
-        while goes_on:
-            first = self._waiting.get()
-            if first is None:
-                return
-            batch = [first]
-            goes_on = self._fill(batch, until=first.since + self._wait_sec)
-            self._observe(len(batch), self._waiting.qsize())
-            kinds: dict[Hashable, list[_Asked]] = {}
-            for asked in batch:
-                if asked.future.set_running_or_notify_cancel():
-                    kinds.setdefault(asked.kind, []).append(asked)
-            for alike in kinds.values():
-                _answer(alike)
+        while self._answer_batch():
+            pass  # nothing is held meanwhile: a recommender that was swapped can go
+
+    def _answer_batch(self) -> bool:
+        """Waits for a batch and answers it; False once there is nothing more to come."""
+        first = self._waiting.get()
+        if first is None:
+            return False
+        batch = [first]
+        goes_on = self._fill(batch, until=first.since + self._wait_sec)
+        self._observe(len(batch), self._waiting.qsize())
+        kinds: dict[Hashable, list[_Asked]] = {}
+        for asked in batch:
+            if asked.future.set_running_or_notify_cancel():
+                kinds.setdefault(asked.kind, []).append(asked)
+        for alike in kinds.values():
+            _answer(alike)
+        return goes_on
 
     def _fill(self, batch: list[_Asked], *, until: float) -> bool:
         """Adds what comes in time; False once there is nothing more to come."""

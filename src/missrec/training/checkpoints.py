@@ -20,7 +20,7 @@ _COMMENT = b"sha256:"
 _COMMENT_LENGTH = len(_COMMENT) + hashlib.sha256().digest_size * 2
 _CHUNK = 1 << 22
 
-_MODEL = "model."  # what the names of its state begin with, as a part of the LightningModule
+MODEL_PREFIX = "model."  # what the names of its state begin with, as a part of the LightningModule
 _TRAINING_STATE = ("loops", "callbacks", "optimizer_states", "lr_schedulers")
 _RANDOM_STATES = ("random_states", "random_state")  # the second in checkpoints of before
 
@@ -89,7 +89,9 @@ def model_state(path: Path) -> dict[str, Tensor]:
     """
     state = read_checkpoint(path)["state_dict"]
     return {
-        name.removeprefix(_MODEL): value for name, value in state.items() if name.startswith(_MODEL)
+        name.removeprefix(MODEL_PREFIX): value
+        for name, value in state.items()
+        if name.startswith(MODEL_PREFIX)
     }
 
 

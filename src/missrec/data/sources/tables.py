@@ -73,8 +73,9 @@ def collect_table(
             f"{table} has no column {columns[0]!r}, it has: none; there is not a line in it"
         )
     if num_rows and unseen:
-        raise ValueError(
-            f"{table}: no row has {sorted(unseen)[0]!r}; name its columns in the settings of data"
+        missing = sorted(unseen)
+        raise MissingColumnError(
+            f"{table}: no row has {missing[0]!r}; name its columns in the settings of data", missing
         )
     return num_rows
 

@@ -3,6 +3,7 @@
 from missrec.data.splits.files import GivenFiles as GivenFiles
 from missrec.data.splits.global_time import GlobalTime as GlobalTime
 from missrec.data.splits.leave_one_out import LeaveOneOut as LeaveOneOut
+from missrec.data.splits.nothing_held_out import NothingHeldOut as NothingHeldOut
 from missrec.data.splits.ratio import Ratio as Ratio
 from missrec.data.splits.splitter import AnySplitter as AnySplitter
 from missrec.data.splits.splitter import KeyedSplitter as KeyedSplitter

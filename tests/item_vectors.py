@@ -38,7 +38,7 @@ def random_vectors(
     )
     if num_distinct is None:
         return vectors
-    which = torch.randint(num_distinct, (num_items,), generator=generator)
+    which = torch.randint(min(num_distinct, num_items), (num_items,), generator=generator)
     return vectors._replace(
         tokens=vectors.tokens[:, which],
         present=vectors.present[:, which],

@@ -1,0 +1,11 @@
+"""Export a trained model: `python src/export.py run=logs/scratch/<run> to=exported`."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parents[1]))
+
+from missrec.app.commands import run_command
+
+if __name__ == "__main__":
+    run_command("export")

@@ -1,0 +1,150 @@
+"""The commands: what each runs once its config, `conf/<name>.yaml`, is composed.
+
+The doors in `src/` and the installed command start them from here. What is heavy is imported only
+when a command runs, so that `--help` and config mistakes answer at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from omegaconf import DictConfig
+
+from missrec.app.door import run_door
+
+
+class Command(NamedTuple):
+    """A command.
+
+    Attributes:
+        run: called with the composed config.
+        rewrite: turns the arguments of the command line into those that Hydra shall see.
+    """
+
+    run: Callable[[DictConfig], object]
+    rewrite: Callable[[list[str]], list[str]] = list
+
+
+def run_command(name: str) -> None:
+    """Runs a command with the arguments of the command line, see `run_door`."""
+    command = COMMANDS[name]
+    run_door(name, command.run, rewrite=command.rewrite)
+
+
+def _prepare(cfg: DictConfig) -> None:
+    """Makes the folders of `cfg.data`; or says what one is, or writes it as released files."""
+    from missrec.app.folders import export, verify
+    from missrec.app.prepare import prepare
+
+    if cfg.export is not None:
+        export(Path(cfg.export), to=cfg.to)
+    elif cfg.verify is not None:
+        verify(Path(cfg.verify), root_dir=Path(cfg.paths.root_dir))
+    else:
+        prepare(cfg)
+
+
+def _extract(cfg: DictConfig) -> None:
+    """Fetches and encodes what is missing in the domains of `cfg.data`."""
+    from missrec.app.extract import extract
+
+    extract(cfg)
+
+
+def _train(cfg: DictConfig) -> None:
+    """Trains, chooses on validation, tests once; in a multirun what has not finished."""
+    from missrec.app.session import read_train
+    from missrec.app.sweep import run_job
+
+    # hydra/launcher=gpus sets it; a default in train.yaml would override that.
+    claims_gpu = bool(cfg.get("claim_gpu", False))
+    run_job(partial(read_train, cfg), run_dir=Path(cfg.run_dir), claims_gpu=claims_gpu)
+
+
+def _train_arguments(arguments: list[str]) -> list[str]:
+    from missrec.app.arguments import resume_arguments
+    from missrec.app.grammar import parsable_arguments
+    from missrec.app.sweep import sweep_arguments
+
+    return sweep_arguments(parsable_arguments(resume_arguments(arguments)))
+
+
+def _evaluate(cfg: DictConfig) -> None:
+    """Ranks the test users again into `<run>/evaluation/`, or compares two systems."""
+    from missrec.app.compare import compare
+    from missrec.app.evaluate import evaluate, read_settings
+
+    if cfg.against is None:
+        evaluate(cfg)
+    else:
+        compare(read_settings(cfg))
+
+
+def _tune(cfg: DictConfig) -> None:
+    """Searches on validation alone; goes on with a search that stopped."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from missrec.app.tune import tune
+
+    tune(cfg, overrides=list(HydraConfig.get().overrides.task))
+
+
+def _report(cfg: DictConfig) -> None:
+    """Writes `cfg.output_dir`: one page, Markdown, LaTeX, CSV, and figures for print."""
+    from missrec.app.report import report
+
+    report(cfg)
+
+
+def _dashboard(cfg: DictConfig) -> None:
+    """Saves a view for pre-training, transfer and ablations each, and prints their addresses."""
+    from missrec.app.dashboard import save_dashboard
+
+    for name, address in save_dashboard(cfg).items():
+        print(f"{name}: {address}")  # noqa: T201
+
+
+def _recommend(cfg: DictConfig) -> None:
+    """Writes the items for all users, some, or histories from a file."""
+    from missrec.app.recommend import recommend
+    from missrec.app.recommend_settings import read_settings
+
+    recommend(read_settings(cfg))
+
+
+def _recommend_arguments(arguments: list[str]) -> list[str]:
+    from missrec.app.arguments import named_lists
+
+    return named_lists(arguments)
+
+
+def _serve(cfg: DictConfig) -> None:
+    """Answers over HTTP until it is told to stop."""
+    from missrec.app.serve import read_settings, serve
+
+    serve(read_settings(cfg))
+
+
+def _export(cfg: DictConfig) -> None:
+    """Writes `cfg.to`, and pushes it to `cfg.push`."""
+    from missrec.app.export import export
+
+    export(cfg)
+
+
+COMMANDS = {
+    "prepare": Command(_prepare),
+    "extract": Command(_extract),
+    "train": Command(_train, _train_arguments),
+    "evaluate": Command(_evaluate),
+    "tune": Command(_tune),
+    "report": Command(_report),
+    "dashboard": Command(_dashboard),
+    "recommend": Command(_recommend, _recommend_arguments),
+    "serve": Command(_serve),
+    "export": Command(_export),
+}
+"""In the order in which a user meets them."""

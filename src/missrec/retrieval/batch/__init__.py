@@ -1,0 +1,1 @@
+"""Recommendations of very many at a time: in shards on disk, joined into one file."""

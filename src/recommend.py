@@ -1,0 +1,11 @@
+"""Recommend items: `python src/recommend.py run=logs/scratch/<run> k=50 out=recs.parquet`."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("PROJECT_ROOT", str(Path(__file__).resolve().parents[1]))
+
+from missrec.app.commands import run_command
+
+if __name__ == "__main__":
+    run_command("recommend")
