@@ -8,7 +8,7 @@ from torch import Tensor
 
 from missrec.retrieval.interests import principal_plane
 from missrec.retrieval.table import ItemTable
-from retrieval.vectors import random_users, random_vectors
+from item_vectors import random_users, random_vectors
 from toy_recommender import (
     KEYS,
     PROTOTYPES,
