@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from item_vectors import random_users, random_vectors
 from missrec.retrieval.interests import principal_plane
 from missrec.retrieval.table import ItemTable
-from item_vectors import random_users, random_vectors
 from toy_recommender import (
     KEYS,
     PROTOTYPES,
