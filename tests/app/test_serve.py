@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 
 from doors import call
 from missrec.app.serve import listening, read_settings
+from missrec.app.serve_processes import remove_old
 from missrec.app.versions import version_of
 from missrec.serving.settings import ServiceSettings
 
@@ -140,6 +141,19 @@ def free_port() -> int:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         return int(bound.getsockname()[1])
+
+
+def test_the_tables_of_a_service_are_kept_for_two_versions(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("first", "second", "third")]
+    for age, folder in enumerate(folders):
+        folder.mkdir()
+        (folder / "items_alike.pt").touch()
+        os.utime(folder, (age, age))
+    (tmp_path / "counter_1.db").touch()
+    remove_old(tmp_path, folders[2])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["counter_1.db", "second", "third"]
+    remove_old(tmp_path, folders[1])
+    assert folders[2].is_dir()
 
 
 class Service:

@@ -12,12 +12,6 @@ from toy_recommender import KEYS, USERS, ToyChain, ToyCounts, scored, toy_recomm
 from toy_service import VERSION, service
 
 
-def by_hand(history: Sequence[str], items: Sequence[str]) -> list[tuple[str, float]]:
-    """Items and their scores, best first, equal ones by key."""
-    scores = {key: sum(scored(history, key).values()) for key in items}
-    return sorted(((key, pytest.approx(of)) for key, of in scores.items()), key=lambda one: one[0])
-
-
 def best(history: Sequence[str], items: Sequence[str]) -> list[str]:
     return sorted(items, key=lambda key: (-round(sum(scored(history, key).values()), 9), key))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import logging.config
 import os
+import shutil
 import signal
 import tempfile
 from functools import partial
@@ -96,6 +97,7 @@ def make_worker(settings: ServeSettings, shared: Path) -> FastAPI:
         if not Path(f"/proc/{pid}").exists():
             mark_process_dead(pid)  # type: ignore[no-untyped-call]
     served = _load(settings, shared)
+    remove_old(shared, _tables(shared, served.version))
     return create_app(
         served.recommender,
         settings.service,
@@ -110,6 +112,22 @@ def _say(bound: socket, version: Version) -> None:
     host, port = bound.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     _log.info("serving", extra={FIELDS: {"url": url, **version._asdict()}})
+
+
+def remove_old(shared: Path, own: Path) -> None:
+    """Removes the tables of all versions but this one and the one before, which may come back.
+
+    Args:
+        shared: folder of the service.
+        own: folder of the tables of this version.
+    """
+    others = [folder for folder in shared.iterdir() if folder.is_dir() and folder != own]
+    for old in sorted(others, key=lambda folder: folder.stat().st_mtime)[:-1]:
+        shutil.rmtree(old, ignore_errors=True)  # who has mapped them keeps them
+
+
+def _tables(shared: Path, version: Version) -> Path:
+    return shared / digest(list(version))
 
 
 def _end_with(supervisor: BaseProcess | None) -> None:
@@ -134,6 +152,9 @@ def _load(settings: ServeSettings, shared: Path | None) -> Served:
     torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // settings.workers))
     run = Path(settings.run).resolve()  # once: a link may be turned at any time
     version = _version(settings, run)
+    tables = None if shared is None else _tables(shared, version)
+    if tables is not None:
+        tables.mkdir(exist_ok=True)
     recommender = load_recommender(
         run,
         data_dir=settings.data_dir,
@@ -144,7 +165,7 @@ def _load(settings: ServeSettings, shared: Path | None) -> Served:
         domain=settings.domain,
         new_items=settings.new_items,
         new_item_ids=settings.new_item_ids,
-        shared=None if shared is None else shared / digest(list(version)),
+        shared=tables and tables / "items",
     )
     explorer = explorer_of(
         recommender,
