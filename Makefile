@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=l
 STAMP := $(VENV)/.installed$(if $(GPU),-gpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format types bench findings lock clean
+.PHONY: help setup demo test test-fast lint format types bench calibrate findings lock clean
 
 help: ## what each target does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -67,6 +67,11 @@ findings: ## what libraries do that one would not guess, shown again; needs a ne
 	@for script in findings/*.sh; do \
 		echo "$$script"; "$$script" || { echo "error: $$script: it is no longer so" >&2; exit 1; }; \
 	done
+
+calibrate: setup ## how often the paired test errs between seeds of one system; half an hour
+	$(BIN)/python src/train.py -m experiment=demo 'seed=range(1,34)' trainer.max_epochs=5 \
+		hydra.sweep.dir=logs/calibrate callbacks.progress_bar=null callbacks.interpretation=null
+	$(BIN)/python bench/calibrate.py
 
 # RecBole brings a hundred packages that are no part of ours, so it has an environment of its own.
 $(BENCH_VENV)/.installed: requirements.lock pyproject.toml | setup

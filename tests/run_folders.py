@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -72,7 +73,8 @@ def record_run(
     folder.mkdir(parents=True)
     text = json.dumps(config).replace('"/run', f'"{folder}')
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(json.loads(text))))
-    metrics = ranking_metrics(torch.tensor(ranks, dtype=torch.float64), cutoffs=CUTOFFS)
+    above = torch.tensor(ranks, dtype=torch.float64) - 1
+    metrics = ranking_metrics(above, torch.zeros_like(above), cutoffs=CUTOFFS)
     trained = {} if epochs is None else {"epochs": epochs, "stopped_early": float(stopped_early)}
     both = {f"{split}/{key}": value for split in ("val", "test") for key, value in metrics.items()}
     (folder / "metrics.json").write_text(json.dumps({**trained, **both}))
@@ -142,11 +144,18 @@ def a_run(
     return run._replace(**changes)
 
 
-def write_ranks(path: Path, ranks: Sequence[float], *, first_user: int = 0) -> Path:
-    """The ranks of users first_user, first_user + 1, ..., whose target is item 7."""
+def write_ranks(
+    path: Path, ranks: Sequence[float], *, first_user: int = 0, ties: bool = True
+) -> Path:
+    """The ranks of users first_user, first_user + 1, ..., whose target is item 7.
+
+    Half a rank is a tie with one item; without `ties` nothing says so, as in a file of before.
+    """
     users = range(first_user, first_user + len(ranks))
-    targets = [7] * len(ranks)
-    table = pl.DataFrame({"user_id": users, "target_id": targets, "rank": ranks})
+    table = pl.DataFrame({"user_id": users, "target_id": [7] * len(ranks), "rank": ranks})
+    if ties:
+        halves = [int(2 * (rank % 1)) if rank and math.isfinite(rank) else 0 for rank in ranks]
+        table = table.with_columns(num_equal=pl.Series(halves, dtype=pl.Int64))
     path.parent.mkdir(parents=True, exist_ok=True)
     table.write_parquet(path)
     return path

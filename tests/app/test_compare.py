@@ -83,7 +83,44 @@ def test_the_order_of_the_rows_does_not_matter(tmp_path: Path) -> None:
     pl.read_parquet(path).reverse().write_parquet(path)
     figures = compare(config(tmp_path))["domains"]["office"]["recall@10"]
     assert figures["interval_95"] == [0.0, 0.0]
-    assert figures["p_value"] == 1.0
+
+
+def test_one_seed_has_no_p_value_and_several_have_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(tmp_path / "a_s1", [1.0, 30.0, 4.0])
+    record(tmp_path / "b", [1.0, 30.0, 30.0])
+    figures = compare(config(tmp_path))["domains"]["office"]["recall@10"]
+    assert (figures["p_value"], figures["detectable"]) == (None, None)
+    assert figures["interval_over"] == "users"
+    assert "over users alone" in " ".join(capsys.readouterr().out.split())
+    record(tmp_path / "a_s2", [1.0, 30.0, 30.0], seed=2)
+    record(tmp_path / "b2" / "b_s2", [30.0, 30.0, 30.0], seed=2)
+    both = config(tmp_path, against=[f"{tmp_path}/b", f"{tmp_path}/b2/b_s2"])
+    figures = compare(both)["domains"]["office"]["recall@10"]
+    assert 0 < figures["p_value"] <= 1
+    assert figures["detectable"] > 0
+    assert figures["interval_over"] == "seeds and users"
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "over seeds and users" in shown
+    assert "Only 3 users" in shown
+
+
+def test_what_learns_nothing_needs_no_second_seed(tmp_path: Path) -> None:
+    for name in ("a_s1", "b"):
+        metrics = record(tmp_path / name, [1.0, 30.0, 4.0]) / "metrics.json"
+        content = json.loads(metrics.read_text())
+        metrics.write_text(json.dumps({k: v for k, v in content.items() if k != "epochs"}))
+    assert compare(config(tmp_path))["domains"]["office"]["recall@10"]["p_value"] == 1.0
+
+
+def test_ties_that_are_not_known_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    record(tmp_path / "b", [1.0, 2.0])
+    write_ranks(
+        record(tmp_path / "a_s1", [1.0, 2.5]) / "test_ranks_office.parquet", [1.0, 2.5], ties=False
+    )
+    compare(config(tmp_path))
+    assert "a_s1/test_ranks_office.parquet does not know its ties, as 1 of 2 files" in caplog.text
 
 
 def test_each_domain_is_compared(tmp_path: Path) -> None:

@@ -3,13 +3,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import polars as pl
 import pytest
 import yaml
 from conftest import OFFICE, Compose
 
 from missrec.app.evaluate import evaluate
 from missrec.app.train import train
+from missrec.metrics.paired import read_ranks, target_ranks
 from missrec.metrics.ranking import ranking_metrics
 from run_settings import evaluation
 from synthetic import demo_source_sizes
@@ -34,9 +34,9 @@ def test_a_run_folder_records_what_ran_and_what_came_out(
     assert set(provenance) == {*made_by, *sums, "data", "accepted_changes", "tested"}
     assert provenance["pretrained"] is None
 
-    ranks = pl.read_parquet(run_dir / "test_ranks_demo_office.parquet")
-    assert len(ranks) == 60
-    from_ranks = ranking_metrics(ranks["rank"].to_torch(), cutoffs=[10, 50])
+    users = target_ranks(read_ranks(run_dir / "test_ranks_demo_office.parquet"))
+    assert len(users.user_ids) == 60
+    from_ranks = ranking_metrics(users.num_greater, users.num_equal, cutoffs=[10, 50])
     assert {f"test/{key}": value for key, value in from_ranks.items()}.items() <= metrics.items()
 
 
@@ -59,8 +59,8 @@ def test_a_model_without_parameters_is_ranked_without_training(
     base = ("experiment=demo", f"model={model}", *sizes)
     metrics = train(compose_tiny(base=base))
     run_dir = tmp_path / "logs" / "run"
-    ranks = pl.read_parquet(run_dir / "test_ranks_demo_office.parquet")
-    from_ranks = ranking_metrics(ranks["rank"].to_torch(), cutoffs=[10])
+    users = target_ranks(read_ranks(run_dir / "test_ranks_demo_office.parquet"))
+    from_ranks = ranking_metrics(users.num_greater, users.num_equal, cutoffs=[10])
     assert metrics["test/recall@10"] == from_ranks["recall@10"]
     report = evaluate(evaluation(run_dir, tmp_path / "data"))
     assert "epochs" not in metrics

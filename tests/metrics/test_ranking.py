@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from itertools import permutations
-from math import isnan, log2
+from math import fsum, isnan, log2
 from statistics import mean
 
 import pytest
@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from missrec.metrics.ranking import FullRanking, TargetRanks, count_ranks, ranking_metrics
+from missrec.metrics.ranking import (
+    FullRanking,
+    TargetRanks,
+    count_ranks,
+    per_user_metrics,
+    ranking_metrics,
+)
+
+ZERO = torch.tensor([0])
 
 
 def ranks_of(num_greater: Tensor, num_equal: Tensor) -> Tensor:
@@ -49,8 +57,10 @@ def test_constant_scorer_ranks_every_target_in_the_middle() -> None:
     greater, equal = count_all(torch.zeros(3, 101), torch.tensor([0, 50, 100]))
     ranks = ranks_of(greater, equal)
     assert ranks.tolist() == [(101 + 1) / 2] * 3
-    assert ranking_metrics(ranks, cutoffs=[50])["recall@50"] == 0
-    assert ranking_metrics(ranks, cutoffs=[51])["recall@51"] == 1
+    metrics = ranking_metrics(greater, equal, cutoffs=[1, 50, 101])
+    assert metrics["recall@1"] == pytest.approx(1 / 101, abs=1e-15)  # as often as any item
+    assert metrics["recall@50"] == pytest.approx(50 / 101, abs=1e-15)
+    assert metrics["recall@101"] == 1
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=6))
@@ -80,7 +90,8 @@ def test_nan_scores_are_refused(column: int) -> None:
 
 
 def test_metrics_of_four_ranks_by_hand() -> None:
-    metrics = ranking_metrics(torch.tensor([1.0, 2.0, 2.5, 4.0]).double(), cutoffs=[1, 2, 3])
+    above = torch.tensor([0, 1, 1.5, 3]).double()  # 1.5: an expected rank of a file without ties
+    metrics = ranking_metrics(above, torch.zeros(4), cutoffs=[1, 2, 3])
     assert metrics == pytest.approx(
         {
             "recall@1": 1 / 4,
@@ -97,9 +108,85 @@ def test_metrics_of_four_ranks_by_hand() -> None:
     )
 
 
+def metrics_at(rank: int, k: int) -> dict[str, float]:
+    """By their definition, of a target whose rank is certain."""
+    hit = float(rank <= k)
+    return {f"recall@{k}": hit, f"ndcg@{k}": hit / log2(rank + 1), f"mrr@{k}": hit / rank}
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=6), st.integers(1, 7))
+def test_metrics_are_their_mean_over_all_orders_of_the_tied(scores: list[int], k: int) -> None:
+    orders = permutations(range(len(scores)))
+    ranks = [1 + sorted(o, key=lambda item: -scores[item]).index(0) for o in orders]
+    found = per_user_metrics(*count_all(torch.tensor([scores]).float(), ZERO), cutoffs=[k])
+    for name in metrics_at(1, k):
+        by_order = mean(metrics_at(rank, k)[name] for rank in ranks)
+        assert found[name].item() == pytest.approx(by_order, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("num_greater", "num_equal", "k"),
+    [(0, 0, 10), (9, 1, 10), (10, 5, 10), (3, 1_000, 10), (0, 100_000, 1_000), (70, 4_000, 5_000)],
+)
+def test_metrics_of_many_tied_are_the_mean_over_their_places(
+    num_greater: int, num_equal: int, k: int
+) -> None:
+    counts = (torch.tensor([num_greater]), torch.tensor([num_equal]))
+    found = per_user_metrics(*counts, cutoffs=[k, 2 * k])
+    places = range(num_greater + 1, num_greater + num_equal + 2)
+    for cutoff in (k, 2 * k):
+        at = [metrics_at(place, cutoff) for place in places]
+        for name in at[0]:
+            by_place = fsum(metrics[name] for metrics in at) / len(at)
+            assert found[name].item() == pytest.approx(by_place, abs=1e-12)
+
+
+def test_metrics_of_ties_are_near_the_mean_over_drawn_orders() -> None:
+    generator = torch.Generator().manual_seed(1)
+    scores = torch.randint(0, 3, (200, 30), generator=generator).double()
+    targets = torch.randint(0, 30, (200,), generator=generator)
+    found = ranking_metrics(*count_all(scores, targets), cutoffs=[10])
+    drawn = [
+        ranking_metrics(
+            *count_all(scores + torch.rand(200, 30, generator=generator) / 2, targets), cutoffs=[10]
+        )
+        for _ in range(400)
+    ]
+    for name, value in found.items():
+        assert value == pytest.approx(mean(metrics[name] for metrics in drawn), abs=0.004)
+
+
+def test_two_levels_of_score_are_no_half_of_the_catalogue() -> None:
+    # A tenth of 100 items scores 1 and the rest 0: at random among the ten, or among the ninety.
+    greater, equal = torch.tensor([0, 10]), torch.tensor([9, 89])
+    metrics = per_user_metrics(greater, equal, cutoffs=[10, 20])
+    assert metrics["recall@10"].tolist() == [1, 0]  # at its expected rank 5.5, or 55
+    assert metrics["recall@20"].tolist() == pytest.approx([1, 10 / 90], abs=1e-15)
+    assert metrics["mrr@20"].tolist() == pytest.approx(
+        [sum(1 / r for r in range(1, 11)) / 10, sum(1 / r for r in range(11, 21)) / 90], abs=1e-15
+    )
+
+
+def test_without_ties_nothing_changes_by_a_bit() -> None:
+    ranks = torch.arange(1, 5_001).double()
+    for num_tied in (0, 1):  # nor for the others where one ties
+        equal = torch.zeros(5_000, dtype=torch.long)
+        equal[:num_tied] = 3
+        found = per_user_metrics((ranks - 1).long(), equal, cutoffs=[10, 1_000])
+        for k in (10, 1_000):
+            hit = (ranks <= k).double()
+            expected = {
+                f"recall@{k}": hit,
+                f"ndcg@{k}": hit * (1 / torch.log2(ranks + 1)),
+                f"mrr@{k}": hit * (1 / ranks),
+            }
+            for name, values in expected.items():
+                assert torch.equal(found[name][num_tied:], values[num_tied:])
+
+
 def test_metrics_of_no_user_are_nan() -> None:
-    metrics = ranking_metrics(torch.zeros(0).double(), cutoffs=[10])
-    assert all(map(isnan, metrics.values()))
+    nobody = torch.zeros(0, dtype=torch.long)
+    assert all(map(isnan, ranking_metrics(nobody, nobody, cutoffs=[10]).values()))
 
 
 def test_ranks_are_exact_in_a_large_catalogue() -> None:
@@ -123,16 +210,16 @@ def test_metric_equals_a_loop_over_users() -> None:
     scores, target_index = random_scores(50)
     ranking = FullRanking(cutoffs=[5])
     ranking.update(random_users(50))
-    ranks = [
-        1 + sum(s > row[target] for s in row) + (sum(s == row[target] for s in row) - 1) / 2
-        for row, target in zip(scores.tolist(), target_index.tolist(), strict=True)
-    ]
+    places = []  # of each user, all that its target may come to
+    for row, target in zip(scores.tolist(), target_index.tolist(), strict=True):
+        above = sum(score > row[target] for score in row)
+        places.append([above + 1 + tied for tied in range(row.count(row[target]))])
     tied = [row.count(row[t]) > 1 for row, t in zip(scores.tolist(), target_index, strict=True)]
     assert ranking.compute() == pytest.approx(
         {
-            "recall@5": mean(rank <= 5 for rank in ranks),
-            "ndcg@5": mean((rank <= 5) / log2(rank + 1) for rank in ranks),
-            "mrr@5": mean((rank <= 5) / rank for rank in ranks),
+            "recall@5": mean(mean(rank <= 5 for rank in own) for own in places),
+            "ndcg@5": mean(mean((rank <= 5) / log2(rank + 1) for rank in own) for own in places),
+            "mrr@5": mean(mean((rank <= 5) / rank for rank in own) for own in places),
             "tie_rate": mean(tied),
         },
         abs=1e-12,

@@ -8,7 +8,7 @@ import pytest
 from missrec.report.comparisons import complete_section, group_flags
 from missrec.report.sections import Section, plan_sections
 from missrec.runs.groups import Group, Run, group_runs
-from run_folders import a_run, an_identity
+from run_folders import a_run, an_identity, write_ranks
 from toy_paper import BASELINE, FLOOR, asked, ranked_run, toy_paper
 
 RANKS = {"ours": [1.0, 2.0, 3.0, 30.0], "base": [1.0, 30.0, 30.0, 30.0]}
@@ -24,12 +24,20 @@ def rows(section: Section) -> dict[str, Any]:
     return {row.label: row for row in section.rows}
 
 
+def seeds_of(folder: Path, *ranks: list[float], **changes: Any) -> list[Run]:
+    """Runs of seeds 1, 2, ... of one system."""
+    return [
+        ranked_run(folder / str(seed), own, seed=seed, **changes)
+        for seed, own in enumerate(ranks, start=1)
+    ]
+
+
 def test_rows_are_compared_with_the_reference_in_users_and_holm_counts_every_test(
     tmp_path: Path,
 ) -> None:
     section = completed(
-        ranked_run(tmp_path / "ours", RANKS["ours"]),
-        ranked_run(tmp_path / "base", RANKS["base"], setup=BASELINE),
+        *seeds_of(tmp_path / "ours", RANKS["ours"], [1.0, 2.0, 30.0, 3.0]),
+        *seeds_of(tmp_path / "base", RANKS["base"], [2.0, 30.0, 30.0, 30.0], setup=BASELINE),
         ranked_run(tmp_path / "floor", RANKS["base"], setup=FLOOR),
     )
     found = rows(section)["Base_line"].comparisons
@@ -43,6 +51,26 @@ def test_rows_are_compared_with_the_reference_in_users_and_holm_counts_every_tes
         for test in row.comparisons.values()
     )
     assert p_values[0][1] == pytest.approx(min(1, 4 * p_values[0][0]))
+
+
+def test_one_seed_of_what_learns_has_no_p_value_and_holm_does_not_count_it(tmp_path: Path) -> None:
+    ours = seeds_of(tmp_path / "ours", RANKS["ours"], RANKS["ours"])
+    base = ranked_run(tmp_path / "base", RANKS["base"], setup=BASELINE)
+    floor = ranked_run(tmp_path / "floor", RANKS["base"], setup=FLOOR)
+    section = completed(*ours, base, floor)
+    alone = rows(section)["Base_line"].comparisons["recall@10"]
+    assert (alone.adjusted, alone.difference.over_seeds) == (None, False)
+    assert rows(section)["Floor"].comparisons["recall@10"].difference.over_seeds  # has no seeds
+    assert (section.num_tests, len(section.comparisons)) == (2, 4)
+    every = completed(ours[0], base, floor)
+    assert (every.num_tests, len(every.comparisons)) == (0, 4)
+
+
+def test_a_run_whose_ties_nobody_knows_is_flagged(tmp_path: Path) -> None:
+    run = ranked_run(tmp_path / "a", [1.0, 2.5])
+    assert "ties" not in flags(run, users=None)
+    write_ranks(run.ranks["toys"], [1.0, 2.5], ties=False)
+    assert flags(run, users=None) == "ties unknown: metrics of the expected rank (seed 1)"
 
 
 def test_rows_that_ranked_other_users_say_that_they_cannot_be_compared(tmp_path: Path) -> None:

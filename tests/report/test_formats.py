@@ -22,7 +22,7 @@ from missrec.report.formats.words import MINUS, NONE, mark, p_value, score, sign
 from missrec.report.sections import plan_sections
 from missrec.runs.groups import Group, Run, group_runs
 from run_folders import SETUP, a_run
-from toy_paper import BASELINE, asked, ranked_run, toy_paper
+from toy_paper import BASELINE, FLOOR, asked, ranked_run, toy_paper
 
 HOSTILE = "</script><script>alert(1)</script>|`$x_1^2$`\\input{x}\n=1+1 & <b>%{x}"
 KEY = "table-9-toys-from-scratch"
@@ -31,19 +31,24 @@ KEY = "table-9-toys-from-scratch"
 @pytest.fixture
 def report(tmp_path: Path) -> Report:
     ours = [
-        ranked_run(tmp_path / "a", [1.0] * 40, seed=1),
-        ranked_run(tmp_path / "b", [1.0] * 38 + [30.0] * 2, seed=2),
+        ranked_run(tmp_path / name, [1.0] * 39 + [30.0], seed=seed)
+        for seed, name in enumerate("ab", start=1)
     ]
-    base = ranked_run(tmp_path / "c", [1.0] * 20 + [30.0] * 20, setup=BASELINE)
+    base = [
+        ranked_run(tmp_path / f"c{seed}", [1.0] * 20 + [30.0] * 20, setup=BASELINE, seed=seed)
+        for seed in (1, 3)
+    ]
+    floor = ranked_run(tmp_path / "f", [30.0] * 40, setup=FLOOR)
+    floor = floor._replace(metrics={**floor.metrics, "epochs": 3})  # one seed of what learns
     paper = toy_paper()
-    planned = plan_sections(paper, group_runs([*ours, base]))
+    planned = plan_sections(paper, group_runs([*ours, *base, floor]))
     sections = [complete_section(section, asked()) for section in planned]
     hostile = a_run(HOSTILE, setup=SETUP._replace(model=HOSTILE), commit=HOSTILE)
     plot = curves_plot({HOSTILE: {HOSTILE: {"val/ndcg@10": {0: 0.1, 1: 0.2}}}}, ["val/ndcg@10"])
     return Report(
         made_at="today",
         sources=(HOSTILE,),
-        runs=(*ours, base, hostile),
+        runs=(*ours, *base, floor, hostile),
         statistics=(Statistics(paper.datasets["Toys"], {"users": 4321}, HOSTILE),),
         sections=tuple(sections),
         others=(OtherRow(HOSTILE, Group((hostile,), ()), (HOSTILE,)),),
@@ -68,13 +73,20 @@ def test_numbers_are_written_with_their_deviation_sign_and_mark(report: Report) 
     higher = higher._replace(difference=higher.difference._replace(mean=0.1))
     assert mark(higher) == "▲"
     assert mark(higher._replace(adjusted=0.05)) == ""
+    assert (mark(higher._replace(adjusted=None)), p_value(None)) == ("", NONE)
 
 
 def test_markdown_has_ours_beside_the_paper_s_and_escapes_names(report: Report) -> None:
     text = markdown(report)
-    assert "| Ours | 2 (seeds 1, 2) | **0.9750 ± 0.0354** | 0.4000 |" in text
-    assert "| Base\\_line | 1 (seed 1) | 0.5000 ▼ | 0.2000 |" in text
+    assert "| Ours | 2 (seeds 1, 2) | **0.9750 ± 0.0000** | 0.4000 |" in text
+    assert "| Base\\_line | 2 (seeds 1, 3) | 0.5000 ± 0.0000 ▼ | 0.2000 |" in text
     assert f"{MINUS}0.4750 (" in text
+    assert f"{MINUS}39.0 users |" in text  # one seed: no p
+    assert ", over users), " in text
+    assert "the interval is over users alone and there is no p" in text
+    assert "over the 2 tests of this table" in text
+    assert "Only 40 users, fewer than 200: intervals and p are rough." in text
+    assert re.search(r", p 0\.0\d\d, detectable 0\.\d{4} \|", text)
     assert f"{MINUS}19.0 users" in text
     assert "train sasrec toys [2]  # Base_line" in text
     assert "- Table 9, Toys, pre-trained" in text  # not run yet
@@ -87,8 +99,8 @@ def test_markdown_has_ours_beside_the_paper_s_and_escapes_names(report: Report) 
 
 def test_latex_escapes_names_and_balances_its_braces(report: Report) -> None:
     text = latex(report)
-    assert r"Base\_line & 1 & 0.5000$^{\blacktriangledown}$" in text
-    assert r"\textbf{0.9750 $\pm$ 0.0354}" in text
+    assert r"Base\_line & 2 & 0.5000 $\pm$ 0.0000$^{\blacktriangledown}$" in text
+    assert r"\textbf{0.9750 $\pm$ 0.0000}" in text
     assert r"Toys \& \textless{}games\textgreater{}" in text
     body = re.sub(r"(?m)(?<!\\)%.*$", "", text)
     plain = re.sub(r"\\[\\{}%]", "", body)
@@ -107,6 +119,12 @@ def test_results_have_a_line_a_metric_that_a_program_reads(report: Report) -> No
     assert float(base["difference"]) == pytest.approx(-0.475)
     assert float(base["users"]) == pytest.approx(-19)
     assert 0 < float(base["p_value"]) <= float(base["p_value_holm"]) < 0.05
+    assert base["interval_over"] == "seeds and users"
+    assert float(base["detectable"]) > 0
+    alone = found["from scratch", "Floor", "recall@10"]
+    assert float(alone["low_95"]) < float(alone["high_95"]) < 0
+    assert (alone["p_value"], alone["p_value_holm"], alone["detectable"]) == ("", "", "")
+    assert alone["interval_over"] == "users"
     assert found["pre-trained", "Ours", "ndcg@10"]["command"] == "train missrec toys [1, 2]"
 
 
@@ -114,7 +132,7 @@ def test_runs_are_listed_with_the_rows_that_they_count_in(report: Report) -> Non
     lines = {line["run"]: line for line in csv.DictReader(io.StringIO(runs_csv(report)))}
     assert lines["a"]["rows"] == "Table 9, Toys, from scratch: Ours"
     assert lines[HOSTILE]["rows"] == ""
-    assert float(lines["c"]["test/recall@10"]) == 0.5
+    assert float(lines["c1"]["test/recall@10"]) == 0.5
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\tx"])

@@ -159,16 +159,16 @@ def trained(lightning: RecommenderModule, *batches: SequenceBatch) -> Trainer:
 
 
 def naive_ndcg(model: HistoryScores, sequences: list[list[int]], *, k: int) -> float:
-    """NDCG@k of the last item of each sequence, one user at a time; ties share their ranks."""
+    """NDCG@k of the last item of each sequence, one user at a time; ties in any order."""
     total = 0.0
     for sequence in sequences:
         batch = sequence_batch([sequence[:-1]], [sequence[-1]])
         candidates = model.candidates(torch.arange(1, NUM_ITEMS + 1))
         scores = model.score(model.encode(batch), candidates)[0].tolist()
         own = scores[sequence[-1] - 1]
-        ties = scores.count(own) - 1
-        rank = 1 + sum(score > own for score in scores) + ties / 2
-        total += 1 / math.log2(rank + 1) if rank <= k else 0
+        above, alike = sum(score > own for score in scores), scores.count(own)
+        places = range(above + 1, above + alike + 1)
+        total += sum(1 / math.log2(rank + 1) for rank in places if rank <= k) / alike
     return total / len(sequences)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,11 @@ from missrec.app.evaluate import EvaluateSettings
 from missrec.app.project import conf_dir
 from missrec.app.same_data import check_sides
 from missrec.files import write_json
-from missrec.metrics.paired import compare_ranks, read_paired
+from missrec.metrics.paired import Compared, compare_ranks, knows_ties, read_paired
+from missrec.metrics.power import POWER
+from missrec.metrics.significance import FEW_USERS
 from missrec.report.formats.terminal import print_comparison
+from missrec.report.formats.words import ONE_SEED, few_users
 from missrec.runs.finding import find_runs, run_folders
 from missrec.runs.groups import Group, differences, group_runs
 from missrec.runs.identity import ACCEPTED
@@ -48,12 +51,11 @@ def compare(settings: EvaluateSettings) -> dict[str, Any]:
     report["left_out"] = [str(run.folder) for group in sides.values() for run in group.repeats]
     report[ACCEPTED] = changed
     report["domains"] = {
-        domain: _compare_domain(settings, domain, ours=ours, theirs=theirs)
-        for domain in _domains(ours)
+        domain: _compare_domain(settings, domain, *sides.values()) for domain in _domains(ours)
     }
     for domain, figures in report["domains"].items():
         title = f"{domain}: {len(ours)} x {settings.run} against {len(theirs)} x {settings.against}"
-        print_comparison(title, figures)
+        print_comparison(title, figures, _caption(figures))
     settings.output_dir.mkdir(parents=True, exist_ok=True)
     write_json(settings.output_dir / "comparison.json", report)
     return report
@@ -92,34 +94,59 @@ def _domains(runs: Sequence[Path]) -> list[str]:
 
 
 def _compare_domain(
-    settings: EvaluateSettings, domain: str, *, ours: Sequence[Path], theirs: Sequence[Path]
+    settings: EvaluateSettings, domain: str, ours: Group, theirs: Group
 ) -> dict[str, Any]:
     files = []
-    for run_dir in (*ours, *theirs):
-        recorded = recorded_ranks(run_dir)
+    for run in (*ours.runs, *theirs.runs):
+        recorded = recorded_ranks(run.folder)
         if domain not in recorded:
             raise FileNotFoundError(
-                f"{run_dir} has no ranks of {domain}; only runs on the same domains can be compared"
+                f"{run.folder} has no ranks of {domain}; only runs on the same domains can be "
+                "compared"
             )
         files.append(recorded[domain])
     tables = read_paired(files)
-    figures = {}
-    for metric in settings.metrics:
-        compared = compare_ranks(
-            tables[: len(ours)],
-            tables[len(ours) :],
-            metric=metric,
-            num_resamples=settings.num_resamples,
-            seed=settings.seed,
+    if tieless := [str(path) for path in files if not knows_ties(path)]:
+        _log.warning(
+            "%s does not know its ties, as %s of %s files: its metrics are those of expected ranks",
+            *(tieless[0], len(tieless), len(files)),
         )
-        difference = compared.difference
-        figures[metric] = {
-            "run": list(compared.ours),
-            "against": list(compared.theirs),
-            "difference": difference.mean,
-            "interval_95": [difference.low, difference.high],
-            "p_value": difference.p_value,
-            "users": difference.mean * difference.num_users,
-            "num_users": difference.num_users,
-        }
-    return figures
+    compared = compare_ranks(
+        tables[: len(ours.runs)],
+        tables[len(ours.runs) :],
+        metrics=settings.metrics,
+        fixed=(not ours.learns, not theirs.learns),
+        num_resamples=settings.num_resamples,
+        seed=settings.seed,
+    )
+    return {metric: _figures(found) for metric, found in compared.items()}
+
+
+def _figures(compared: Compared) -> dict[str, Any]:
+    difference = compared.difference
+    return {
+        "run": list(compared.ours),
+        "against": list(compared.theirs),
+        "difference": difference.mean,
+        "interval_95": [difference.low, difference.high],
+        "interval_over": "seeds and users" if difference.over_seeds else "users",
+        "p_value": difference.p_value,
+        "detectable": difference.detectable,
+        "users": difference.mean * difference.num_users,
+        "num_users": difference.num_users,
+    }
+
+
+def _caption(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """How the table is to be read."""
+    some = next(iter(figures.values()))
+    sentences = ["mean ± deviation over seeds; paired bootstrap"]
+    if some["p_value"] is None:
+        sentences[0] += " over users alone"
+        sentences.append(ONE_SEED)
+    else:
+        sentences[0] += " over seeds and users"
+        sentences.append(f"detectable: the true difference that {POWER:.0%} of such find at .05")
+    if some["num_users"] < FEW_USERS:
+        sentences.append(few_users(some["num_users"]))
+    return ". ".join(sentence.rstrip(".") for sentence in sentences)

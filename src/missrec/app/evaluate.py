@@ -31,7 +31,7 @@ from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder
 from missrec.runs.identity import ACCEPTED, recorded_identity
 from missrec.runs.items import keys_of_folders, record_items
-from missrec.runs.ranks import save_ranks
+from missrec.runs.ranks import recorded_ranks, save_ranks, with_ties_in_expectation
 from missrec.training.checkpoints import model_state
 from missrec.training.saving import WholeCheckpoints
 from missrec.training.silence import quiet_lightning
@@ -230,10 +230,11 @@ def _say_differences(folder: RunFolder, found: Mapping[str, float]) -> None:
     """Warns of figures that are not those of the run's own `metrics.json`, where it has one."""
     try:
         recorded = json.loads(folder.metrics.read_text(encoding="utf-8"))
+        recorded = with_ties_in_expectation(recorded, recorded_ranks(folder.path))
         both = {key: float(recorded[key]) for key in found if key in recorded}
     except FileNotFoundError:
         return
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         _log.warning("%s cannot be read: %s", folder.metrics, error)
         return
     other = [

@@ -64,7 +64,8 @@ def popularity_buckets(
         inside = counts >= low
         if high is not None:
             inside &= counts <= high
-        ranks = users.ranks[inside]
-        metrics = ranking_metrics(ranks, cutoffs=cutoffs) if len(ranks) else {}
-        buckets.append(Bucket(low, high, len(ranks), metrics))
+        num_users = int(inside.sum())
+        counted = (users.num_greater[inside], users.num_equal[inside])
+        metrics = ranking_metrics(*counted, cutoffs=cutoffs) if num_users else {}
+        buckets.append(Bucket(low, high, num_users, metrics))
     return buckets

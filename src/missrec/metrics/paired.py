@@ -12,10 +12,11 @@ import polars as pl
 from polars.exceptions import PanicException, PolarsError
 
 from missrec.files import written_whole
-from missrec.metrics.ranking import per_user_metrics
-from missrec.metrics.significance import PairedDifference, paired_bootstrap
+from missrec.metrics.ranking import TargetRanks, per_user_metrics
+from missrec.metrics.significance import PairedDifference, paired_differences
 
 _COLUMNS = ("user_id", "target_id", "rank")
+_TIES = "num_equal"
 _CHECKSUM = "missrec_sha256"
 """Of the values; files of before have none."""
 
@@ -26,7 +27,7 @@ class Compared(NamedTuple):
     Attributes:
         ours: its mean over users, one value a seed.
         theirs: as `ours`, of the other system.
-        difference: ours minus theirs, the seeds of a user averaged first.
+        difference: ours minus theirs.
     """
 
     ours: tuple[float, ...]
@@ -58,6 +59,10 @@ def write_ranks(path: Path, table: pl.DataFrame) -> None:
 def read_ranks(path: Path) -> pl.DataFrame:
     """The ranks that a run recorded, by rising user.
 
+    Returns:
+        `user_id`, `target_id`, the expected `rank`, and `num_equal`, how many items tie with the
+        target: null in a file from before that was recorded.
+
     Raises:
         FileNotFoundError: the file is missing.
         ValueError: it is damaged, or no table of ranks, each from 1.
@@ -68,6 +73,7 @@ def read_ranks(path: Path) -> pl.DataFrame:
         own = pl.read_parquet_metadata(path).get(_CHECKSUM)
         table = pl.read_parquet(path)
         ranks = table.select(_COLUMNS)["rank"].cast(pl.Float64)
+        ties = table[_TIES].cast(pl.Int64) if _TIES in table.columns else None
     except (PolarsError, PanicException, ValueError, ArithmeticError) as error:
         reason = str(error).split("\n")[0]
         raise ValueError(f"{path} is no whole table of ranks: {reason}") from error
@@ -75,7 +81,31 @@ def read_ranks(path: Path) -> pl.DataFrame:
         raise ValueError(f"{path} was changed since it was written")
     if not len(ranks) or ranks.null_count() or not (ranks.is_finite() & (ranks >= 1)).all():
         raise ValueError(f"{path} must hold ranks, each a number from 1")
-    return table.with_columns(ranks).sort("user_id")
+    if ties is not None:
+        above = ranks - 1 - ties / 2
+        if ties.null_count() or not ((ties >= 0) & (above >= 0) & (above == above.floor())).all():
+            raise ValueError(f"{path} holds ranks that do not fit the ties beside them, {_TIES}")
+    unknown = pl.lit(None, dtype=pl.Int64).alias(_TIES)
+    return table.with_columns(ranks, unknown if ties is None else ties).sort("user_id")
+
+
+def knows_ties(path: Path) -> bool:
+    """Whether a file of ranks says how many items tie with each target; True of a damaged one."""
+    try:
+        return _TIES in pl.read_parquet_schema(path)
+    except (PolarsError, PanicException, OSError):
+        return True  # who reads it says so
+
+
+def target_ranks(ranks: pl.DataFrame) -> TargetRanks:
+    """A table of `read_ranks` as it was counted.
+
+    Where the ties are not known the expected rank is all there is: it is taken for the rank.
+    """
+    equal = ranks[_TIES].fill_null(0)
+    counts = (ranks["rank"] - 1 - equal / 2, equal)
+    columns = (ranks["user_id"], ranks["target_id"], *counts)
+    return TargetRanks(*(column.to_torch() for column in columns))
 
 
 def user_metric(ranks: pl.DataFrame, metric: str) -> np.ndarray:
@@ -87,38 +117,46 @@ def user_metric(ranks: pl.DataFrame, metric: str) -> np.ndarray:
     name, _, cutoff = metric.partition("@")
     if name not in {"recall", "ndcg", "mrr"} or not cutoff.isdecimal():
         raise ValueError(f"metrics: {metric} is not recall@k, ndcg@k or mrr@k")
-    values: np.ndarray = per_user_metrics(ranks["rank"].to_torch(), cutoffs=[int(cutoff)])[
-        metric
-    ].numpy()
-    return values
+    users = target_ranks(ranks)
+    values = per_user_metrics(users.num_greater, users.num_equal, cutoffs=[int(cutoff)])[metric]
+    return np.asarray(values)
 
 
 def compare_ranks(
     ours: Sequence[pl.DataFrame],
     theirs: Sequence[pl.DataFrame],
     *,
-    metric: str,
+    metrics: Sequence[str],
+    fixed: tuple[bool, bool],
     num_resamples: int,
     seed: int,
-) -> Compared:
-    """A metric of two systems, paired over users.
+) -> dict[str, Compared]:
+    """Metrics of two systems, paired over users.
 
     Args:
         ours: the ranks of each seed, as `read_paired` gives them.
         theirs: as `ours`, of the other system.
-        metric: as `user_metric`.
+        metrics: as `user_metric`.
+        fixed: see `paired_differences`.
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
+
+    Returns:
+        Metric -> figures.
     """
-    values = [[user_metric(table, metric) for table in system] for system in (ours, theirs)]
-    difference = paired_bootstrap(
-        np.mean(values[0], axis=0),
-        np.mean(values[1], axis=0),
-        num_resamples=num_resamples,
-        seed=seed,
-    )
-    means = [tuple(float(seed.mean()) for seed in system) for system in values]
-    return Compared(means[0], means[1], difference)
+    values = [
+        np.stack([[user_metric(table, metric) for metric in metrics] for table in system]).swapaxes(
+            1, 2
+        )
+        for system in (ours, theirs)
+    ]  # (seeds, users, metrics)
+    differences = paired_differences(*values, fixed=fixed, num_resamples=num_resamples, seed=seed)
+    means = [system.mean(axis=1).T for system in values]  # (metrics, seeds)
+    found = zip(metrics, *means, differences, strict=True)
+    return {
+        metric: Compared(tuple(map(float, own)), tuple(map(float, other)), difference)
+        for metric, own, other, difference in found
+    }
 
 
 def _checksum(table: pl.DataFrame) -> str:

@@ -31,7 +31,10 @@ class TargetRanks(NamedTuple):
 
     @property
     def ranks(self) -> Tensor:
-        """(U,) float64 expected rank from 1 if ties are broken at random."""
+        """(U,) float64 expected rank from 1 if ties are broken at random.
+
+        No metric follows from it where there are ties: see `per_user_metrics`.
+        """
         return 1 + self.num_greater.double() + self.num_equal.double() / 2
 
     def select(self, rows: Tensor) -> TargetRanks:
@@ -63,18 +66,47 @@ def count_ranks(scores: Tensor, target_scores: Tensor) -> tuple[Tensor, Tensor]:
     return greater, torch.eq(scores, limit, out=is_true).sum(dim=1).long()
 
 
-def per_user_metrics(ranks: Tensor, *, cutoffs: Sequence[int]) -> dict[str, Tensor]:
-    """Recall, NDCG and MRR of each user at each cut-off, one relevant item a user.
+def per_user_metrics(
+    num_greater: Tensor, num_equal: Tensor, *, cutoffs: Sequence[int]
+) -> dict[str, Tensor]:
+    """Recall, NDCG and MRR of each user at each cut-off, in expectation over the order of ties.
 
-    recall@k is 1 for rank <= k, ndcg@k is 1 / log2(rank + 1) and mrr@k is 1 / rank, all 0 beyond k.
+    At rank r, recall@k is 1, ndcg@k is 1 / log2(r + 1) and mrr@k is 1 / r, all 0 for r > k. A
+    target that g items surpass and e equal is as often at each of the ranks g + 1 .. g + e + 1: its
+    metric is the mean of theirs.
+
+    **Source**: McSherry & Najork, Computing Information Retrieval Performance Measures Efficiently
+    in the Presence of Tied Scores, 2008.
 
     Args:
-        ranks: (U,) float64 from 1.
+        num_greater: (U,) items above each target; a number with a fraction is of a file that holds
+            an expected rank alone, and gives the metric of that rank.
+        num_equal: (U,) other items with the target's score.
         cutoffs: values of k.
 
     Returns:
         Each (U,) float64, such as `recall@10`.
     """
+    ranks = 1 + num_greater.double()
+    values = _metrics_at(ranks, cutoffs=cutoffs)
+    tied = num_equal > 0
+    if not tied.any():
+        return values
+    first, num_places = num_greater[tied].long(), 1 + num_equal[tied].long()
+    last = first + num_places
+    places = torch.arange(1, min(max(cutoffs), int(last.max())) + 1, device=ranks.device).double()
+    for name, at_place in _metrics_at(places, cutoffs=cutoffs).items():
+        sums = torch.cat(
+            [at_place.new_zeros(1), at_place.cumsum(0)]
+        )  # of the first 0, 1, ... places
+        end = len(places)
+        of_ties = sums[last.clamp(max=end)] - sums[first.clamp(max=end)]
+        values[name][tied] = of_ties / num_places
+    return values
+
+
+def _metrics_at(ranks: Tensor, *, cutoffs: Sequence[int]) -> dict[str, Tensor]:
+    """The metrics of targets at these ranks, float64."""
     gain, reciprocal = 1 / torch.log2(ranks + 1), 1 / ranks
     metrics: dict[str, Tensor] = {}
     for k in cutoffs:
@@ -83,9 +115,11 @@ def per_user_metrics(ranks: Tensor, *, cutoffs: Sequence[int]) -> dict[str, Tens
     return metrics
 
 
-def ranking_metrics(ranks: Tensor, *, cutoffs: Sequence[int]) -> dict[str, float]:
+def ranking_metrics(
+    num_greater: Tensor, num_equal: Tensor, *, cutoffs: Sequence[int]
+) -> dict[str, float]:
     """The means over users of `per_user_metrics`; NaN without users."""
-    per_user = per_user_metrics(ranks, cutoffs=cutoffs)
+    per_user = per_user_metrics(num_greater, num_equal, cutoffs=cutoffs)
     return {name: float(values.mean()) for name, values in per_user.items()}
 
 
@@ -139,4 +173,5 @@ class FullRanking(Metric):
         """Metrics such as `recall@10`, and `tie_rate`, the share of targets that are tied."""
         users = self.target_ranks()
         tie_rate = float((users.num_equal > 0).double().mean())
-        return {**ranking_metrics(users.ranks, cutoffs=self._cutoffs), "tie_rate": tie_rate}
+        metrics = ranking_metrics(users.num_greater, users.num_equal, cutoffs=self._cutoffs)
+        return {**metrics, "tie_rate": tie_rate}

@@ -1,4 +1,4 @@
-"""Whether systems differ: paired bootstrap over users, Holm's correction over several tests."""
+"""Whether systems differ: a paired test over seeds and users, Holm's correction over several."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from missrec.metrics.components import Spread, spread
+from missrec.metrics.power import detectable_difference
+
+FEW_USERS = 200
+"""Of fewer, intervals are rough."""
+
 _BLOCK_VALUES = 2**22
-_USERS_A_COUNT = 10
-"""Drawing how often one difference comes takes as long as drawing this many users."""
+_OWN_ERROR = 0.1
+"""Of the error of all users in that of a draw: one that misses the few who differ has none."""
 
 
 class PairedDifference(NamedTuple):
@@ -19,67 +25,125 @@ class PairedDifference(NamedTuple):
         mean: the difference.
         low: lower end of its 95 % interval.
         high: upper end.
-        p_value: two-sided, of no difference.
+        p_value: two-sided, of no difference; None where a side that learns has one seed.
         num_users: users compared.
+        detectable: the true difference that a test at .05 of as many seeds and users finds in 80 %
+            of the cases; None as of `p_value`.
     """
 
     mean: float
     low: float
     high: float
-    p_value: float
+    p_value: float | None
     num_users: int
+    detectable: float | None
+
+    @property
+    def over_seeds(self) -> bool:
+        """Whether the interval is over seeds and users, or over users alone."""
+        return self.p_value is not None
+
+    @property
+    def has_few_users(self) -> bool:
+        """Whether the interval is rough."""
+        return self.num_users < FEW_USERS
 
 
-def paired_bootstrap(
-    ours: np.ndarray, theirs: np.ndarray, *, num_resamples: int, seed: int
-) -> PairedDifference:
-    """Percentile interval and p-value of the mean difference, users drawn with replacement.
+def paired_differences(
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    *,
+    fixed: tuple[bool, bool] = (False, False),
+    num_resamples: int,
+    seed: int,
+) -> list[PairedDifference]:
+    """Intervals and p-values of the mean difference in several metrics, over seeds and users.
 
-    **Source**: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13 and 16.
+    A bootstrap of two levels: a draw takes as many users with replacement, studentised, which
+    follows their skew, and moves the seeds by a t-distributed share of their spread, since
+    drawing three of three shows too little of it (see `spread`). Where one seed of a system that
+    learns is all there is, users alone are drawn, and there is no p-value: nothing says how far
+    another seed would come.
 
-    Users are what is drawn: average the seeds of a system first. The interval then says how far
-    the result depends on the users of the test, not on the seeds.
+    **Source**: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapters 12 and 16; how
+    often the test errs between equal systems is measured in docs/statistics.md.
 
     Args:
-        ours: (U,) metric of each user.
-        theirs: (U,) of the same users in the same order.
-        num_resamples: draws of U users; the smallest p-value is 2 / (num_resamples + 1).
+        ours: (S, U, M) of each seed, user and metric, in 0..1.
+        theirs: (S', U, M) of the same users in the same order.
+        fixed: of each side, whether it learns nothing: its one seed is then all there are.
+        num_resamples: draws; the smallest p-value is 2 / (num_resamples + 1).
         seed: of the draws.
 
+    Returns:
+        One for each metric.
+
     Raises:
-        ValueError: there are no users, or the two are not of the same users.
+        ValueError: there are no seeds or users, or the two are not of the same users and metrics.
     """
-    if ours.shape != theirs.shape or ours.ndim != 1 or not len(ours):
+    if ours.ndim != 3 or ours.shape[1:] != theirs.shape[1:] or not ours.size or not theirs.size:
         raise ValueError(f"users of {ours.shape} and {theirs.shape} cannot be paired")
-    means = _resampled_means(ours - theirs, num_resamples=num_resamples, seed=seed)
-    low, high = np.quantile(means, [0.025, 0.975])
-    tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
-    return PairedDifference(
-        mean=float((ours - theirs).mean()),
-        low=float(low),
-        high=float(high),
-        p_value=min(1.0, 2 * (tail + 1) / (num_resamples + 1)),
-        num_users=len(ours),
-    )
-
-
-def _resampled_means(values: np.ndarray, *, num_resamples: int, seed: int) -> np.ndarray:
-    """(num_resamples,) means of as many values, drawn with replacement."""
-    # Users with one difference are interchangeable: drawing users is drawing how many of each
-    # distinct difference come, which pays where there are far fewer of those than users.
-    distinct, counts = np.unique(values, return_counts=True)
+    found = spread(ours, theirs, fixed=fixed)
+    differences = ours.mean(axis=0) - theirs.mean(axis=0)  # (U, M)
+    means = differences.mean(axis=0)
     rng = np.random.default_rng(seed)
-    few = len(distinct) * _USERS_A_COUNT < len(values)
-    block = max(1, _BLOCK_VALUES // len(distinct if few else values))
-    sums = []
+    users = _studentised_means(differences - means, num_resamples=num_resamples, rng=rng)
+    results = []
+    for metric, mean in enumerate(means):
+        drawn = mean - _shifts(found, metric, users[:, metric], rng)
+        low, high = np.quantile(drawn.clip(-1, 1), [0.025, 0.975])  # as metrics in 0..1 can differ
+        known = bool(np.isfinite(found.over_seeds[metric]))
+        tail = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
+        total, degrees = found.total[metric], found.total_degrees[metric]
+        results.append(
+            PairedDifference(
+                mean=float(mean),
+                low=float(low),
+                high=float(high),
+                p_value=min(1.0, 2 * (tail + 1) / (num_resamples + 1)) if known else None,
+                num_users=found.num_users,
+                detectable=detectable_difference(total, degrees) if known else None,
+            )
+        )
+    return results
+
+
+def _shifts(found: Spread, metric: int, users: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(num_resamples,) how far draws of seeds and users move the mean difference."""
+    over_seeds = found.over_seeds[metric]
+    known = np.isfinite(over_seeds)
+    over_users = (found.of_users if known else found.over_users)[metric]
+    shifts = np.sqrt(over_users) * users if over_users else np.zeros_like(users)
+    if known and over_seeds:
+        shifts += np.sqrt(over_seeds) * rng.standard_t(found.degrees[metric], size=len(users))
+    return shifts
+
+
+def _studentised_means(
+    values: np.ndarray, *, num_resamples: int, rng: np.random.Generator
+) -> np.ndarray:
+    """(num_resamples, M) means of users drawn with replacement, in their own standard errors.
+
+    Args:
+        values: (U, M) whose mean over users is 0.
+        num_resamples: draws of U users.
+        rng: of the draws.
+    """
+    num_users, num_metrics = values.shape
+    both = np.concatenate([values, values**2], axis=1)
+    block = max(1, _BLOCK_VALUES // num_users)
+    found = []
     for start in range(0, num_resamples, block):
         size = min(block, num_resamples - start)
-        if few:
-            sums.append(rng.multinomial(len(values), counts / len(values), size=size) @ distinct)
-        else:
-            drawn = rng.integers(len(values), size=(size, len(values)), dtype=np.int32)
-            sums.append(values[drawn].sum(axis=1))
-    return np.concatenate(sums) / len(values)
+        drawn = rng.integers(num_users, size=(size, num_users), dtype=np.int32)
+        drawn += num_users * np.arange(size, dtype=np.int32)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * num_users)
+        found.append(counts.reshape(size, num_users).astype(np.float64) @ both / num_users)
+    means, squares = np.split(np.concatenate(found), 2, axis=1)
+    variances = np.maximum(squares - means**2, 0) + _OWN_ERROR * both[:, num_metrics:].mean(axis=0)
+    errors = np.sqrt(variances / (1 + _OWN_ERROR) / max(1, num_users - 1))
+    nothing = np.zeros_like(means)
+    return np.asarray(np.divide(means, errors, out=nothing, where=errors > 0))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from missrec.metrics.paired import compare_ranks, read_paired, read_ranks
+from missrec.metrics.paired import compare_ranks, knows_ties, read_paired, read_ranks
 from missrec.metrics.significance import PairedDifference, holm
 from missrec.report.sections import Comparison, ResultRow, Section
 from missrec.runs.groups import Group, Run, Setup, other_data
@@ -36,16 +36,15 @@ class PairedTests:
         key = (files, num_ours, tuple(metrics))
         if key not in self._done:
             tables = read_paired(files)
-            self._done[key] = {
-                metric: compare_ranks(
-                    tables[:num_ours],
-                    tables[num_ours:],
-                    metric=metric,
-                    num_resamples=self._num_resamples,
-                    seed=self._seed,
-                ).difference
-                for metric in metrics
-            }
+            compared = compare_ranks(
+                tables[:num_ours],
+                tables[num_ours:],
+                metrics=metrics,
+                fixed=(not group.learns, not reference.learns),
+                num_resamples=self._num_resamples,
+                seed=self._seed,
+            )
+            self._done[key] = {metric: found.difference for metric, found in compared.items()}
         return self._done[key]
 
 
@@ -76,9 +75,11 @@ def complete_section(section: Section, asked: Asked) -> Section:
         for label, (differences, _) in found.items()
         for metric, difference in differences.items()
     ]
-    adjusted = holm([difference.p_value for _, _, difference in tests])
+    p_values = [d.p_value for _, _, d in tests if d.p_value is not None]
+    adjusted = iter(holm(p_values))
     comparisons: dict[str, dict[str, Comparison]] = {}
-    for (label, metric, difference), p_value in zip(tests, adjusted, strict=True):
+    for label, metric, difference in tests:
+        p_value = None if difference.p_value is None else next(adjusted)
         comparisons.setdefault(label, {})[metric] = Comparison(difference, p_value)
     rows = tuple(
         row._replace(
@@ -143,6 +144,8 @@ def _data_flags(group: Group) -> Iterator[str]:
     unknown = [run for run in group.runs if run.data is None]
     if unknown and group.data is not None:
         yield f"data unknown ({_seeds(unknown)})"
+    if tieless := [run for run in group.runs if not all(map(knows_ties, run.ranks.values()))]:
+        yield f"ties unknown: metrics of the expected rank ({_seeds(tieless)})"
 
 
 def _seeds(runs: Sequence[Run]) -> str:

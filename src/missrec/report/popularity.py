@@ -10,7 +10,7 @@ import polars as pl
 from torch import Tensor
 
 from missrec.metrics.buckets import Bucket, popularity_buckets
-from missrec.metrics.ranking import TargetRanks
+from missrec.metrics.paired import target_ranks
 
 
 class Popularity(NamedTuple):
@@ -59,7 +59,7 @@ def recall_by_popularity(
     """
     found = {
         name: [
-            popularity_buckets(_targets(table), train_counts, edges=edges, cutoffs=[10])
+            popularity_buckets(target_ranks(table), train_counts, edges=edges, cutoffs=[10])
             for table in tables
         ]
         for name, tables in systems.items()
@@ -74,13 +74,6 @@ def recall_by_popularity(
         },
         reference=reference,
     )
-
-
-def _targets(ranks: pl.DataFrame) -> TargetRanks:
-    """The recorded ranks as they were counted; an expected rank says nothing of ties."""
-    above = (ranks["rank"] - 1).to_torch()
-    users, targets = (ranks[name].to_torch() for name in ("user_id", "target_id"))
-    return TargetRanks(users, targets, above, above.new_zeros(len(above)))
 
 
 def _mean_recall(seeds: Sequence[Bucket]) -> float | None:

@@ -15,10 +15,15 @@ _LONGEST_NAME = 80
 
 
 class Comparison(NamedTuple):
-    """A row minus the reference row in one metric; `adjusted` is the p-value after Holm."""
+    """A row minus the reference row in one metric.
+
+    Attributes:
+        difference: of the two.
+        adjusted: the p-value after Holm; None where there is none.
+    """
 
     difference: PairedDifference
-    adjusted: float
+    adjusted: float | None
 
     @property
     def num_users(self) -> float:
@@ -125,9 +130,14 @@ class Section(NamedTuple):
         return [(row.label, flag) for row in self.rows for flag in row.flags]
 
     @property
+    def comparisons(self) -> list[Comparison]:
+        """Those of all rows and metrics."""
+        return [found for row in self.rows for found in row.comparisons.values()]
+
+    @property
     def num_tests(self) -> int:
-        """How many comparisons Holm's correction was over."""
-        return sum(len(row.comparisons) for row in self.rows)
+        """How many p-values Holm's correction was over."""
+        return sum(found.adjusted is not None for found in self.comparisons)
 
 
 def plan_sections(paper: Paper, groups: Iterable[Group]) -> list[Section]:

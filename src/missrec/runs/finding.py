@@ -8,13 +8,14 @@ import math
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from missrec.runs.folder import CONFIG, FINAL_FIT, METRICS, PROVENANCE, RunFolder, data_places
 from missrec.runs.groups import Run, Setup
 from missrec.runs.identity import accepted_changes, recorded_identity
-from missrec.runs.ranks import recorded_ranks
+from missrec.runs.ranks import recorded_ranks, with_ties_in_expectation
 from missrec.runs.settings import Marks, comparable_settings, source_of
 
 _NO_RUNS_BELOW = {"wandb", "mlruns"}
@@ -174,6 +175,8 @@ def _is_pretrained(config: Mapping[str, Any], origin: Sequence[Mapping[str, Any]
 
 def _read_metrics(folder: RunFolder) -> dict[str, float]:
     values = folder.read_metrics()
+    with suppress(OSError, ValueError):  # of damaged ranks; comparisons say so
+        values = with_ties_in_expectation(values, recorded_ranks(folder.path))
     wrong = [key for key, value in values.items() if not math.isfinite(value)]
     if wrong:
         raise ValueError(f"{METRICS}: {wrong[0]} is {values[wrong[0]]}; the run has diverged")

@@ -78,6 +78,11 @@ class Run(NamedTuple):
         return self.settings.get("datamodule.split._target_", "LeaveOneOut")
 
     @property
+    def learns(self) -> bool:
+        """Whether it was trained; what was not comes out the same with every seed."""
+        return "epochs" in self.metrics
+
+    @property
     def stopped_early(self) -> bool:
         """Whether training ended because validation stopped improving."""
         return bool(self.metrics.get("stopped_early"))
@@ -85,7 +90,7 @@ class Run(NamedTuple):
     @property
     def hit_max_epochs(self) -> bool:
         """Whether training ended on its last epoch, not because validation stopped improving."""
-        return "epochs" in self.metrics and not self.stopped_early
+        return self.learns and not self.stopped_early
 
 
 class Group(NamedTuple):
@@ -111,6 +116,11 @@ class Group(NamedTuple):
     def seeds(self) -> list[int]:
         """The seeds that are known."""
         return [run.seed for run in self.runs if run.seed is not None]
+
+    @property
+    def learns(self) -> bool:
+        """Whether its runs were trained."""
+        return any(run.learns for run in self.runs)
 
     @property
     def data(self) -> Identity | None:

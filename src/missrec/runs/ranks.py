@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 
 import polars as pl
 
-from missrec.metrics.paired import write_ranks
+from missrec.metrics.paired import read_ranks, user_metric, write_ranks
 from missrec.metrics.ranking import TargetRanks
 from missrec.types import DomainSpan
 
 _RANKS = ("test_ranks_", ".parquet")
+_OF_RANKS = ("recall@", "ndcg@", "mrr@")
 
 
 def recorded_ranks(run_dir: Path) -> dict[str, Path]:
@@ -31,3 +34,30 @@ def save_ranks(path: Path, span: DomainSpan, users: TargetRanks) -> None:
         }
     )
     write_ranks(path, table)
+
+
+def with_ties_in_expectation(
+    metrics: Mapping[str, float], ranks: Mapping[str, Path]
+) -> dict[str, float]:
+    """A run's figures, those of its test anew from its ranks where these tie.
+
+    Runs from before ties counted in expectation recorded the metric of the expected rank. What
+    they recorded of validation stays: they kept no ranks of it.
+
+    Args:
+        metrics: as `metrics.json` holds them.
+        ranks: as `recorded_ranks`.
+
+    Raises:
+        FileNotFoundError, ValueError: a file of ranks that is needed is missing or damaged.
+    """
+    found = dict(metrics)
+    if not metrics.get("test/tie_rate") or not ranks:
+        return found
+    tables = {domain: read_ranks(path) for domain, path in ranks.items()}
+    for key in metrics:
+        split, *domains, name = key.split("/") if "/" in key else ("", key)
+        tested = [tables[domain] for domain in domains or tables if domain in tables]
+        if split == "test" and name.startswith(_OF_RANKS) and tested:
+            found[key] = fmean(float(user_metric(table, name).mean()) for table in tested)
+    return found

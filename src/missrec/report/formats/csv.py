@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from missrec.report.contents import Report
+from missrec.report.formats import words
 from missrec.report.sections import ResultRow, Section
 from missrec.runs.groups import mean_and_deviation
 
@@ -16,7 +17,7 @@ _Cell = str | float | None
 _RESULTS = (
     *("table", "dataset", "data", "variant", "row", "part", "metric", "runs", "seeds", "mean"),
     *("deviation", "published", "difference", "low_95", "high_95", "users", "p_value"),
-    *("p_value_holm", "flags", "command"),
+    *("p_value_holm", "interval_over", "detectable", "flags", "command"),
 )
 _RUNS = (
     *("run", "rows", "model", "inputs", "transfer", "ablation", "pretrained", "data", "seed"),
@@ -88,6 +89,8 @@ def _result(section: Section, row: ResultRow, metric: str) -> Sequence[_Cell]:
         found.num_users if found and metric.startswith("recall") else None,
         difference.p_value if difference else None,
         found.adjusted if found else None,
+        words.over(found) if found else None,
+        difference.detectable if difference else None,
         "; ".join(row.flags),
         row.command,
     ]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from missrec.report.contents import OtherRow, Report, Statistics, other_settings
 from missrec.report.formats.words import (
     count,
+    detectable,
     explanation,
     interval,
     mark,
@@ -118,10 +119,10 @@ def _scores(section: Section) -> Iterator[str]:
 def _difference(row: ResultRow, metric: str) -> str:
     found = row.comparisons[metric]
     users = f", {signed(found.num_users, 1)} users" if metric.startswith("recall") else ""
-    return (
-        f"{signed(found.difference.mean, 4)} ({interval(found)}){users}, "
-        f"p {plain(p_value(found.adjusted))}"
-    )
+    shown = f"{signed(found.difference.mean, 4)} ({interval(found)}){users}"
+    if found.adjusted is None:
+        return shown
+    return f"{shown}, p {plain(p_value(found.adjusted))}, detectable {detectable(found)}"
 
 
 def _other_table(others: Sequence[OtherRow], metrics: Sequence[str]) -> Iterator[str]:

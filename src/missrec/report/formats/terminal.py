@@ -73,30 +73,33 @@ def print_transfer(
     print_table(table)
 
 
-def print_comparison(title: str, figures: Mapping[str, Mapping[str, Any]]) -> None:
+def print_comparison(title: str, figures: Mapping[str, Mapping[str, Any]], caption: str) -> None:
     """Two systems metric by metric: their seeds, the difference, how sure it is, and in users.
 
     Args:
         title: of the table.
         figures: metric -> `run` and `against` (one value a seed), `difference`, `interval_95`,
-            `p_value`, `users`.
+            `p_value` and `detectable` (or None), `users`.
+        caption: how it is to be read.
     """
     table = Table(title=title)
     table.add_column("")
-    for column in ("run", "against", "difference", "95 % interval", "p", "users"):
+    for column in ("run", "against", "difference", "95 % interval", "p", "detectable", "users"):
         table.add_column(column, justify="right", no_wrap=True)
     for metric, row in figures.items():
         low, high = row["interval_95"]
+        p_value, found = row["p_value"], row["detectable"]
         table.add_row(
             metric,
             _mean_and_deviation(row["run"]),
             _mean_and_deviation(row["against"]),
             f"{row['difference']:+.4f}",
             f"{low:+.4f} .. {high:+.4f}",
-            f"{row['p_value']:.4f}",
+            "-" if p_value is None else f"{p_value:.4f}",
+            "-" if found is None else f"{found:.4f}",
             f"{row['users']:+.1f}" if metric.startswith("recall") else "",
         )
-    table.caption = "mean ± deviation over seeds; paired bootstrap over users, seeds averaged"
+    table.caption = caption
     print_table(table)
 
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from missrec.metrics.power import LEVEL, POWER
+from missrec.metrics.significance import FEW_USERS
 from missrec.report.sections import Comparison, ResultRow, Section
 from missrec.runs.groups import Group, mean_and_deviation
 
-LEVEL = 0.05
+ONE_SEED = (
+    "Where a system that learns has one seed, the interval is over users alone and there is no p: "
+    "nothing says how far another seed would come."
+)
 MINUS, NONE = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 
@@ -40,7 +45,7 @@ def count(figures: Mapping[str, float], name: str) -> str:
 
 def mark(comparison: Comparison | None) -> str:
     """▲ or ▼ where a row differs from the reference after Holm's correction."""
-    if comparison is None or comparison.adjusted >= LEVEL:
+    if comparison is None or comparison.adjusted is None or comparison.adjusted >= LEVEL:
         return ""
     return "▲" if comparison.difference.mean > 0 else "▼"
 
@@ -52,13 +57,27 @@ def signed(value: float, digits: int) -> str:
 
 
 def interval(comparison: Comparison) -> str:
-    """The 95 % interval of the difference."""
+    """The 95 % interval of the difference; one over users alone says so."""
     difference = comparison.difference
-    return f"{signed(difference.low, 4)} to {signed(difference.high, 4)}"
+    alone = "" if difference.over_seeds else f", over {over(comparison)}"
+    return f"{signed(difference.low, 4)} to {signed(difference.high, 4)}{alone}"
 
 
-def p_value(adjusted: float) -> str:
+def over(comparison: Comparison) -> str:
+    """What the interval of the difference holds over."""
+    return "seeds and users" if comparison.difference.over_seeds else "users"
+
+
+def detectable(comparison: Comparison) -> str:
+    """The difference that as many seeds and users would find."""
+    found = comparison.difference.detectable
+    return NONE if found is None else f"{found:.4f}"
+
+
+def p_value(adjusted: float | None) -> str:
     """A p-value with as many digits as one can rely on."""
+    if adjusted is None:
+        return NONE
     return f"{adjusted:.3f}" if adjusted >= 0.001 else "< 0.001"
 
 
@@ -77,10 +96,26 @@ def short(flag: str) -> str:
 
 def explanation(section: Section) -> str:
     """How the section is to be read."""
-    if not section.num_tests:
+    differences = [found.difference for found in section.comparisons]
+    if not differences:
         return ""
-    return (
-        f"Differences are row minus {section.table.reference}, paired over users, the seeds of a "
-        f"user averaged first; 95 % bootstrap intervals. p is Holm's, over the {section.num_tests} "
-        f"comparisons of this table; ▲ and ▼ mark p < {LEVEL}."
-    )
+    sentences = [
+        f"Differences are row minus {section.table.reference}, paired over users, with 95 % "
+        "intervals over seeds and users."
+    ]
+    if not all(found.over_seeds for found in differences):
+        sentences.append(ONE_SEED)
+    if section.num_tests:
+        sentences.append(
+            f"p is Holm's, over the {section.num_tests} tests of this table; ▲ and ▼ mark "
+            f"p < {LEVEL}. Detectable is the true difference that {POWER:.0%} of such comparisons "
+            f"would find, at {LEVEL} and without Holm's correction."
+        )
+    if any(found.has_few_users for found in differences):
+        sentences.append(few_users(min(found.num_users for found in differences)))
+    return " ".join(sentences)
+
+
+def few_users(num_users: int) -> str:
+    """What a table of so few users says."""
+    return f"Only {num_users:,} users, fewer than {FEW_USERS}: intervals and p are rough."
