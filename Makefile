@@ -30,6 +30,7 @@ demo: setup ## two floors and a model from scratch, then pre-trained and transfe
 	$(BIN)/python src/train.py -m experiment=demo_most_popular,demo_text,demo
 	$(BIN)/python src/train.py -m experiment=demo_transfer transfer=inductive,transductive
 	$(BIN)/python src/recommend.py run="$$(ls -dt logs/sweeps/demo_transfer-*/1_* | head -1)"
+	@echo "explore it on http://127.0.0.1:8000: $(BIN)/python src/serve.py run=$$(ls -dt logs/sweeps/demo_transfer-*/1_* | head -1)"
 
 test: setup ## the whole test suite
 	$(PYTEST)

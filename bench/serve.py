@@ -32,6 +32,7 @@ from served import ROOT, free_port, recommender, wait_for
 from evaluate import write_features
 from missrec.retrieval.recommender import CatalogueRecommender
 from missrec.serving.app import create_app
+from missrec.serving.exploring import Explorer
 from missrec.serving.keys import ApiKeys
 from missrec.serving.served import Served, Version
 from missrec.serving.settings import ServiceSettings
@@ -93,7 +94,8 @@ def serve(folder: Path, num_items: int, port: int, pipe: Any) -> None:
 
     def load() -> Served:
         number = next(turn) % 2
-        return Served(recommender(folder, num_items, number), Version(VERSIONS[number], "bench"))
+        served = recommender(folder, num_items, number)
+        return Served(served, Version(VERSIONS[number], "bench"), Explorer(served))
 
     app = create_app(
         both.pop(0),

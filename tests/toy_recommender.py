@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
+from missrec.interests.index import InterestIndex
 from missrec.retrieval.catalogue import CatalogueItems, CatalogueUsers
 from missrec.retrieval.exact import ExactSearch
 from missrec.retrieval.histories import Histories
@@ -25,6 +27,9 @@ IMAGE = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 0.0], [0.8, -0.6], [1.0, 0.0
 IDS = torch.tensor([[0.5, 0.0], [0.0, 0.25], [-0.5, 0.0], [0.0, 0.5], [0.0, 0.25]])
 READ = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [-1.0, 2.0], [0.5, 0.5]])
 WEIGHT = 2.0
+PROTOTYPES = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.8, -0.6]])
+INTERESTS = torch.tensor([[0, 1, 1, -1, 1], [1, 0, -1, 2, 0]])
+"""Of the tokens of ToyInterests, -1 where there is none."""
 USERS = {"ann": ["b", "e", "b"], "7": ["10"], "bob": ["d", "a"]}
 
 
@@ -115,3 +120,26 @@ def toy_recommender(model: nn.Module | None = None, **changes: Any) -> Catalogue
         "max_seq_len": 3,
     }
     return CatalogueRecommender(model=model or ToyFusion(), **settings | changes)
+
+
+class ToyInterests(ToyFusion):
+    """Has three interests too: 0 of three tokens, 1 of four, and 2 of one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        none = torch.zeros(2, FIRST_ID, 2)
+        self._tokens = torch.cat([none, torch.stack([TEXT, IMAGE])], dim=1)
+        present = self._tokens.any(dim=-1)
+        self.features = SimpleNamespace(modalities=("text", "image"))
+        self.interests = InterestIndex(
+            present=present,
+            embed_dim=2,
+            ratio=0.375,
+            clustering=lambda tokens, *, num_clusters: (PROTOTYPES, INTERESTS[INTERESTS >= 0]),
+            normalize_tokens=False,
+            padding_slot=False,
+        )
+        self.interests.refresh(self._tokens)
+
+    def item_tokens(self) -> Tensor:
+        return self._tokens

@@ -28,7 +28,7 @@ from missrec.app.session import plain
 from missrec.app.settings import DataSettings, Paths, read_data, read_paths
 from missrec.data.domain import INTERACTIONS, ITEMS, USERS
 from missrec.data.sources.amazon import AmazonDomain
-from missrec.features.store import FEATURES, write_features
+from missrec.features.store import FEATURES, read_features, write_features
 from raw_amazon import CATEGORY, FULL, REVIEWS, raw_files, write_raw
 from synthetic import SHARED_DATA, write_domain_folder
 
@@ -406,6 +406,22 @@ def test_a_broken_domain_and_an_empty_folder_are_replaced(
     folder.mkdir()
     prepare(composed("data=demo", *small))
     assert (folder / "manifest.json").is_file()
+
+
+def test_the_demo_has_pictures_of_the_items_with_image_features(
+    composed: Composed, tmp_path: Path
+) -> None:
+    small = [f"data.sources.demo_office.{size}" for size in ("num_users=20", "num_items=30")]
+    images = tmp_path / "data" / "images" / "demo_office"
+    images.mkdir(parents=True)
+    for name in ("item_1.png", "item_2.png", "mine.png"):
+        (images / name).write_bytes(b"of before")
+    prepare(composed("data=demo", *small, "data.sources.demo_office.image_prob=0.5"))
+    features = read_features(tmp_path / "data" / "demo_office", ("image",), num_items=30)["image"]
+    expected = {f"item_{item}.png" for item in features.item_ids.tolist()}
+    assert 0 < len(expected) < 30
+    assert {path.name for path in images.iterdir()} == expected | {"mine.png"}
+    assert all((images / name).read_bytes().startswith(b"\x89PNG") for name in expected)
 
 
 def test_files_of_a_split_are_found_from_any_place(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from missrec.serving.exploring import Explorer
 from missrec.serving.served import Served, Version
 from toy_recommender import KEYS, ToyCounts, ToyFusion, toy_recommender
 from toy_service import KEY, VERSION, service
@@ -19,7 +20,8 @@ NEXT = Version("toy@2", "toys@2")
 
 
 def served(model: Any = ToyCounts, version: Version = NEXT) -> Served:
-    return Served(toy_recommender(model()), version)
+    recommender = toy_recommender(model())
+    return Served(recommender, version, Explorer(recommender))
 
 
 def items(client: Any) -> tuple[str, list[str]]:

@@ -33,6 +33,7 @@ from missrec.data.manifest import MANIFEST
 from missrec.data.splits import AnySplitter
 from missrec.data.statistics import DomainStatistics, domain_statistics
 from missrec.features.given import GivenFeatures, put_features
+from missrec.features.images.naming import IMAGES
 from missrec.features.inputs import OK
 from missrec.features.store import FEATURES, write_features
 from missrec.features.vectors import Vectors
@@ -92,6 +93,8 @@ def prepare_data(
         fingerprints[prepared.name] = fingerprint(prepared, splitters)
         row = domain_statistics(prepared)
         folder = paths.data_dir / described["name"]
+        if prepared.pictures:
+            _write_pictures(paths.data_dir / IMAGES / prepared.name, prepared)
         num_with = _write(folder, prepared, row, fingerprints[prepared.name], features or {})
         statistics.append(row._replace(num_with={**row.num_with, **num_with}))
         print_steps(prepared.name, prepared.steps)
@@ -186,6 +189,21 @@ def _write(
             modality: put_features(draft, modality, vectors, name=prepared.name)[OK]
             for modality, vectors in features.items()
         }
+
+
+def _write_pictures(folder: Path, prepared: PreparedDomain) -> None:
+    """Files named by the items' keys, as `images=folder` takes them; others stay.
+
+    They come before the domain, so that whoever finds one finds the other. Nothing depends on
+    them, and they are not flushed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for key in prepared.item_keys:
+        path = folder / f"{key}.png"
+        if key in prepared.pictures:
+            path.write_bytes(prepared.pictures[key])
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _extracted_for(items: Path, features: Path) -> bool:

@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors import Multiprocess
 
+from missrec.app.explored import explorer_of
 from missrec.app.loading import load_recommender
 from missrec.app.serve import ServeSettings, listening
 from missrec.app.versions import version_of
@@ -60,7 +61,13 @@ def _make_alone(settings: ServeSettings) -> FastAPI:
     """The app of a process that has no supervisor; it alone holds the recommender."""
     load = partial(_load, settings, None)
     served = load()
-    return create_app(served.recommender, settings.service, version=served.version, load=load)
+    return create_app(
+        served.recommender,
+        settings.service,
+        version=served.version,
+        explorer=served.explorer,
+        load=load,
+    )
 
 
 class _Supervisor(Multiprocess):
@@ -92,7 +99,11 @@ def make_worker(settings: ServeSettings, shared: Path) -> FastAPI:
     served = _load(settings, shared)
     remove_old(shared, _tables(shared, served.version))
     return create_app(
-        served.recommender, settings.service, version=served.version, reload=_reload_all
+        served.recommender,
+        settings.service,
+        version=served.version,
+        explorer=served.explorer,
+        reload=_reload_all,
     )
 
 
@@ -156,7 +167,14 @@ def _load(settings: ServeSettings, shared: Path | None) -> Served:
         new_item_ids=settings.new_item_ids,
         shared=tables and tables / "items",
     )
-    return Served(recommender, version)
+    explorer = explorer_of(
+        recommender,
+        run,
+        data_dir=settings.data_dir,
+        domain=settings.domain,
+        trust=settings.trust,
+    )
+    return Served(recommender, version, explorer)
 
 
 def _version(settings: ServeSettings, run: Path) -> Version:

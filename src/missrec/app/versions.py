@@ -34,7 +34,7 @@ def version_of(run: Path, *, data_dir: Path, domain: str | None, trust: bool) ->
         own = digest(sha256(run / MANIFEST))[:_LENGTH]
         return Version(model=f"{run.name}@{own}", catalogue=f"{domain or run.name}@{own}")
     folder = RunFolder(run)
-    settings = read_saved_run(folder, data_dir=data_dir, trust=trust)
+    settings = read_saved_run(folder, data_dir=data_dir, trust=trust, built=())
     weights = [sha256(folder.config)]
     with suppress(FileNotFoundError):  # of a model that learns nothing
         weights.append(sha256(chosen_checkpoint(folder.path)))

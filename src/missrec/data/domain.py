@@ -47,6 +47,7 @@ class PreparedDomain:
         settings: how all this was made, for the manifests.
         steps: what reading and filtering left, in order.
         published: users, items and interactions of the published set that this should be.
+        pictures: item key -> PNG, of a source that makes its items up; to be looked at alone.
     """
 
     name: str
@@ -61,6 +62,7 @@ class PreparedDomain:
     settings: dict[str, Any]
     steps: Sequence[Step] = ()
     published: Mapping[str, int] = field(default_factory=dict)
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class DomainSource(Protocol):

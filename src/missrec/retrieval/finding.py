@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from copy import copy
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from missrec.retrieval.catalogue import CatalogueItems
 from missrec.retrieval.encoding import HistoryEncoder
+from missrec.retrieval.exact import ExactSearch
 from missrec.retrieval.explanations import explained, explained_by_interests
 from missrec.retrieval.frames import (
     HISTORY,
@@ -25,7 +28,7 @@ from missrec.retrieval.frames import (
 )
 from missrec.retrieval.histories import Histories
 from missrec.retrieval.indexes import Index
-from missrec.retrieval.interests import HasInterests, interest_members
+from missrec.retrieval.interests import HasInterests, interest_map, interest_members
 from missrec.retrieval.mapped import mapped_table
 from missrec.retrieval.requests import KnownHistories, Selection
 from missrec.retrieval.scored import ScoredSearch
@@ -74,6 +77,20 @@ class ItemFinder:
         self._alike: tuple[Search, Tensor] | None = None
         self._making = Lock()
 
+    def without(self, parts: Collection[str]) -> ItemFinder:
+        """The same for scores that lack some parts, see `ItemTable.without`.
+
+        It is searched as it is: no further index is made.
+        """
+        if self.table is None:
+            raise ValueError(f"the scores of {self._name} have no parts that can be left out")
+        other = copy(self)
+        other.table = self.table.without(parts)
+        other._search, other._index = ExactSearch(other.table), ExactSearch
+        other._alike, other._making = None, Lock()
+        other._shared = None  # what processes share is of whole scores
+        return other
+
     @property
     def vectors(self) -> ItemTable:
         """The table of a model whose scores follow from vectors of users and items.
@@ -95,6 +112,10 @@ class ItemFinder:
         if not isinstance(self.encoder.model, HasInterests):
             raise ValueError(f"{self._name} finds no interests")
         return interest_members(self.encoder.model, self._items)
+
+    def interest_map(self) -> pl.DataFrame:
+        """See `CatalogueRecommender.interest_map`; raises as `interests` does."""
+        return interest_map(self.interests, cast("HasInterests", self.encoder.model))
 
     def encoded(self, known: KnownHistories) -> pl.DataFrame:
         """`history` and `vector` of histories, see `CatalogueRecommender.encode`."""

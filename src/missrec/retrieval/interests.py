@@ -87,3 +87,36 @@ def interests_near(model: HasInterests, tokens: Tensor, history_ids: Sequence[in
             "cosine": nearest[order].double().cpu().numpy(),
         }
     )
+
+
+def interest_map(members: pl.DataFrame, model: HasInterests) -> pl.DataFrame:
+    """A row for each interest that has members, see `CatalogueRecommender.interest_map`.
+
+    Args:
+        members: of `interest_members`.
+        model: with interests.
+    """
+    shown = members.unique("interest", keep="first", maintain_order=True)
+    rows = torch.tensor(shown["interest"].to_list(), device=model.interests.prototypes.device)
+    x, y = principal_plane(model.interests.prototypes[rows]).T.cpu().numpy()
+    places = pl.DataFrame({"x": x, "y": y})
+    return pl.concat([shown.drop("modality", "distance"), places], how="horizontal")
+
+
+def principal_plane(points: Tensor) -> Tensor:
+    """(P, 2) float64, points (P, D) on the first two principal components of them."""
+    center, components = principal_components(points)
+    return (points.double() - center) @ components
+
+
+def principal_components(points: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean (D,) of points (P, D) and their first two principal components (D, 2), float64.
+
+    The largest entry of a component is positive: the same points never lie mirrored.
+    """
+    center = points.double().mean(dim=0)
+    centered = points.double() - center
+    _, components = torch.linalg.eigh(centered.T @ centered)  # by rising variance
+    plane = components[:, -2:].flip(1)
+    largest = plane.gather(0, plane.abs().argmax(dim=0, keepdim=True))
+    return center, F.pad(plane * largest.sign(), (0, 2 - plane.shape[1]))  # where D = 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from copy import copy
 from itertools import chain
 from pathlib import Path
 
@@ -79,6 +80,24 @@ class CatalogueRecommender:
             device=torch.device(device),
         )
         self._finder = ItemFinder(self._encoder, items, index=index, shared=shared)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What scores are made of: modalities, `id`, `bias`; none where that is not known."""
+        return () if self._finder.table is None else self._finder.table.parts
+
+    def without(self, parts: Collection[str]) -> CatalogueRecommender:
+        """The same recommender with scores that lack some parts; histories are read whole.
+
+        Args:
+            parts: some of `parts`, such as `{"image"}`.
+
+        Raises:
+            ValueError: one of them is no part, or no part is left.
+        """
+        other = copy(self)
+        other._finder = self._finder.without(parts)
+        return other
 
     def recommend(
         self,
@@ -314,3 +333,16 @@ class CatalogueRecommender:
         [(8, 6), (9, 5), (25, 5)]
         """
         return self._finder.interests
+
+    def interest_map(self) -> pl.DataFrame:
+        """The interests as points in a plane, the largest first.
+
+        Returns:
+            `interest`, `size` and `share_<modality>` as in `interests`; `x` and `y`, its prototype
+            on the first two principal components of all of them, and `item` and `title` of its
+            most central token.
+
+        Raises:
+            ValueError: the model finds no interests.
+        """
+        return self._finder.interest_map()

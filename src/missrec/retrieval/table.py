@@ -5,6 +5,7 @@ N items, P pairs of a user and an item, Q parts of a score.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
@@ -101,6 +102,30 @@ class ItemTable:
                 filled = torch.cat([block, block[-1:].expand(items_per_block - len(block))])
                 vectors.add(start, len(block), model.item_vectors(filled))
         return cls(vectors.whole(), key_ranks=key_ranks)
+
+    def without(self, parts: Collection[str]) -> ItemTable:
+        """The table whose scores lack some parts; the fusion goes over the modalities that stay.
+
+        Args:
+            parts: some of `parts`.
+
+        Raises:
+            ValueError: one of them is no part, or they are all.
+        """
+        if others := sorted(set(parts) - set(self.parts)):
+            raise ValueError(f"{others[0]!r} is no part of a score; parts: {', '.join(self.parts)}")
+        if set(parts) == set(self.parts):
+            raise ValueError(f"without {' and '.join(self.parts)} nothing of a score is left")
+        vectors = self.vectors
+        stay = [row for row, name in enumerate(vectors.modalities) if name not in parts]
+        fewer = vectors._replace(
+            modalities=tuple(vectors.modalities[row] for row in stay),
+            tokens=vectors.tokens[stay],
+            present=vectors.present[stay],
+            ids=None if "id" in parts else vectors.ids,
+            bias=None if "bias" in parts else vectors.bias,
+        )
+        return ItemTable(fewer, key_ranks=self.places)
 
     def __len__(self) -> int:
         """N."""

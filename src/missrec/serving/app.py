@@ -11,9 +11,11 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from missrec.retrieval.recommender import CatalogueRecommender
+from missrec.serving import explorer as exploration
 from missrec.serving import operations, routes
 from missrec.serving.access import Questions
 from missrec.serving.batching import Batcher
+from missrec.serving.exploring import Explorer
 from missrec.serving.hosts import HostCheck
 from missrec.serving.limits import BodyLimit
 from missrec.serving.metrics import Metrics
@@ -34,6 +36,7 @@ def create_app(
     settings: ServiceSettings,
     *,
     version: Version | None = None,
+    explorer: Explorer | None = None,
     load: Load | None = None,
     reload: Reload | None = None,
 ) -> FastAPI:
@@ -43,6 +46,7 @@ def create_app(
         recommender: what answers.
         settings: of the service.
         version: what answers are made of.
+        explorer: what the page at `/` shows; None shows the recommender alone, without pictures.
         load: makes what is served after a reload.
         reload: has the service reload in another way, as one of several processes does.
     """
@@ -64,12 +68,14 @@ def create_app(
     if reload is None and load is not None:
         reload = Reloader(app, load, metrics=metrics).reload
     app.state.settings = settings
-    app.state.served = Served(recommender, version or Version())
+    app.state.served = Served(recommender, version or Version(), explorer or Explorer(recommender))
     app.state.questions = Questions(batcher)
     app.state.metrics = metrics
     app.state.reload = reload
     app.include_router(routes.router)
     app.include_router(operations.router)
+    app.include_router(exploration.page)
+    app.include_router(exploration.router)
     answer_refusals(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     if settings.allowed_hosts is not None:

@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple
 from fastapi import Depends, Request
 
 from missrec.retrieval.recommender import CatalogueRecommender
+from missrec.serving.exploring import Explorer
 
 
 class Version(NamedTuple):
@@ -22,10 +23,17 @@ class Version(NamedTuple):
 
 
 class Served(NamedTuple):
-    """One recommender and what it is called; a request uses one from its start to its end."""
+    """One recommender and what it is called; a request uses one from its start to its end.
+
+    Attributes:
+        recommender: what answers.
+        version: what it is made of.
+        explorer: what the page shows of it.
+    """
 
     recommender: CatalogueRecommender
-    version: Version = Version()
+    version: Version
+    explorer: Explorer
 
 
 def _served(request: Request) -> Served:

@@ -14,6 +14,7 @@ from missrec.data.domain import read_titles
 from missrec.files import write_parquet
 from missrec.models.missrec import MISSRec
 from missrec.report.figures.interests import epochs_figure, interest_table, interests_figure
+from missrec.tracking.interest_maps import InterestMaps
 from missrec.tracking.loggers import log_table
 
 _SHOWN_INTERESTS = 200
@@ -25,7 +26,8 @@ class Interpretation(Callback):
     Of a `MISSRec` model, logs `fusion/alpha`, and after the test writes into `output_dir`:
     `tokens.parquet` (each item token with its interest), `interests.parquet` (each interest with
     its size, modalities and most central items), `epochs.parquet` (live interests, drift and alpha
-    at the start of each epoch), and `interests.png` and `epochs.png`. The tokens are those of the
+    at the start of each epoch), `epoch_maps.parquet` (where the largest interests lay then, see
+    `InterestMaps`), and `interests.png` and `epochs.png`. The tokens are those of the
     tested weights; the prototypes were found at the start of their epoch. Other models have no
     interests.
     """
@@ -42,14 +44,17 @@ class Interpretation(Callback):
         self._output_dir = Path(output_dir)
         self._num_central = num_central
         self._epochs: list[dict[str, float]] = []
+        self._maps = InterestMaps()
 
     def state_dict(self) -> dict[str, Any]:
         """The epochs so far, so that a resumed run keeps them."""
-        return {"epochs": self._epochs}
+        return {"epochs": self._epochs, "maps": self._maps.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up the epochs of the run that is resumed."""
         self._epochs = list(state_dict["epochs"])
+        if "maps" in state_dict:  # not of an earlier version
+            self._maps.load_state_dict(state_dict["maps"])
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Notes live interests, drift and alpha; after the refresh, by the order of callbacks."""
@@ -67,6 +72,7 @@ class Interpretation(Callback):
             "alpha_highest": float(alpha.max()),
         }
         self._epochs.append(row)
+        self._maps.note(trainer.current_epoch, model.interests)
         pl_module.log("fusion/alpha", row["alpha"], on_step=False, on_epoch=True, batch_size=1)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -90,6 +96,7 @@ class Interpretation(Callback):
         if self._epochs:
             epochs = pl.DataFrame(self._epochs)
             write_parquet(self._output_dir / "epochs.parquet", epochs)
+            write_parquet(self._output_dir / "epoch_maps.parquet", self._maps.table(modalities))
             pictures["interests/epochs"] = self._output_dir / "epochs.png"
             epochs_figure(pictures["interests/epochs"], epochs)
         for logger in trainer.loggers:

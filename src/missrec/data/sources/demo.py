@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from missrec.data.domain import PreparedDomain, flatten
+from missrec.data.sources.demo_pictures import style_picture
 
 TOPICS = (
     "paint brush",
@@ -123,14 +124,16 @@ class DemoDomain:
         items, offsets = flatten(sequences)
         text = self._features(rng, world.topic_centers[topics])
         image = self._features(rng, world.style_centers[styles])
-        image[rng.random(self._num_items) >= self._image_prob] = 0  # all zeros = no image
+        has_image = rng.random(self._num_items) < self._image_prob
+        image[~has_image] = 0  # all zeros = no image
+        item_keys = [f"item_{item}" for item in range(1, self._num_items + 1)]
         return PreparedDomain(
             name=self._name,
             items=items,
             offsets=offsets,
             times=self._times(offsets),
             user_keys=[f"user_{user}" for user in range(self._num_users)],
-            item_keys=[f"item_{item}" for item in range(1, self._num_items + 1)],
+            item_keys=item_keys,
             item_texts=[
                 f"{TOPICS[topic].capitalize()} set no. {item}. {TOPICS[topic]}."
                 for item, topic in enumerate(topics, start=1)
@@ -138,6 +141,10 @@ class DemoDomain:
             image_urls=None,
             features={"text": text, "image": image},
             settings={"source": "generated", "seed": self._seed, "world_seed": self._world_seed},
+            pictures={
+                item_keys[item]: style_picture(int(styles[item]), turn=item / self._num_items)
+                for item in np.flatnonzero(has_image)
+            },
         )
 
     def _world(self) -> _World:

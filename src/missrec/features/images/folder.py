@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -55,12 +55,10 @@ class ImagesFromFolder:
         """The files there are; whether they can be decoded shows when they are encoded."""
         files = self._files_by_name()
         gone: list[str] = []
-        if "image_urls" not in items.columns:
-            items = items.with_columns(image_urls=None)
-        rows: list[tuple[int, str, str | None, str | None]] = []
-        for item_id, key, named in items.select("item_id", "item_key", "image_urls").iter_rows():
-            path = self._first_named(named or [], gone) or files.get(key)
-            rows.append((item_id, *_described(path)))
+        rows = [
+            (item_id, *_described(path))
+            for item_id, path in zip(items["item_id"], self._taken(items, files, gone), strict=True)
+        ]
         found = pl.DataFrame(rows, schema=INPUT_SCHEMA, orient="row")
         if files and len(items) and (found["outcome"] == NO_IMAGE).all():
             first = items.row(0, named=True)
@@ -68,7 +66,7 @@ class ImagesFromFolder:
                 "%s: no item has an image in %s: the first would be %s, a file there is %s",
                 domain,
                 self._folder,
-                " or ".join([*(first["image_urls"] or []), f"{first['item_key']}.*"]),
+                " or ".join([*(first.get("image_urls") or []), f"{first['item_key']}.*"]),
                 next(iter(files.values())).relative_to(self._folder),
             )
         elif gone:
@@ -85,6 +83,22 @@ class ImagesFromFolder:
             min_items=self._min_items,
             num_items=len(items),
         )
+
+    def files(self, items: pl.DataFrame) -> dict[str, Path]:
+        """item_key -> file of each item that has one; no file is opened."""
+        taken = self._taken(items, self._files_by_name(), [])
+        return {key: path for key, path in zip(items["item_key"], taken, strict=True) if path}
+
+    def _taken(
+        self, items: pl.DataFrame, files: Mapping[str, Path], gone: list[str]
+    ) -> list[Path | None]:
+        """The file of each item; `gone` takes those that items name and that are not there."""
+        if "image_urls" not in items.columns:
+            items = items.with_columns(image_urls=None)
+        return [
+            self._first_named(named or [], gone) or files.get(key)
+            for key, named in items.select("item_key", "image_urls").iter_rows()
+        ]
 
     def _files_by_name(self) -> dict[str, Path]:
         """Name without suffix -> the file that is taken."""

@@ -90,6 +90,23 @@ class FetchRecord:
         (self._folder / JOURNAL).unlink()
 
 
+def recorded_files(folder: Path) -> dict[str, Path]:
+    """item_key -> file of each item that has an image, of its best URL.
+
+    Args:
+        folder: of images that were fetched.
+
+    Raises:
+        ValueError: the record cannot be read.
+    """
+    try:
+        table = pl.read_parquet(folder / MANIFEST, columns=["item_key", "outcome", "file"])
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"{folder / MANIFEST} cannot be read ({error})") from error
+    best = table.filter(outcome=OK).unique("item_key", keep="first", maintain_order=True)
+    return {key: folder / file for key, file in best.select("item_key", "file").iter_rows()}
+
+
 def _read_manifest(path: Path, *, retry: Collection[str]) -> list[Fetched]:
     if not path.is_file():
         return []
