@@ -57,6 +57,7 @@ def config(tmp_path: Path, **changes: Any) -> EvaluateSettings:
         root_dir=ROOT,
         accepts_changed_data=False,
         trust=False,
+        new_items=None,
     )
     return settings._replace(**changes)
 
