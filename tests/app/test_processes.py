@@ -186,6 +186,7 @@ def test_the_first_process_alone_writes_and_speaks(sweep: tuple[Path, str]) -> N
             "config.yaml",
             "csv",
             "interests",
+            "items.parquet",
             "metrics.json",
             "process_0.json",
             "process_1.json",
