@@ -20,6 +20,7 @@ from missrec.app.saved_run import read_saved_run
 from missrec.app.settings import accepts, read_new_items, read_run
 from missrec.data.domain import USERS, read_titles
 from missrec.data.split_domains import SplitDomains
+from missrec.features.checks import check_truths
 from missrec.retrieval.catalogue import UNKNOWN, CatalogueItems, CatalogueUsers
 from missrec.retrieval.histories import Histories
 from missrec.retrieval.indexes import named_index
@@ -54,10 +55,16 @@ def load_recommender(
     new_item_ids: str = "zero",
 ) -> CatalogueRecommender:
     """The model of a run on the items of one of its domains; see `missrec.load`."""
+    check_truths(trust=trust)
     moving = read_new_items({"new_items": new_items, "new_item_ids": new_item_ids})
     accept, make_index, place = accepts(changed_data), named_index(index), _device(device)
     folder = RunFolder(Path(run).expanduser())
     if is_exported(folder.path):
+        if moving is not None:
+            raise ValueError(
+                f"{folder.path} is an exported model, which has its items with it; new_items=features "
+                "is for the run that it was made of"
+            )
         exported = read_exported(folder.path, trust=trust)
         return CatalogueRecommender(
             model=exported.model.to(place),

@@ -19,6 +19,9 @@ Index: TypeAlias = Callable[[ItemTable], Search]
 _MANY_ITEMS = 100_000
 """From so many on, `auto` takes FAISS."""
 
+_FEW_ITEMS = 10_000
+"""Of fewer, inverted lists miss most of the best, and looking through all of them takes no time."""
+
 
 def named_index(words: str) -> Index:
     """What makes the search that is asked for.
@@ -31,7 +34,7 @@ def named_index(words: str) -> Index:
     Raises:
         ValueError: the words are none of these.
     """
-    name, _, more = words.partition(":")
+    name, _, more = str(words).partition(":")
     match name, more:
         case "exact", "":
             return ExactSearch
@@ -48,7 +51,15 @@ def named_index(words: str) -> Index:
 
 
 def _faiss(table: ItemTable, *, description: str | None = None) -> Search:
-    index = FaissIndex.build(table, description=description)
+    if description is None and len(table) < _FEW_ITEMS:
+        description = "Flat"
+    try:
+        index = FaissIndex.build(table, description=description)
+    except RuntimeError as error:  # of FAISS, such as of more lists than rows
+        reason = " ".join(str(error).split()).rpartition("Error: ")[2]
+        raise ValueError(
+            f"index (faiss:{description}) cannot be made of {len(table):,} items: {reason}"
+        ) from error
     return BoundedSearch(table, index, exact=ExactSearch(table))
 
 
