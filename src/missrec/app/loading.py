@@ -62,8 +62,8 @@ def load_recommender(
     if is_exported(folder.path):
         if moving is not None:
             raise ValueError(
-                f"{folder.path} is an exported model, which has its items with it; new_items=features "
-                "is for the run that it was made of"
+                f"{folder.path} is an exported model, which has its items with it; "
+                "new_items=features is for the run that it was made of"
             )
         exported = read_exported(folder.path, trust=trust)
         return CatalogueRecommender(

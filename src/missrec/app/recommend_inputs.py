@@ -98,6 +98,9 @@ def read_inputs(config: Config) -> Inputs:
     lists = config["lists"] or {}
     if not isinstance(lists, dict):
         raise ValueError(f"lists ({lists}) must have names, as in lists.new=new.csv")
+    for name in ("columns", "layout", "rejects"):
+        if not isinstance(config[name], dict):
+            raise ValueError(f"{name} ({config[name]}) must have names, see recommend --help")
     given = config["layout"]
     return Inputs(
         **files,
@@ -210,6 +213,10 @@ class InputReader:
 
     def _users(self) -> list[str]:
         users, file = self._recommender.users, self._inputs.users
+        if users.is_empty():
+            raise ValueError(
+                "an exported model knows no users; name histories=<file> of item keys, or items=all"
+            )
         if file is None:
             return users.to_list()
         named = self._keys(file, self._inputs.columns.user)

@@ -92,6 +92,7 @@ def read_settings(cfg: DictConfig) -> RecommendSettings:
     own = {name: config[name] for name in names if name in config}
     read = {
         "out": out,
+        "index": str(config["index"]),
         "inputs": read_inputs(config),
         "data_dir": Path(config["paths"]["data_dir"]),
     }
