@@ -436,6 +436,12 @@ MISTAKES = [
     (("shard_size=-1",), "shard_size (-1) must be a whole number"),
     (("layout.encoding=utf-99", "users={tmp}/other.csv"), "encoding ('utf-99') is none of a text"),
     (("kk=3",), "kk"),
+    (("users={tmp}/other.csv", "out={tmp}/other.csv"), "is the file of users too; name another"),
+    (("lists.a={tmp}/other.csv", "out={tmp}/a/../other.csv"), "is the file of lists.a too"),
+    (
+        ("histories={tmp}/items.csv",),
+        "has no column 'history', it has: items; name it, such as columns.history=<column>",
+    ),
     (("accelerator=gpu",), "accelerator (gpu), devices (1): "),
     (("index=null",), "index (None) must be exact, faiss"),
     (("columns=null",), "columns (None) must have names"),
@@ -452,6 +458,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     recommend: Recommend, tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     (tmp_path / "other.csv").write_text("customer\nuser_1\n")
+    (tmp_path / "items.csv").write_text("items\n[1]\n")
     (tmp_path / "taken.csv.parts").touch()
     (tmp_path / "bad.jsonl").write_text('{"history":"a","items":["item_1"]}\n{"history":"b"\n')
     ended = recommend(*(one.format(tmp=tmp_path) for one in arguments), ends=2)
