@@ -16,13 +16,16 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 import missrec
+from changed_data import timed_domain
 from doors import call
 from local_server import LocalServer
 from missrec.app.export import export
 from missrec.app.exported import ExportError, read_exported
 from missrec.app.train import train
 from missrec.data.manifest import MANIFEST, write_manifest
+from missrec.runs.identity import ChangedDataError
 from missrec.runs.trust import UntrustedError
+from synthetic import write_domain_folder
 
 HISTORIES = [["item_4", "item_17", "item_2"], ["item_9"]]
 
@@ -254,6 +257,15 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_written(
     with pytest.raises((ValueError, OSError), match=said):
         export(cfg)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_other_items_are_refused_without_a_setting_that_it_has_not(
+    run: Path, tmp_path: Path
+) -> None:
+    write_domain_folder(tmp_path / "data" / "demo_office", timed_domain("demo_office"))
+    with pytest.raises(ChangedDataError, match=r"items.*; prepare the data as it was, or") as told:
+        export(settings(run, to=tmp_path / "new", **{"paths.data_dir": tmp_path / "data"}))
+    assert "new_items" not in str(told.value)
 
 
 def test_a_model_that_scores_by_its_training_data_is_refused(
