@@ -54,7 +54,7 @@ def build_trainer(
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-    except MisconfigurationException as error:  # such as a GPU that is not there
+    except (MisconfigurationException, ModuleNotFoundError) as error:  # such as a lacking GPU
         raise ValueError(f"accelerator ({accelerator}), devices ({devices}): {error}") from error
 
 
