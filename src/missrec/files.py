@@ -78,6 +78,21 @@ def write_parquet(path: Path, table: pl.DataFrame) -> None:
         table.write_parquet(draft)
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those that it lies in, where they are missing.
+
+    Raises:
+        NotADirectoryError: names the file that has the name of one of them.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        file = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+        raise NotADirectoryError(
+            f"{file} is a file, and a folder has to be there; move it away, or name another place"
+        ) from error
+
+
 def remove_drafts(folder: Path) -> None:
     """Removes what killed commands left in a folder and below it; puts back what they set aside.
 
@@ -103,7 +118,7 @@ def replace_folder(folder: Path) -> Iterator[Path]:
     is put back by the next one who asks for it, see `recover_folder`. Of two processes that replace
     the same folder at the same time, the later one's stays.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     recover_folder(folder)
     for left in _drafts_of(folder):
         _remove_if_left(left)

@@ -16,12 +16,16 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 import missrec
+from changed_data import timed_domain
+from doors import call
 from local_server import LocalServer
 from missrec.app.export import export
 from missrec.app.exported import ExportError, read_exported
 from missrec.app.train import train
 from missrec.data.manifest import MANIFEST, write_manifest
+from missrec.runs.identity import ChangedDataError
 from missrec.runs.trust import UntrustedError
+from synthetic import write_domain_folder
 
 HISTORIES = [["item_4", "item_17", "item_2"], ["item_9"]]
 
@@ -64,6 +68,37 @@ def test_it_recommends_what_the_run_does_without_its_data(
     monkeypatch.chdir(tmp_path)
     assert missrec.load(exported).recommend(HISTORIES, k=5).equals(expected)
     assert not (tmp_path / "data").exists()
+
+
+def test_the_command_recommends_by_it_for_histories_and_items(
+    exported: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "h.jsonl").write_text(
+        "".join(f"{json.dumps({'history': n, 'items': h})}\n" for n, h in enumerate(HISTORIES))
+    )
+    places = (f"run={exported}", f"paths.log_dir={tmp_path}", "accelerator=cpu", "show=0")
+    asked = (*places, f"out={tmp_path / 'recs.parquet'}", "k=5")
+    assert call("recommend", *asked, f"histories={tmp_path / 'h.jsonl'}").code == 0
+    model = missrec.load(exported)
+    found = pl.read_parquet(tmp_path / "recs.parquet")
+    expected = model.recommend(HISTORIES, k=5)
+    assert found.equals(expected.with_columns(pl.col("history").cast(pl.String)))
+    assert call("recommend", *asked, "items=all").code == 0
+    assert pl.read_parquet(tmp_path / "recs.parquet").equals(
+        model.similar(model.items["item"], k=5)
+    )
+    ended = call("recommend", *asked)
+    assert ended.code == 2
+    assert "knows no users; name histories=<file>" in ended.stderr
+
+
+def test_it_takes_no_new_items_and_is_no_run(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match="has its items with it; new_items=features is for the run"
+    ):
+        missrec.load(exported, new_items="features")
+    with pytest.raises(ValueError, match="is an exported model; run must name the folder of the"):
+        export(settings(exported, to=tmp_path / "again"))
 
 
 def test_it_holds_items_and_figures_but_no_path_and_no_user(run: Path, exported: Path) -> None:
@@ -204,6 +239,7 @@ def _configure(folder: Path, **change: Any) -> None:
         ({}, "to=exported, or push="),
         ({"to": "{tmp}/there"}, "is not empty"),
         ({"to": "{tmp}/there/file"}, "is not empty"),
+        ({"to": "{tmp}/there/file/new"}, "there/file is a file, and a folder has to be there"),
         ({"to": "{tmp}/new", "format": "pickle"}, "must be one of safetensors, onnx"),
         ({"to": "{tmp}/new", "trust": "maybe"}, "trust"),
         ({"to": "{tmp}/new", "run": "{tmp}"}, "must name the folder of a training run"),
@@ -221,6 +257,15 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_written(
     with pytest.raises((ValueError, OSError), match=said):
         export(cfg)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_other_items_are_refused_without_a_setting_that_it_has_not(
+    run: Path, tmp_path: Path
+) -> None:
+    write_domain_folder(tmp_path / "data" / "demo_office", timed_domain("demo_office"))
+    with pytest.raises(ChangedDataError, match=r"items.*; prepare the data as it was, or") as told:
+        export(settings(run, to=tmp_path / "new", **{"paths.data_dir": tmp_path / "data"}))
+    assert "new_items" not in str(told.value)
 
 
 def test_a_model_that_scores_by_its_training_data_is_refused(

@@ -234,6 +234,12 @@ def test_a_wrong_setting_is_told_in_one_line(
     assert "\n" not in str(said.value)
 
 
+@pytest.mark.parametrize("trust", ["no", "false", 0, None])
+def test_no_word_counts_as_trust(trust: Any) -> None:
+    with pytest.raises(ValueError, match=r"trust \(.*\) must be true or false"):
+        missrec.load(KEPT / "logs/demo/missrec_s1", trust=trust)
+
+
 def test_a_folder_without_a_run_and_a_run_without_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere.config\.yaml is missing"):
         missrec.load(tmp_path / "nowhere")

@@ -385,6 +385,28 @@ def test_other_content_of_a_file_is_another_setting(
     assert "allow is ['" in recommend(*SMALL, f"allow={file}", ends=2).stderr
 
 
+def test_rows_that_cannot_be_used_are_listed_once_and_for_this_output(
+    recommend: Recommend, tmp_path: Path, stop_after: Callable[[int | None], None]
+) -> None:
+    rows = [{"history": key, "items": items} for key, items in histories().items()]
+    lines = [json.dumps(row) for row in [*rows, {"history": "bad", "items": 3}]]
+    (tmp_path / "h.jsonl").write_text("\n".join(lines))
+    (tmp_path / "allow.csv").write_text('item\nitem_1\n""\n')
+    bad = ("rejects.max_share=0.5", f"histories={tmp_path / 'h.jsonl'}")
+    stop_after(1)
+    with pytest.raises(StoppedError):
+        recommend(*SMALL, *bad, f"allow={tmp_path / 'allow.csv'}")
+    listed = (tmp_path / "recs.rejects.csv").read_text()
+    assert "allow.csv,3,item is missing" in listed
+    assert 'h.jsonl,61,"items is no list of keys' in listed
+    stop_after(None)
+    recommend(*SMALL, *bad, ends=2)  # other settings, which change nothing
+    recommend(*SMALL, *bad, f"allow={tmp_path / 'allow.csv'}")
+    assert (tmp_path / "recs.rejects.csv").read_text() == listed
+    recommend(*SMALL)
+    assert not (tmp_path / "recs.rejects.csv").exists()
+
+
 MISTAKES = [
     (("k=0",), "k (0) must be a whole number of at least 1"),
     (("k=ten",), "k (ten) must be a whole number"),
@@ -414,6 +436,21 @@ MISTAKES = [
     (("shard_size=-1",), "shard_size (-1) must be a whole number"),
     (("layout.encoding=utf-99", "users={tmp}/other.csv"), "encoding ('utf-99') is none of a text"),
     (("kk=3",), "kk"),
+    (("users={tmp}/other.csv", "out={tmp}/other.csv"), "is the file of users too; name another"),
+    (("lists.a={tmp}/other.csv", "out={tmp}/a/../other.csv"), "is the file of lists.a too"),
+    (
+        ("histories={tmp}/items.csv",),
+        "has no column 'history', it has: items; name it, such as columns.history=<column>",
+    ),
+    (("accelerator=tpu",), "accelerator (tpu), devices (1): "),
+    (("accelerator=mps",), "accelerator (mps), devices (1): "),
+    (("index=null",), "index (None) must be exact, faiss"),
+    (("columns=null",), "columns (None) must have names"),
+    (("layout=null",), "layout (None) must have names"),
+    (("rejects=1",), "rejects (1) must have names"),
+    (("out={tmp}/other.csv/recs.csv",), "other.csv is a file, and a folder has to be there"),
+    (("out={tmp}/other.csv/a/b/recs.csv",), "other.csv is a file, and a folder has to be there"),
+    (("out={tmp}/taken.csv",), "taken.csv.parts is a file, and a folder has to be there"),
 ]
 
 
@@ -422,6 +459,8 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     recommend: Recommend, tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     (tmp_path / "other.csv").write_text("customer\nuser_1\n")
+    (tmp_path / "items.csv").write_text("items\n[1]\n")
+    (tmp_path / "taken.csv.parts").touch()
     (tmp_path / "bad.jsonl").write_text('{"history":"a","items":["item_1"]}\n{"history":"b"\n')
     ended = recommend(*(one.format(tmp=tmp_path) for one in arguments), ends=2)
     assert any(part in ended.stderr for part in said.split("|")), ended.stderr

@@ -45,6 +45,8 @@ def test_evaluate_gives_the_test_metrics_of_the_run_exactly(
 ) -> None:
     metrics = train(compose_tiny("trainer.max_epochs=3"))
     run_dir = tmp_path / "logs" / "run"
+    with pytest.raises(ValueError, match=r"accelerator \(tpu\): "):
+        evaluate(evaluation(run_dir, tmp_path / "data", "accelerator=tpu"))
     report = evaluate(evaluation(run_dir, tmp_path / "data"))
     assert report["metrics"] == {k: v for k, v in metrics.items() if k.startswith("test/")}
     assert sum(bucket["test_users"] for bucket in report["buckets"]["demo_office"]) == 60

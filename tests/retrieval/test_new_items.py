@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from missrec.app.model import build
+from missrec.app.remedies import remedy_of
 from missrec.interests.index import NO_INTEREST
 from missrec.models.missrec import MISSRec
 from missrec.models.vqrec import VQRec
@@ -281,6 +282,7 @@ def test_another_model_s_state_is_refused_in_one_line() -> None:
     with pytest.raises(ValueError, match="does not fit the model of these settings") as refused:
         take_over(model, state, items=items, features=features, predict_ids=False)
     assert "\n" not in str(refused.value)
+    assert "transfer" in str(remedy_of(refused.value))
 
 
 def test_new_items_get_the_codes_that_the_run_s_codebooks_give_them() -> None:

@@ -19,7 +19,9 @@ from missrec.retrieval.histories import Histories
 from missrec.retrieval.indexes import named_index
 from missrec.retrieval.milvus import MilvusIndex
 from missrec.retrieval.recommender import CatalogueRecommender
+from missrec.retrieval.search import Wanted
 from missrec.retrieval.table import ItemTable
+from missrec.types import ItemVectors
 from toy_recommender import (
     FIRST_ID,
     IDS,
@@ -196,6 +198,7 @@ def test_whole_numbers_are_keys_by_their_digits(toys: CatalogueRecommender, hist
         ([["b", 1.5]], r"history 0 holds 1\.5, a float"),
         ([["b", True]], r"history 0 holds True, a bool"),
         ([[["b"]]], r"history 0 holds \['b'\], a list"),
+        ([["b"], {"b", "e"}], r"history 1 is a set, which has no order; make it a list"),
         (pl.Series("h", ["b"]), r"the column 'h' holds String; a history is a list of keys"),
         (pl.Series("h", [["b"], None]), r"the column 'h' holds a null"),
         (pl.Series("h", [["b", None]]), r"the column 'h' holds a null"),
@@ -224,6 +227,9 @@ def test_what_is_no_list_of_keys_is_refused(
         ({"lists": {"new": "b"}}, r"lists, 'new' must be a list of keys"),
         ({"lists": ["b"]}, r"lists must name lists of keys"),
         ({"lists": {}}, r"lists holds none"),
+        ({"lists": {"new": None}}, r"lists, 'new' must be a list of keys"),
+        ({"lists": {1: ["b"], "1": ["e"]}}, r"lists has two of the name '1'"),
+        ({"exclude_seen": "no"}, r"exclude_seen \(no\) must be true or false"),
     ],
 )
 def test_a_request_that_cannot_be_is_refused(
@@ -233,6 +239,21 @@ def test_a_request_that_cannot_be_is_refused(
         toys.recommend([["b"]], **asked)
     with pytest.raises(ValueError, match=message):
         toys.recommend_users(**asked)
+
+
+@pytest.mark.parametrize("k", [np.int64(2), 10**12])
+def test_k_may_be_any_whole_number_however_large(toys: CatalogueRecommender, k: Any) -> None:
+    plain = min(int(k), len(KEYS))
+    assert toys.recommend(HISTORIES, k=k).equals(toys.recommend(HISTORIES, k=plain))
+    assert toys.similar(KEYS, k=k).equals(toys.similar(KEYS, k=plain))
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_batches_of_nothing_are_refused_rather_than_none(
+    toys: CatalogueRecommender, size: int
+) -> None:
+    with pytest.raises(ValueError, match=rf"batch_size \({size}\) must be at least 1"):
+        list(toys.recommend_in_batches(HISTORIES, batch_size=size))
 
 
 def test_batches_are_read_as_they_come_and_are_the_whole(toys: CatalogueRecommender) -> None:
@@ -382,6 +403,8 @@ def test_what_cannot_be_explained_is_refused(toys: CatalogueRecommender) -> None
     for nothing in ([], ["x"]):
         with pytest.raises(ValueError, match="history holds none of the items of toys"):
             toys.explain(nothing, "b")
+    with pytest.raises(ValueError, match="history must be a list of keys"):
+        toys.explain(None, "b")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="ToyFusion finds no interests"):
         toys.interests()
 
@@ -456,6 +479,30 @@ def test_whatever_index_finds_them_the_answers_are_the_same(words: str) -> None:
     toys, exact = toy_recommender(index=named_index(words)), toy_recommender()
     assert toys.recommend(HISTORIES, k=3).equals(exact.recommend(HISTORIES, k=3))
     assert toys.similar(KEYS, k=2).equals(exact.similar(KEYS, k=2))
+
+
+def test_faiss_finds_the_best_of_a_small_catalogue() -> None:
+    generator = torch.Generator().manual_seed(0)
+    tokens, users = (torch.randn(size, 16, generator=generator) for size in (600, 40))
+    present = torch.ones(1, len(tokens), dtype=torch.bool)
+    vectors = ItemVectors(("text",), tokens[None], present, torch.ones(()), 1.0, None, None)
+    table = ItemTable(vectors, key_ranks=torch.arange(len(tokens)))
+    found = named_index("faiss")(table).top_k(users, k=10, wanted=Wanted())
+    expected = (users.double() @ tokens.double().T).topk(10).indices
+    assert found.items.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("words", ["faiss:IVF1000,Flat", "faiss:Nonsense", "faiss:IDMap,Flat"])
+def test_what_faiss_cannot_make_is_told_in_one_line(words: str) -> None:
+    with pytest.raises(ValueError, match=words.partition(":")[2]) as told:
+        toy_recommender(index=named_index(words))
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("words", [None, 3, "ivf"])
+def test_an_index_that_there_is_not_is_refused(words: Any) -> None:
+    with pytest.raises(ValueError, match=rf"index \({words}\) must be exact, faiss"):
+        named_index(words)
 
 
 def test_milvus_is_asked_at_its_address(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 
@@ -129,17 +130,20 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     warn_of_parts(experiment, run, names=["test"])
     changed = _same_items(folder, experiment, settings)
     torch.set_float32_matmul_precision(run.config["matmul_precision"])
-    trainer = Trainer(
-        accelerator=settings.accelerator,
-        devices=1,
-        precision=run.config["trainer"]["precision"],
-        logger=False,
-        deterministic=True,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        plugins=[WholeCheckpoints()],
-        default_root_dir=str(folder.path),
-    )
+    try:
+        trainer = Trainer(
+            accelerator=settings.accelerator,
+            devices=1,
+            precision=run.config["trainer"]["precision"],
+            logger=False,
+            deterministic=True,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            plugins=[WholeCheckpoints()],
+            default_root_dir=str(folder.path),
+        )
+    except (MisconfigurationException, ModuleNotFoundError) as error:  # such as a lacking GPU
+        raise ValueError(f"accelerator ({settings.accelerator}): {error}") from error
     is_to_load = experiment.module.learns and settings.new_items is None
     checkpoint = chosen_checkpoint(folder.path) if is_to_load else None
     _rank(experiment, trainer, checkpoint=checkpoint)

@@ -37,6 +37,7 @@ from missrec.app.session import plain
 from missrec.app.settings import RunSettings, accepts
 from missrec.data.domain import ITEMS, read_titles
 from missrec.data.manifest import MANIFEST, write_manifest
+from missrec.data.sources.settings import a_word, perhaps_a_word
 from missrec.data.split_domains import SplitDomains
 from missrec.features.checks import check_truths
 from missrec.features.store import (
@@ -84,7 +85,9 @@ def read_settings(cfg: DictConfig) -> tuple[ExportSettings, Path]:
         ValueError: one has a value that it cannot have.
     """
     config = plain(cfg)
-    settings = ExportSettings(**{name: config[name] for name in ExportSettings._fields})
+    words = {name: perhaps_a_word(name, config[name]) for name in ("to", "push")}
+    given = {name: config[name] for name in ExportSettings._fields}
+    settings = ExportSettings(**{**given, "run": a_word("run", config["run"]), **words})
     check_truths(trust=settings.trust, private=settings.private)
     if settings.format not in FORMATS:
         raise ValueError(f"format ({settings.format}) must be one of {', '.join(FORMATS)}")
@@ -133,7 +136,8 @@ def write_export(draft: Path, settings: ExportSettings, *, data_dir: Path) -> No
     run = read_saved_run(source, data_dir=data_dir, trust=settings.trust, built=_BUILT)
     domains = open_domains(run)
     built = build_model(run, domains)
-    check_run(source, built.identity, accept=accepts(settings.changed_data))
+    accept = accepts(settings.changed_data)
+    check_run(source, built.identity, accept=accept, takes_new_items=False)
     load_weights(built.model, source)
     model = built.model.eval()
     config = _portable(run)

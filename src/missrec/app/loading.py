@@ -20,6 +20,7 @@ from missrec.app.saved_run import read_saved_run
 from missrec.app.settings import accepts, read_new_items, read_run
 from missrec.data.domain import USERS, read_titles
 from missrec.data.split_domains import SplitDomains
+from missrec.features.checks import check_truths
 from missrec.retrieval.catalogue import UNKNOWN, CatalogueItems, CatalogueUsers
 from missrec.retrieval.histories import Histories
 from missrec.retrieval.indexes import named_index
@@ -58,11 +59,17 @@ def load_recommender(
 
     Several processes with one `shared` have one table and one index, see `retrieval.mapped`.
     """
+    check_truths(trust=trust)
     moving = read_new_items({"new_items": new_items, "new_item_ids": new_item_ids})
     accept, place = accepts(changed_data), _device(device)
     make_index = named_index(index, shared=shared)
     folder = RunFolder(Path(run).expanduser())
     if is_exported(folder.path):
+        if moving is not None:
+            raise ValueError(
+                f"{folder.path} is an exported model, which has its items with it; "
+                "new_items=features is for the run that it was made of"
+            )
         exported = read_exported(folder.path, trust=trust)
         return CatalogueRecommender(
             model=exported.model.to(place),

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from missrec.app.exported import is_exported
 from missrec.app.loading import load_recommender
 from missrec.app.recommend_inputs import InputReader, ItemLists
 from missrec.app.recommend_settings import RecommendSettings
@@ -21,7 +22,7 @@ from missrec.data.manifest import MANIFEST
 from missrec.data.sources.lines import Rejects
 from missrec.distributed import is_first_process
 from missrec.features.store import FEATURES
-from missrec.files import sha256, write_parquet
+from missrec.files import make_folder, sha256, write_parquet
 from missrec.report.formats.recommendations import Shown, print_recommendations
 from missrec.retrieval.batch.answers import ITEM, LIST, SCORE, SIMILAR, Wish
 from missrec.retrieval.batch.formats import join_tables
@@ -106,14 +107,18 @@ def _prepare(
     settings: RecommendSettings, recommender: CatalogueRecommender, parts: Parts, output: Path
 ) -> ItemLists:
     """Reads the files and cuts what is asked for into shards, unless a killed command has."""
+    if is_first_process():
+        parts.begin(_asked(settings), overwrite=settings.overwrite)
+    cuts = is_first_process() and parts.prepared is None
     place = _beside(output, "rejects.csv")
-    with Rejects(path=str(place), max_share=settings.inputs.max_share) as rejects:
+    if cuts:
+        place.unlink(missing_ok=True)
+    # Who does not cut lists no row: that has been done, or the first process does it.
+    listed = str(place) if cuts else None
+    with Rejects(path=listed, max_share=settings.inputs.max_share) as rejects:
         reader = InputReader(settings.inputs, recommender, rejects=rejects)
         lists = reader.item_lists()
-        if not is_first_process():
-            return lists
-        parts.begin(_asked(settings), overwrite=settings.overwrite)
-        if parts.prepared is None:
+        if cuts:
             limit = settings.show if settings.out is None else None
             cut = reader.cut(parts.write_requests, shard_size=settings.shard_size, limit=limit)
             unknown = _beside(output, "unknown.csv")
@@ -122,6 +127,7 @@ def _prepare(
             shown = str(unknown) if settings.out else None  # else it is gone with the parts
             found = {"unknown": reader.unknown.summary(), "unknown_file": shown}
             parts.finish_requests({**facts, **found})
+    if is_first_process():
         _tell(parts, output)
     return lists
 
@@ -130,7 +136,7 @@ def _prepare(
 def _output(settings: RecommendSettings) -> Iterator[Path]:
     """Where the output goes; into a folder that is gone afterwards where it is only shown."""
     if settings.out is not None:
-        settings.out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(settings.out.parent)
         yield settings.out
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -139,7 +145,22 @@ def _output(settings: RecommendSettings) -> Iterator[Path]:
 
 def _asked(settings: RecommendSettings) -> dict[str, Any]:
     """All that the output depends on."""
-    run = RunFolder(Path(settings.run))
+    names = (
+        *("k", "domain", "exclude_seen", "vectors", "index", "batch_size", "shard_size"),
+        *("new_items", "new_item_ids"),
+    )
+    return {
+        **_model(settings),
+        **{name: getattr(settings, name) for name in names},
+        **settings.inputs.described(),
+    }
+
+
+def _model(settings: RecommendSettings) -> dict[str, Any]:
+    """The model and its data, by their checksums."""
+    run = RunFolder(Path(settings.run).expanduser())
+    if is_exported(run.path):
+        return {"run": sha256(run.path / MANIFEST), "checkpoint": None, "data": {}}
     checkpoint = None
     with suppress(FileNotFoundError):  # a model that learns nothing has none
         checkpoint = sha256(chosen_checkpoint(run.path))
@@ -150,17 +171,8 @@ def _asked(settings: RecommendSettings) -> dict[str, Any]:
         for manifest in (folder / MANIFEST, folder / FEATURES / MANIFEST)
         if manifest.is_file()
     ]
-    names = (
-        *("k", "domain", "exclude_seen", "vectors", "index", "batch_size", "shard_size"),
-        *("new_items", "new_item_ids"),
-    )
-    return {
-        "run": sha256(run.config),
-        "checkpoint": checkpoint,
-        "data": {str(path): sha256(path) for path in manifests},
-        **{name: getattr(settings, name) for name in names},
-        **settings.inputs.described(),
-    }
+    data = {str(path): sha256(path) for path in manifests}
+    return {"run": sha256(run.config), "checkpoint": checkpoint, "data": data}
 
 
 def _tell(parts: Parts, output: Path) -> None:

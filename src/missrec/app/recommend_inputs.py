@@ -62,17 +62,24 @@ class Inputs(NamedTuple):
         """What is asked for: `user`, `history` or `item`."""
         return "history" if self.histories else "item" if self.items else "user"
 
-    def described(self) -> dict[str, Any]:
-        """All of it as plain values; each file by its content."""
+    @property
+    def files(self) -> dict[str, str]:
+        """Setting -> the file or the files that it names."""
         files = {
             name: value
             for name, value in self._asdict().items()
             if isinstance(value, str) and (name, value) != ("items", ALL)
         }
-        named = {**files, **{f"lists.{name}": file for name, file in self.lists.items()}}
+        return {**files, **{f"lists.{name}": file for name, file in self.lists.items()}}
+
+    def described(self) -> dict[str, Any]:
+        """All of it as plain values; each file by its content."""
         return {
             "items": self.items if self.items == ALL else None,
-            **{name: [sha256(part.path) for part in find_parts(f)] for name, f in named.items()},
+            **{
+                name: [sha256(part.path) for part in find_parts(file)]
+                for name, file in self.files.items()
+            },
             "columns": self.columns._asdict(),
             "layout": self.layout._asdict(),
         }
@@ -98,6 +105,9 @@ def read_inputs(config: Config) -> Inputs:
     lists = config["lists"] or {}
     if not isinstance(lists, dict):
         raise ValueError(f"lists ({lists}) must have names, as in lists.new=new.csv")
+    for name in ("columns", "layout", "rejects"):
+        if not isinstance(config[name], dict):
+            raise ValueError(f"{name} ({config[name]}) must have names, see recommend --help")
     given = config["layout"]
     return Inputs(
         **files,
@@ -187,7 +197,7 @@ class InputReader:
             columns = HistoryColumns(
                 inputs.columns.history, inputs.columns.items, inputs.columns.item
             )
-            with _columns_named():
+            with _columns_named(inputs.columns):
                 read_histories(
                     inputs.histories,
                     columns,
@@ -210,6 +220,10 @@ class InputReader:
 
     def _users(self) -> list[str]:
         users, file = self._recommender.users, self._inputs.users
+        if users.is_empty():
+            raise ValueError(
+                "an exported model knows no users; name histories=<file> of item keys, or items=all"
+            )
         if file is None:
             return users.to_list()
         named = self._keys(file, self._inputs.columns.user)
@@ -220,12 +234,12 @@ class InputReader:
         return self.unknown.known_in(what, named, self._items)
 
     def _keys(self, file: str, column: str) -> list[str]:
-        with _columns_named():
+        with _columns_named(self._inputs.columns):
             return read_keys(file, column, layout=self._inputs.layout, rejects=self._rejects)
 
 
 @contextmanager
-def _columns_named() -> Iterator[None]:
+def _columns_named(columns: Columns) -> Iterator[None]:
     """Says of a column that is missing by which setting it is named.
 
     Raises:
@@ -235,7 +249,9 @@ def _columns_named() -> Iterator[None]:
         yield
     except MissingColumnError as error:
         said = str(error).partition("; name its columns")[0]
+        named = columns._asdict().items()
+        setting = next((name for name, column in named if column == error.missing[0]), "item")
         raise ValueError(
-            f"{said}; name it, such as columns.item=<column>, or all of a file without a header: "
-            "'layout.columns=[...]'"
+            f"{said}; name it, such as columns.{setting}=<column>, or all of a file without a "
+            "header: 'layout.columns=[...]'"
         ) from error

@@ -88,11 +88,16 @@ def read_settings(cfg: DictConfig) -> RecommendSettings:
             raise ValueError(
                 f"out ({out}) is a folder; name a file, such as {out / 'recs.parquet'}"
             )
+    inputs = read_inputs(config)
+    for name, file in inputs.files.items():
+        if out is not None and Path(file).expanduser().resolve() == out.resolve():
+            raise ValueError(f"out ({out}) is the file of {name} too; name another")
     names = [field.name for field in fields(RecommendSettings)]
     own = {name: config[name] for name in names if name in config}
     read = {
         "out": out,
-        "inputs": read_inputs(config),
+        "index": str(config["index"]),
+        "inputs": inputs,
         "data_dir": Path(config["paths"]["data_dir"]),
     }
     return RecommendSettings(**{**own, **read})

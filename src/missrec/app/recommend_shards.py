@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.progress import Progress
 from torch import distributed
@@ -28,7 +29,8 @@ def build_trainer(
     Processes are started here, or were started by torchrun or srun.
 
     Raises:
-        ValueError: several machines, and nobody has started a process on each.
+        ValueError: several machines, and nobody has started a process on each; or there is no such
+            accelerator here.
     """
     if devices != _AUTO and (not isinstance(devices, int) or devices < 1):
         raise ValueError(f"devices ({devices}) must be a number of processes, or {_AUTO}")
@@ -39,18 +41,21 @@ def build_trainer(
             "processes, see docs/recommend.md"
         )
     is_one = devices == 1 and num_nodes == 1
-    return Trainer(
-        accelerator=accelerator,
-        devices=devices,
-        num_nodes=num_nodes,
-        strategy=_AUTO if is_one else "ddp" if are_started else "ddp_spawn",
-        callbacks=list(callbacks),
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
+    try:
+        return Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=num_nodes,
+            strategy=_AUTO if is_one else "ddp" if are_started else "ddp_spawn",
+            callbacks=list(callbacks),
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+    except (MisconfigurationException, ModuleNotFoundError) as error:  # such as a lacking GPU
+        raise ValueError(f"accelerator ({accelerator}), devices ({devices}): {error}") from error
 
 
 class ShardModule(LightningModule):

@@ -34,6 +34,7 @@ _REMEDIES = {
     "NonFiniteError": "set dtype=float32, or trainer.precision=32-true, or check the weights",
     "NoChoicesError": "choose search/sampler=tpe",
     "OtherStudyError": "or name a new study: search.study=<name>",
+    "OtherModelError": "take the settings of that run, such as its model, transfer and inputs",
     "OtherPartsError": "go on with that command, or drop what it did with overwrite=true",
     "StrategyError": "use trainer=ddp, or trainer=ddp_cpu; see docs/distributed.md",
 }

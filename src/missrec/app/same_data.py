@@ -38,19 +38,23 @@ _REMEDY_OF_ITEMS = (
 )
 
 
-def check_run(run: RunFolder, found: Identity, *, accept: bool) -> list[str]:
+def check_run(
+    run: RunFolder, found: Identity, *, accept: bool, takes_new_items: bool = True
+) -> list[str]:
     """What has changed under a run that is to be resumed or evaluated, earlier changes first.
 
     Args:
         run: with its old `provenance.json`.
         found: the data at hand.
         accept: whether the command says to go on.
+        takes_new_items: whether it has `new_items=`.
 
     Raises:
         ChangedDataError: the data has changed, and that is not accepted.
     """
     recorded = recorded_identity(run)
-    remedy = _REMEDY_OF_ITEMS if recorded and other_items(recorded, found) else _REMEDY
+    are_others = takes_new_items and recorded and other_items(recorded, found)
+    remedy = _REMEDY_OF_ITEMS if are_others else _REMEDY
     changed = check_same(recorded, found, name=str(run.path), accept=accept, remedy=remedy)
     return list(dict.fromkeys([*accepted_changes(run), *changed]))
 

@@ -137,8 +137,9 @@ class ItemFinder:
             return self.nothing(asked, has_lists=None not in selection.lists)
         encoded = self.encoder.encode(histories)
         excluded = histories if selection.exclude_seen else None
+        k = min(selection.k, len(self._items))  # what is found has as many columns
         found = {
-            name: self._search.top_k(encoded, k=selection.k, wanted=self._wanted(allowed, excluded))
+            name: self._search.top_k(encoded, k=k, wanted=self._wanted(allowed, excluded))
             for name, allowed in selection.lists.items()
         }
         return found_frame(found, asked=asked, items=self._items, encoded=encoded, table=self.table)
@@ -158,6 +159,7 @@ class ItemFinder:
             encoded = embeddings[self.table.places[torch.from_numpy(numbers).to(self._device)]]
         else:
             search, encoded = self._search, self.encoder.encode(alone)
+        k = min(k, len(self._items))
         found = search.top_k(encoded, k=k, wanted=self._wanted(None, alone))
         return found_frame({None: found}, asked=asked, items=self._items, item=SIMILAR)
 

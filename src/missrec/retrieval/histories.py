@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
@@ -94,8 +94,11 @@ def key_batches(lists: KeyLists, *, size: int) -> Iterator[tuple[list[str], np.n
     """Keys and offsets of `size` histories at a time.
 
     Raises:
-        ValueError: see `flat_keys`; or a frame has no one column of lists.
+        ValueError: see `flat_keys`; a history is a set, a frame has no one column of lists, or the
+            size is below 1.
     """
+    if size < 1:
+        raise ValueError(f"batch_size ({size}) must be at least 1")
     if isinstance(lists, pl.DataFrame):
         lists = _only_lists(lists)
     if isinstance(lists, pl.Series):
@@ -110,9 +113,15 @@ def key_batches(lists: KeyLists, *, size: int) -> Iterator[tuple[list[str], np.n
         raise ValueError(f"histories must be lists of keys, such as [[...], [...]], not {lists!r}")
     first, rest = 0, iter(lists)
     while batch := list(islice(rest, size)):
-        own = [flat_keys(one, where=f"history {row}") for row, one in enumerate(batch, first)]
+        own = [_in_order(one, where=f"history {row}") for row, one in enumerate(batch, first)]
         yield [key for one in own for key in one], _offsets(np.array([*map(len, own)]))
         first += len(batch)
+
+
+def _in_order(keys: Keys, *, where: str) -> list[str]:
+    if isinstance(keys, Set):
+        raise ValueError(f"{where} is a {type(keys).__name__}, which has no order; make it a list")
+    return flat_keys(keys, where=where)
 
 
 def _offsets(lengths: np.ndarray) -> np.ndarray:

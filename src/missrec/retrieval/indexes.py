@@ -20,6 +20,9 @@ Index: TypeAlias = Callable[[ItemTable], Search]
 _MANY_ITEMS = 100_000
 """From so many on, `auto` takes FAISS."""
 
+_FEW_ITEMS = 10_000
+"""Of fewer, inverted lists miss most of the best, and looking through all of them takes no time."""
+
 
 def named_index(words: str, *, shared: Path | None = None) -> Index:
     """What makes the search that is asked for.
@@ -33,7 +36,7 @@ def named_index(words: str, *, shared: Path | None = None) -> Index:
     Raises:
         ValueError: the words are none of these.
     """
-    name, _, more = words.partition(":")
+    name, _, more = str(words).partition(":")
     match name, more:
         case "exact", "":
             return ExactSearch
@@ -50,7 +53,15 @@ def named_index(words: str, *, shared: Path | None = None) -> Index:
 
 
 def _faiss(table: ItemTable, *, shared: Path | None, description: str | None = None) -> Search:
-    index = mapped_faiss(table, shared=shared, description=description)
+    if description is None and len(table) < _FEW_ITEMS:
+        description = "Flat"
+    try:
+        index = mapped_faiss(table, shared=shared, description=description)
+    except RuntimeError as error:  # of FAISS, such as of more lists than rows
+        reason = " ".join(str(error).split()).rpartition("Error: ")[2]
+        raise ValueError(
+            f"index (faiss:{description}) cannot be made of {len(table):,} items: {reason}"
+        ) from error
     return BoundedSearch(table, index, exact=ExactSearch(table))
 
 

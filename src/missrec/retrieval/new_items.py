@@ -88,6 +88,10 @@ def map_items(before: ItemKeys, today: ItemKeys) -> ItemMap:
     return ItemMap(torch.cat([torch.tensor([PAD_ID]), torch.from_numpy(ids.copy())]), num_before)
 
 
+class OtherModelError(ValueError):
+    """What a model has learnt does not fit the model that shall go on with it."""
+
+
 class TakenOver(NamedTuple):
     """What a model that was moved to another catalogue can do there.
 
@@ -131,14 +135,17 @@ def take_over(
         What may be recommended.
 
     Raises:
-        ValueError: the state does not fit the model, or a part that it needs is missing.
+        OtherModelError: the state does not fit the model.
+        ValueError: see `moved_state`.
     """
     moved = moved_state(model, state, items)
     try:
         model.load_state_dict(moved)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"the state does not fit the model of these settings: {reason}") from error
+        raise OtherModelError(
+            f"the state does not fit the model of these settings: {reason}"
+        ) from error
     device = next(iter(moved.values())).device if moved else torch.device("cpu")
     new = items.new.to(device)
     if isinstance(model, PlacesItems) and len(new):

@@ -200,7 +200,8 @@ class CatalogueRecommender:
         selection = select(
             index, k=k, exclude_seen=exclude_seen, allow=allow, block=block, lists=lists
         )
-        numbers = known_numbers(self._users.index, users, where="users")
+        every = self.users if users is None else users
+        numbers = known_numbers(self._users.index, every, where="users")
         frames = [self._finder.nothing(self.users, has_lists=lists is not None)]
         for first in range(0, len(numbers), _AT_ONCE):
             some = numbers[first : first + _AT_ONCE]
@@ -289,7 +290,8 @@ class CatalogueRecommender:
         >>> model.item_vectors(["item_3"]).columns
         ['item', 'vector_text', 'vector_image', 'vector_id']
         """
-        numbers = known_numbers(self._items.index, items, where="items")
+        every = self.items[ITEM] if items is None else items
+        numbers = known_numbers(self._items.index, every, where="items")
         return vectors_frame(self._finder.vectors, numbers, items=self._items)
 
     def explain(self, history: Keys, item: str | int) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from missrec.features.checks import check_truths
 from missrec.retrieval.catalogue import UNKNOWN, KeyIndex
 from missrec.retrieval.histories import Histories, KeyLists, Keys, flat_keys, key_batches
 
@@ -114,19 +115,17 @@ def unknown_keys(index: KeyIndex, histories: KeyLists) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def known_numbers(index: KeyIndex, keys: Keys | None, *, where: str) -> np.ndarray:
+def known_numbers(index: KeyIndex, keys: Keys, *, where: str) -> np.ndarray:
     """The numbers of the keys that are known; warns of the others.
 
     Args:
         index: of all keys.
-        keys: to look up; None for all there are.
+        keys: to look up.
         where: they stand, for messages.
 
     Raises:
         ValueError: they are no keys.
     """
-    if keys is None:
-        return np.arange(len(index))
     unknown = _UnknownKeys(index)
     numbers = unknown.numbers(flat_keys(keys, where=where))
     unknown.warn()
@@ -162,9 +161,11 @@ def select(
     """What a request asks for, by number; see `CatalogueRecommender.recommend`.
 
     Raises:
-        ValueError: k is no whole number of at least 1, or what should be keys is none.
+        ValueError: k is no whole number of at least 1, exclude_seen is neither true nor false, or
+            what should be keys is none.
     """
     check_k(k)
+    check_truths(exclude_seen=exclude_seen)
     allowed = None if allow is None else _mask(index, allow, where="allow")
     if block is not None:
         others = ~_mask(index, block, where="block")
@@ -177,6 +178,8 @@ def select(
         raise ValueError("lists holds none; leave it out for one of all items")
     named: dict[str | None, Tensor | None] = {}
     for name, keys in lists.items():
+        if str(name) in named:
+            raise ValueError(f"lists has two of the name {str(name)!r}")
         own = _mask(index, keys, where=f"lists, {name!r}")
         named[str(name)] = own if allowed is None else own & allowed
     return Selection(k, exclude_seen, named)
@@ -188,7 +191,7 @@ def check_k(k: int) -> None:
     Raises:
         ValueError: it is no whole number of at least 1.
     """
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise ValueError(f"k ({k}) must be a whole number of at least 1")
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from missrec.files import make_folder
+
 _LOCK = ".writer.lock"
 
 _log = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ def only_writer(folder: Path, *, waits: bool = False) -> Iterator[None]:
     Raises:
         RunBusyError: another process is inside, and this one does not wait.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     lock = FileLock(folder / _LOCK, is_singleton=True)
     try:
         lock.acquire(blocking=waits)

@@ -175,11 +175,12 @@ class Rejects:
     The list is made with the first such row.
     """
 
-    def __init__(self, *, path: str, max_share: float) -> None:
+    def __init__(self, *, path: str | None, max_share: float) -> None:
         """Opens nothing yet.
 
         Args:
-            path: of the list; an older one is replaced.
+            path: of the list; an older one is replaced. None counts them alone, as where the same
+                rows have been listed already.
             max_share: of the rows of a table that may be rejected, in [0, 1].
 
         Raises:
@@ -187,7 +188,7 @@ class Rejects:
         """
         if not 0 <= max_share <= 1:
             raise ValueError(f"max_share ({max_share}) must be in [0, 1]")
-        self.path = Path(path)
+        self.path = None if path is None else Path(path)
         self.num_rejected = 0
         self._num_listed = 0
         self._max_share = max_share
@@ -254,13 +255,18 @@ class Rejects:
         if num_rejected > self._max_share * num_rows:
             raise ValueError(
                 f"{table}: {num_rejected} of {num_rows} rows cannot be used, at most "
-                f"{self._max_share:.2%} may ({first}); {self.path} lists them with reasons; "
+                f"{self._max_share:.2%} may ({first}); {self._place()}"
                 "correct the file or the settings of its columns, or allow more with "
                 "rejects.max_share"
             )
         return num_rows
 
+    def _place(self) -> str:
+        return "" if self.path is None else f"{self.path} lists them with reasons; "
+
     def _list(self, name: str, number: int, reason: str, row: object, *, is_shown: bool) -> None:
+        if self.path is None:
+            return
         if self._stream is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._stream = self.path.open("w", encoding="utf-8", errors="replace", newline="")

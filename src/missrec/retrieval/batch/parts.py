@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from missrec.files import remove_drafts, write_json, write_parquet
+from missrec.files import make_folder, remove_drafts, write_json, write_parquet
 from missrec.retrieval.batch.requests import Requests
 
 _ASKED, _PREPARED = "asked.json", "prepared.json"
@@ -48,7 +48,7 @@ class Parts:
             OtherPartsError: there are parts of something else, and they may not.
             ValueError: the folder holds files that are no parts.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         for path in self.folder.iterdir():
             if not _OWN.fullmatch(path.name):
                 raise ValueError(f"{path} is no part of an output; move it away")
