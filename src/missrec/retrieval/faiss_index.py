@@ -25,7 +25,7 @@ _CELLS_PER_ROOT = 4
 """Cells, as a multiple of the root of the number of rows."""
 _NUMBERS_AT_ONCE = 16
 """A width that is a multiple of it spares FAISS's quantisers the slow way."""
-_PROBED_SHARE = 20
+_PROBED_SHARE = 30
 """One of so many cells is searched."""
 
 
