@@ -236,14 +236,19 @@ def main() -> None:
     report: dict[str, Any] = {"import_over_train": statistics.median(ratios)}
     torch.set_num_threads(1)
     vectors, users = trained(arguments.data, epochs=arguments.epochs)
-    rows = []
     for num_items in arguments.items:
         figures = measure(vectors, users, num_items, arguments.users, arguments.repeats)
         report[str(num_items)] = figures
-        rows.append([f"{num_items:,}", *(f"{value:.3g}" for value in figures.values())])
         print(figures, flush=True)
     write_report("retrieve", report, show=False)
-    print_table(f"The best {K} items", ["items", *figures], rows)
+    measured = [report[str(num_items)] for num_items in arguments.items]
+    names = max(measured, key=len)
+    rows = [[name, *(_shown(figures, name) for figures in measured)] for name in names]
+    print_table(f"The best {K}", ["items", *(f"{size:,}" for size in arguments.items)], rows)
+
+
+def _shown(figures: dict[str, Any], name: str) -> str:
+    return f"{figures[name]:.4g}" if name in figures else "-"
 
 
 if __name__ == "__main__":
