@@ -99,7 +99,7 @@ def repeated(vectors: ItemVectors, num_items: int) -> ItemVectors:
 
 
 def full_scores(table: ItemTable, users: Tensor) -> Tensor:
-    """(B, N) float64 scores by float64 matrix products, the softmax of a library and all."""
+    """(B, N) float64 scores by place: float64 matrix products, the softmax of a library and all."""
     vectors, scores = table.vectors, []
     assert vectors.ids is not None
     for start in range(0, len(table), ITEMS_AT_ONCE):
@@ -115,7 +115,7 @@ def brute_force(table: ItemTable, users: Tensor) -> TopK:
     """All items by float64 products; those that may be among the best again as pairs, sorted."""
     items, scores = [], []
     for row, full in enumerate(full_scores(table, users)):
-        near = (full >= full.topk(K).values[-1] - DOUBLE_ERROR).nonzero().squeeze(1)
+        near = table.items[(full >= full.topk(K).values[-1] - DOUBLE_ERROR).nonzero().squeeze(1)]
         exact = table.pair_scores(users, torch.full_like(near, row), near).total
         order = table.places[near].argsort()
         order = order[exact[order].argsort(descending=True, stable=True)][:K]
