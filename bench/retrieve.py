@@ -99,7 +99,7 @@ def repeated(vectors: ItemVectors, num_items: int) -> ItemVectors:
 
 
 def full_scores(table: ItemTable, users: Tensor) -> Tensor:
-    """(B, N) float64 scores by float64 matrix products, the softmax of a library and all."""
+    """(B, N) float64 scores by place: float64 matrix products, the softmax of a library and all."""
     vectors, scores = table.vectors, []
     assert vectors.ids is not None
     for start in range(0, len(table), ITEMS_AT_ONCE):
@@ -115,7 +115,7 @@ def brute_force(table: ItemTable, users: Tensor) -> TopK:
     """All items by float64 products; those that may be among the best again as pairs, sorted."""
     items, scores = [], []
     for row, full in enumerate(full_scores(table, users)):
-        near = (full >= full.topk(K).values[-1] - DOUBLE_ERROR).nonzero().squeeze(1)
+        near = table.items[(full >= full.topk(K).values[-1] - DOUBLE_ERROR).nonzero().squeeze(1)]
         exact = table.pair_scores(users, torch.full_like(near, row), near).total
         order = table.places[near].argsort()
         order = order[exact[order].argsort(descending=True, stable=True)][:K]
@@ -236,14 +236,19 @@ def main() -> None:
     report: dict[str, Any] = {"import_over_train": statistics.median(ratios)}
     torch.set_num_threads(1)
     vectors, users = trained(arguments.data, epochs=arguments.epochs)
-    rows = []
     for num_items in arguments.items:
         figures = measure(vectors, users, num_items, arguments.users, arguments.repeats)
         report[str(num_items)] = figures
-        rows.append([f"{num_items:,}", *(f"{value:.3g}" for value in figures.values())])
         print(figures, flush=True)
     write_report("retrieve", report, show=False)
-    print_table(f"The best {K} items", ["items", *figures], rows)
+    measured = [report[str(num_items)] for num_items in arguments.items]
+    names = max(measured, key=len)
+    rows = [[name, *(_shown(figures, name) for figures in measured)] for name in names]
+    print_table(f"The best {K}", ["items", *(f"{size:,}" for size in arguments.items)], rows)
+
+
+def _shown(figures: dict[str, Any], name: str) -> str:
+    return f"{figures[name]:.4g}" if name in figures else "-"
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def inner(users: Tensor, vectors: Tensor) -> Tensor:
 
     The products are exact; the second half of them is added to the first until one is left.
     """
-    terms = users.double() * vectors.double()
+    terms = vectors.to(torch.float64, copy=True).mul_(users)
     if terms.shape[1] == 0:
         return terms.new_zeros(len(terms))
     while (width := terms.shape[1]) > 1:

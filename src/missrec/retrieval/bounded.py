@@ -14,7 +14,7 @@ from missrec.retrieval.rounding import Rounding
 from missrec.retrieval.search import NO_ITEM, TopK, Wanted, checked_users
 from missrec.retrieval.table import ItemTable
 
-_ROWS_PER_ITEM_WANTED = 3
+_ROWS_PER_ITEM_WANTED = 5
 _GROWTH = 4
 _LARGEST_SHARE = 8
 """Beyond one of so many rows of the index, scoring all items is faster than to go on."""

@@ -25,8 +25,8 @@ _CELLS_PER_ROOT = 4
 """Cells, as a multiple of the root of the number of rows."""
 _NUMBERS_AT_ONCE = 16
 """A width that is a multiple of it spares FAISS's quantisers the slow way."""
-_PROBED_SHARE = 20
-"""One of so many cells is searched."""
+_PROBED_PER_ROOT = 2
+"""Cells that are searched, as a multiple of the root of their number."""
 
 
 class FaissIndex:
@@ -90,7 +90,7 @@ class FaissIndex:
         num_cells = max(1, min(len(rows), round(_CELLS_PER_ROOT * math.sqrt(len(rows)))))
         if description is None:
             description = f"IVF{num_cells},SQ8"
-            search = search or f"nprobe={math.ceil(num_cells / _PROBED_SHARE)}"
+            search = search or f"nprobe={math.ceil(_PROBED_PER_ROOT * math.sqrt(num_cells))}"
         faiss.omp_set_num_threads(torch.get_num_threads())
         width = math.ceil(rows.width / _NUMBERS_AT_ONCE) * _NUMBERS_AT_ONCE
         try:

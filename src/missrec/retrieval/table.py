@@ -17,7 +17,7 @@ from missrec.types import HasItemVectors, ItemVectors
 
 _ITEMS_PER_BLOCK = 8192
 """A product of one shape for all items: its size would change their last bits."""
-_NUMBERS_AT_ONCE = 1 << 20
+_NUMBERS_AT_ONCE = 1 << 18
 """Of vectors scored exactly."""
 
 
@@ -165,11 +165,11 @@ class ItemTable:
         """The vectors of some places."""
         vectors = self.vectors
         return vectors._replace(
-            tokens=vectors.tokens[:, places],
-            present=vectors.present[:, places],
-            alpha=vectors.alpha[places] if vectors.alpha.ndim else vectors.alpha,
-            ids=None if vectors.ids is None else vectors.ids[places],
-            bias=None if vectors.bias is None else vectors.bias[places],
+            tokens=_at(vectors.tokens, places, dim=1),
+            present=_at(vectors.present, places, dim=1),
+            alpha=_at(vectors.alpha, places) if vectors.alpha.ndim else vectors.alpha,
+            ids=None if vectors.ids is None else _at(vectors.ids, places),
+            bias=None if vectors.bias is None else _at(vectors.bias, places),
         )
 
     def _parts(self, users: Tensor, vectors: ItemVectors) -> Tensor:
@@ -185,6 +185,18 @@ class ItemTable:
         if vectors.bias is not None:
             parts.append(vectors.bias.double())
         return torch.stack(parts)
+
+
+def _at(values: Tensor, places: Tensor | slice, *, dim: int = 0) -> Tensor:
+    """Some places of dim 0 or 1, of scattered ones whole vectors at a time."""
+    if isinstance(places, slice):
+        return values[:, places] if dim else values[places]
+    if not dim:
+        return values.index_select(0, places)
+    # Rows of a matrix: along another dim, `index_select` takes twice the time.
+    firsts = torch.arange(len(values), device=places.device)[:, None] * values.shape[1]
+    rows = values.flatten(0, 1).index_select(0, (firsts + places).flatten())
+    return rows.view(len(values), len(places), *values.shape[2:])
 
 
 class _Filling:
