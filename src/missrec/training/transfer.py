@@ -85,7 +85,8 @@ def load_pretrained(
             + "; choose the model and its settings as in pre-training"
         )
     loaded = {tensor.name for tensor in tensors if tensor.fate is Fate.LOADED}
-    model.load_state_dict({name: source[name] for name in loaded}, strict=False)
+    # With its own of all else: parts of a model take what a state lacks for what was not kept.
+    model.load_state_dict({**target, **{name: source[name] for name in loaded}})
     return tensors
 
 
