@@ -9,11 +9,10 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
-from rich.progress import Progress
 from torch import distributed
 from torch.utils.data import DataLoader
 
-from missrec.features.progress import items_progress
+from missrec.features.predicting import PredictProgress
 from missrec.retrieval.batch.answers import Wish, answers, user_vectors
 from missrec.retrieval.batch.parts import Parts
 from missrec.retrieval.recommender import CatalogueRecommender
@@ -129,39 +128,18 @@ class ShardModule(LightningModule):
             distributed.destroy_process_group()
 
 
-class ShardProgress(Callback):
+class ShardProgress(PredictProgress):
     """A bar over the shards of all processes, drawn by the first."""
-
-    def __init__(self) -> None:
-        """Starts without a bar, which cannot travel to another process."""
-        self._progress: Progress | None = None
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws it."""
         assert isinstance(pl_module, ShardModule)
-        self._progress = items_progress(shown=trainer.is_global_zero)
-        self._progress.add_task("shards", total=pl_module.num_missing)
-        self._progress.start()
+        self._total = pl_module.num_missing
+        self.start(trainer, "shards", total=self._total)
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *_: object
     ) -> None:
         """Moves it to what all have done."""
         assert isinstance(pl_module, ShardModule)
-        if self._progress is not None:
-            (task,) = self._progress.tasks
-            self._progress.update(task.id, completed=(task.total or 0) - pl_module.num_missing)
-
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leaves the bar as it stands."""
-        self._stop()
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Gives the terminal back."""
-        self._stop()
-
-    def _stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        self.move(completed=self._total - pl_module.num_missing)

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 from pytorch_lightning import Callback, LightningModule, Trainer
-from rich.progress import Progress
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from missrec.features.encoders.encoder import ENCODED, Encoder, Loaded
-from missrec.features.progress import items_progress
+from missrec.features.predicting import PredictProgress
 from missrec.features.shards import Shard, write_shard
 
 
@@ -138,21 +137,19 @@ class ShardWriter(Callback):
         write_shard(self._folder, Shard(np.array(batch.digests), outcomes, values))
 
 
-class EncodingProgress(Callback):
+class EncodingProgress(PredictProgress):
     """A bar over the items of all ranks, drawn by the first, which stands for them."""
 
     def __init__(self, description: str, *, num_items: int) -> None:
         """Keeps what to write beside the bar and where it ends."""
+        super().__init__()
         self._description = description
         self._num_items = num_items
         self._num_done = 0
-        self._progress: Progress | None = None
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the bar; only here, as it cannot travel to another process."""
-        self._progress = items_progress(shown=trainer.is_global_zero)
-        self._progress.add_task(self._description, total=self._num_items)
-        self._progress.start()
+        """Starts the bar."""
+        self.start(trainer, self._description, total=self._num_items)
 
     def on_predict_batch_end(  # noqa: PLR0917 - Lightning's signature
         self,
@@ -165,20 +162,4 @@ class EncodingProgress(Callback):
     ) -> None:
         """Moves the bar; another rank's last batch may be smaller, or missing."""
         self._num_done += len(batch.digests) * trainer.world_size
-        if self._progress is not None:
-            (task,) = self._progress.task_ids
-            self._progress.update(task, completed=min(self._num_done, self._num_items))
-
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leaves the bar as it stands."""
-        self._stop()
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Gives the terminal back."""
-        self._stop()
-
-    def _stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        self.move(completed=min(self._num_done, self._num_items))
