@@ -9,6 +9,8 @@ LOAD_VENV := .venv-load
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 # FAISS for the GPU instead of the CPU: make setup GPU=1 (never both in one environment)
 STAMP := $(VENV)/.installed$(if $(GPU),-gpu)
+# The transductive run that the demo ends with.
+DEMO_RUN = $$(ls -dt logs/sweeps/demo_transfer-*/1_* | head -1)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint format types bench calibrate findings lock clean
@@ -29,8 +31,8 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup ## two floors and a model from scratch, then pre-trained and transferred; what it recommends
 	$(BIN)/python src/train.py -m experiment=demo_most_popular,demo_text,demo
 	$(BIN)/python src/train.py -m experiment=demo_transfer transfer=inductive,transductive
-	$(BIN)/python src/recommend.py run="$$(ls -dt logs/sweeps/demo_transfer-*/1_* | head -1)"
-	@echo "explore it on http://127.0.0.1:8000: $(BIN)/python src/serve.py run=$$(ls -dt logs/sweeps/demo_transfer-*/1_* | head -1)"
+	$(BIN)/python src/recommend.py run="$(DEMO_RUN)"
+	@echo "explore it on http://127.0.0.1:8000: $(BIN)/python src/serve.py run=$(DEMO_RUN)"
 
 test: setup ## the whole test suite
 	$(PYTEST)

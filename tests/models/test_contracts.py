@@ -150,6 +150,17 @@ FLOORS = without_parameters()
 TRAINED = [name for name in MODELS if name not in FLOORS]
 CAUSAL = [name for name in TRAINED if name not in IN_BOTH_DIRECTIONS]
 
+EVERY_TRAINED = [
+    *(
+        (name, transfer, inputs)
+        for name in TRAINED
+        for transfer in TRANSFERS
+        for inputs in all_inputs(name)
+    ),
+    *((name, "transductive", "text_image") for name in CHOICES),
+]
+"""Model, transfer and inputs: all that a model reads, and each choice of its parts."""
+
 TRAINED_RUNS = [
     *itertools.product(TRAINED, TRANSFERS),
     *((name, "transductive") for name in CHOICES),
@@ -264,13 +275,7 @@ def test_scores_do_not_depend_on_the_order_of_candidates(name: str, transfer: st
     ("name", "transfer", "inputs"),
     [
         *itertools.product(FLOORS, TRANSFERS, [None]),
-        *(
-            (name, transfer, inputs)
-            for name in TRAINED
-            for transfer in TRANSFERS
-            for inputs in all_inputs(name)
-        ),
-        *((name, "transductive", "text_image") for name in CHOICES),
+        *EVERY_TRAINED,
     ],
 )
 def test_scores_follow_from_the_vectors_of_the_items(
@@ -385,13 +390,7 @@ def test_the_history_decides_the_scores(name: str, transfer: str) -> None:
 @pytest.mark.parametrize(
     ("name", "transfer", "inputs"),
     [
-        *(
-            (name, transfer, inputs)
-            for name in TRAINED
-            for transfer in TRANSFERS
-            for inputs in all_inputs(name)
-        ),
-        *((name, "transductive", "text_image") for name in CHOICES),
+        *EVERY_TRAINED,
         *((name, "inductive", None) for name in [*PRETRAINED, *STAGES]),
     ],
 )
