@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 import weakref
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 import pytest
 
+from missrec.serving import reloading
 from missrec.serving.exploring import Explorer
+from missrec.serving.refusals import Refused
+from missrec.serving.reloading import reload_when_told
 from missrec.serving.served import Served, Version
 from toy_recommender import KEYS, ToyCounts, ToyFusion, toy_recommender
 from toy_service import KEY, VERSION, service
@@ -93,6 +98,52 @@ def test_a_second_reload_meanwhile_is_refused() -> None:
         go_on.set()
         thread.join()
         assert first == [200]
+
+
+def told_during(first: Exception | None, *, times: int) -> int:
+    """How often it reloads when it is told so once, and `times` more during that reload."""
+    reloads = 0
+
+    async def run() -> None:
+        told = asyncio.Event()
+        told.set()
+
+        async def reload() -> Version:
+            nonlocal reloads
+            reloads += 1
+            if reloads == 1:
+                await asyncio.sleep(0.01)
+                for _ in range(times):
+                    told.set()
+                if first is not None:
+                    raise first
+            return NEXT
+
+        task = asyncio.create_task(reload_when_told(told, reload))
+        await asyncio.sleep(0.1)
+        task.cancel()
+
+    asyncio.run(run())
+    return reloads
+
+
+@pytest.mark.parametrize(("times", "reloads"), [(0, 1), (1, 2), (50, 2)])
+def test_who_tells_it_during_a_reload_has_one_more(times: int, reloads: int) -> None:
+    assert told_during(None, times=times) == reloads
+
+
+def test_it_goes_on_listening_after_a_reload_that_failed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    failed = Refused(HTTPStatus.CONFLICT, "reload_failed", "config.yaml is missing")
+    assert told_during(failed, times=1) == 2
+    assert caplog.messages == ["config.yaml is missing"]
+
+
+def test_it_comes_back_when_another_reload_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reloading, "_AGAIN_SEC", 0.0)
+    goes_on = Refused(HTTPStatus.CONFLICT, "reloading", "a reload is going on")
+    assert told_during(goes_on, times=0) == 2
 
 
 def test_no_answer_mixes_two_versions() -> None:

@@ -19,6 +19,9 @@ Load = Callable[[], Served]
 Reload = Callable[[], Awaitable[Version | None]]
 """Has the service reload; gives the version once it is served, None where that takes longer."""
 
+_GOES_ON = "reloading"
+_AGAIN_SEC = 0.5
+
 _log = logging.getLogger(__name__)
 
 
@@ -45,7 +48,7 @@ class Reloader:
             Refused: a reload is going on, or nothing could be loaded; what was served still is.
         """
         if self._lock.locked():
-            raise Refused(HTTPStatus.CONFLICT, "reloading", "a reload is going on")
+            raise Refused(HTTPStatus.CONFLICT, _GOES_ON, "a reload is going on")
         async with self._lock:
             try:
                 served = await asyncio.to_thread(self._load)
@@ -62,9 +65,20 @@ class Reloader:
             return served.version
 
 
-async def reload_if_possible(reload: Reload) -> None:
-    """Reloads; where that fails, the log says so and what was served still is."""
-    try:
-        await reload()
-    except Refused as refused:
-        _log.warning("%s", refused.detail)
+async def reload_when_told(told: asyncio.Event, reload: Reload) -> None:
+    """Reloads each time that it is told to, for ever; where that fails, the log says so.
+
+    Whoever tells it during a reload, of which nobody knows how much was read already, has one
+    more made afterwards; so have all together who tell it meanwhile.
+    """
+    while True:
+        await told.wait()
+        told.clear()
+        try:
+            await reload()
+        except Refused as refused:
+            if refused.code == _GOES_ON:
+                told.set()
+                await asyncio.sleep(_AGAIN_SEC)
+            else:
+                _log.warning("%s", refused.detail)
