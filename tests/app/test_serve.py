@@ -27,6 +27,7 @@ from missrec.app.versions import version_of
 from missrec.serving.settings import ServiceSettings
 
 KEPT = ROOT / "tests" / "kept_runs" / "format_0"
+RUN = KEPT / "logs" / "demo" / "missrec_s1"
 KEY = "0123456789abcdef"
 
 
