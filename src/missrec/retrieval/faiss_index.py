@@ -67,7 +67,7 @@ class FaissIndex:
         *,
         description: str | None = None,
         search: str = "",
-        means: bool | None = None,
+        rows: CatalogueRows | None = None,
     ) -> FaissIndex:
         """Learns an index and fills it.
 
@@ -76,18 +76,14 @@ class FaissIndex:
             description: in FAISS's words; None takes what suits the number of rows.
             search: parameters of a search in FAISS's words; empty takes FAISS's own, and with None
                 above what goes with it.
-            means: see `CatalogueRows`; None takes bounds for `Flat`, otherwise what is nearer to
-                the scores.
+            rows: of the table, where they are at hand; None takes those of `rows_of`.
 
         Raises:
             ValueError: FAISS does not know the description.
         """
         import faiss
 
-        if means is None:
-            rows = rows_of(table, description=description)
-        else:
-            rows = CatalogueRows(table, means=means)
+        rows = rows or rows_of(table, description=description)
         num_cells = max(1, min(len(rows), round(_CELLS_PER_ROOT * math.sqrt(len(rows)))))
         if description is None:
             description = f"IVF{num_cells},SQ8"

@@ -60,7 +60,7 @@ def mapped_faiss(
     folder = _beside(shared, rows.signature)
     with _only_one(folder):
         if not folder.exists():
-            FaissIndex.build(table, description=description).save(folder)
+            FaissIndex.build(table, description=description, rows=rows).save(folder)
     return FaissIndex.load(folder, table, rows=rows)
 
 

@@ -68,7 +68,9 @@ class BodyLimit:
 
     def _too_slow(self) -> Refused:
         said = f"the body was not whole after {self._max_sec:g} s"
-        return Refused(HTTPStatus.REQUEST_TIMEOUT, "body_too_slow", said)
+        refused = Refused(HTTPStatus.REQUEST_TIMEOUT, "body_too_slow", said)
+        refused.headers = {"Connection": "close"}  # what else comes would be taken for a request
+        return refused
 
 
 def check_recommend(asked: RecommendRequest, settings: ServiceSettings) -> None:
