@@ -8,12 +8,14 @@ import threading
 import weakref
 from collections.abc import Sequence
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from missrec.serving import reloading
 from missrec.serving.exploring import Explorer
+from missrec.serving.memory import give_back_memory
 from missrec.serving.refusals import Refused
 from missrec.serving.reloading import reload_when_told
 from missrec.serving.served import Served, Version
@@ -203,6 +205,30 @@ def test_what_was_served_is_let_go() -> None:
         assert client.post("/admin/reload", headers=KEYED).status_code == 200
         gc.collect()
         assert gone() is None
+
+
+def test_the_memory_of_what_was_served_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = toy_recommender()
+    gone = weakref.ref(old)
+    was_gone = []
+    monkeypatch.setattr(reloading, "give_back_memory", lambda: was_gone.append(gone() is None))
+    with service(old, with_keys=True, load=served) as client:
+        del old
+        assert client.post("/admin/reload", headers=KEYED).status_code == 200
+    assert was_gone == [True]
+
+
+def test_freed_memory_is_given_back() -> None:
+    kept = [bytearray(100_000) for _ in range(400)]  # beside each other, too small to be mapped
+    del kept[::2]
+    before = own_megabytes()
+    assert give_back_memory()
+    assert own_megabytes() < before - 10
+
+
+def own_megabytes() -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("RssAnon:")[2].split()[0]) / 1000
 
 
 def test_the_versions_of_the_tests_differ() -> None:

@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from fastapi import FastAPI
 
+from missrec.serving.memory import give_back_memory
 from missrec.serving.metrics import Metrics
 from missrec.serving.refusals import Refused
 from missrec.serving.served import Served, Version
@@ -60,6 +61,7 @@ class Reloader:
                 said = f"what was served still is: {reason}"
                 raise Refused(HTTPStatus.CONFLICT, "reload_failed", said) from error
             self._app.state.served = served
+            await asyncio.to_thread(give_back_memory)  # that of what was served
             self._metrics.reloads.labels("done").inc()
             _log.info("reloaded", extra={"fields": served.version._asdict()})
             return served.version
