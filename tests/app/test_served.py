@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import signal
 import threading
@@ -209,6 +210,16 @@ def test_the_file_of_milvus_lite_answers_all_routes_also_while_it_is_reloaded(
     by_model = {answer["version"]["model"]: keys_of(answer) for answer in found}
     assert all(keys_of(one) == by_model[one["version"]["model"]] for one in found)
     assert sorted(by_model.values()) == sorted([expected(RUN), expected(OTHER)])
+
+
+def test_a_file_of_milvus_that_another_service_has_is_said(current: Path, tmp_path: Path) -> None:
+    lite = pytest.importorskip("milvus_lite.db")
+    file = tmp_path / "items.db"
+    file.mkdir()
+    with (file / lite.LOCK_FILENAME).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ConnectionError, match=r"items.db .*one process at a time opens a file"):
+            serve_processes.make_alone(settings(current, f"index='milvus:{file}'"))
 
 
 def test_a_milvus_that_has_gone_is_a_503(current: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ class MilvusIndex:
             index_params: of the index, in Milvus's words.
 
         Raises:
-            ConnectionError: nothing answers at the address.
+            ConnectionError: nothing answers at the address, or another process has the file.
             ValueError: Milvus refuses the collection or its index.
         """
         from pymilvus import MilvusClient, MilvusException
@@ -85,7 +85,8 @@ class MilvusIndex:
         try:
             client = MilvusClient(uri, token=token, timeout=_TIMEOUT_SEC)
         except MilvusException as error:
-            raise ConnectionError(f"no Milvus answers at {uri} ({error.message})") from error
+            why = "; one process at a time opens a file" if uri.endswith(".db") else ""
+            raise ConnectionError(f"no Milvus answers at {uri} ({error.message}{why})") from error
         try:
             is_there = client.has_collection(collection)
             if is_there and _num_rows(client, collection) != len(rows):
