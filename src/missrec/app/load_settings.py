@@ -47,6 +47,9 @@ def read_load_settings(config: Mapping[str, Any]) -> LoadSettings:
     check_truths(trust=config["trust"])
     if not isinstance(config["run"], str):
         raise ValueError(f"run ({config['run']}) must name one run folder")
-    read: dict[str, Any] = {"data_dir": Path(config["paths"]["data_dir"]), "index": str(config["index"])}
+    read: dict[str, Any] = {
+        "data_dir": Path(config["paths"]["data_dir"]),
+        "index": str(config["index"]),
+    }
     names = {field.name for field in fields(LoadSettings)} - read.keys()
     return LoadSettings(**{name: config[name] for name in names}, **read)
