@@ -1,6 +1,7 @@
 """Fills the tables and figures of the docs from what runs recorded, so that none is typed.
 
 python bench/results.py --runs logs     # takes finished runs into docs/results/record.json first
+python bench/results.py --new-items logs/bench/new_items_*.json     # of bench/new_items.py
 python bench/results.py                 # the docs from the record alone
 python bench/results.py --check         # whether they hold what the record gives
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,6 +48,7 @@ UNTYPED = ("docs/results.md", "docs/presets.md")
 
 _TABLES, _RECORD = "docs/results/tables.yaml", "docs/results/record.json"
 _DIGITS = 6
+_NEW_ITEM_SEED = re.compile(r" +s(\d+)$")
 _log = logging.getLogger("results")
 
 
@@ -212,18 +215,59 @@ def _of_row(
     return {rate: value for trial, rate, value in rates if _same(trial, settings, marks)}
 
 
+def take_new_items(
+    results: Results, record: Mapping[str, Any], files: Sequence[Path]
+) -> dict[str, Any]:
+    """The record with what `bench/new_items.py measure` wrote, of one part in each file.
+
+    A row says by `new_items` of which folder it is and by which way.
+    """
+    after = {key: dict(row) for key, row in record.items()}
+    for path in files:
+        folder, _, part = path.stem.removeprefix("new_items_").rpartition("_")
+        report = json.loads(path.read_text(encoding="utf-8"))
+        for key, row in results.rows.items():
+            if row.texts.get("new_items", [])[:1] != [folder]:
+                continue
+            found = {
+                name: figures
+                for name, figures in report.items()
+                if _NEW_ITEM_SEED.sub("", name) == row.texts["new_items"][1]
+            }
+            if found:
+                after[key] = _with_part(after.get(key, {}), part, found)
+    return {key: after[key] for key in results.rows if key in after}
+
+
+def _with_part(
+    known: Mapping[str, Any], part: str, found: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
+    """What the record has of a way to recommend new items, with a part measured anew."""
+    metrics = {} if "before" in known else dict(known.get("metrics", {}))
+    for name in next(iter(found.values())):
+        of_target, metric = name.split(" ")
+        values = [round(figures[name], _DIGITS) for figures in found.values()]
+        metrics[f"{part}/{of_target}/{metric}"] = values
+    seeds = [int(match[1]) for name in found if (match := _NEW_ITEM_SEED.search(name))]
+    return {"seeds": seeds, "metrics": metrics}
+
+
 def main() -> None:
     """Takes runs, fills the docs, or checks them."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", nargs="+", default=[], help="folders of runs, at any depth")
+    parser.add_argument("--new-items", nargs="+", default=[], type=Path, help="JSON files")
     parser.add_argument("--check", action="store_true", help="change nothing")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if arguments.runs:
         tests = PairedTests(num_resamples=10_000, seed=0)
         record = take_runs(read_results(ROOT), read_record(ROOT), arguments.runs, tests=tests)
+        write_record(ROOT, record)
+    if arguments.new_items:
+        record = take_new_items(read_results(ROOT), read_record(ROOT), arguments.new_items)
         write_record(ROOT, record)
     stale = fill(ROOT, only_check=arguments.check)
     for name in stale:

@@ -149,6 +149,8 @@ class Results:
             for row in map(self.rows.__getitem__, table["rows"])
             if row.measured or row.texts.get("is_published")
         ]
+        if not rows:
+            return "not measured yet"
         compared = self._comparisons(name, rows)
         columns = [column for column in table["columns"] if compared or column[1] != "difference"]
         lines = [_line(["", *(column[0] for column in columns)]), _line(["---"] * (1 + len(columns)))]

@@ -66,7 +66,8 @@ TABLES = {
             "rows": ["ours", "sasrec", "floor", "paper"],
             "reference": "ours",
             "command": "make toys",
-        }
+        },
+        "ours": {"columns": COLUMNS, "rows": ["ours"]},
     },
 }
 BEFORE = {
@@ -250,3 +251,25 @@ def test_a_difference_goes_with_the_figures_that_it_was_of(tmp_path: Path) -> No
     found = taken(tmp_path, ours=measured(), sasrec=measured(p_value=0.02))
     assert found["sasrec"]["metrics"] == measured()["metrics"]
     assert found["sasrec"]["against"] == {}
+
+
+def test_new_items_come_from_what_their_benchmark_wrote(tmp_path: Path) -> None:
+    way = {"label": "inductive", "new_items": ["toys", "missrec inductive"]}
+    tables = {"rows": {"way": way}, "tables": {}}
+    for part, value in (("val", 0.25), ("test", 0.5)):
+        report = {f"missrec inductive  s{seed}": {"new ndcg@10": seed * value} for seed in (1, 2)}
+        path = tmp_path / f"new_items_toys_{part}.json"
+        path.write_text(json.dumps({"popularity": {"new ndcg@10": 0.0}, **report}))
+    for before in ({}, {"way": BEFORE}):
+        files = sorted(tmp_path.iterdir())
+        found = results.take_new_items(Results(tables, before, PAPER), before, files)
+        assert found == {
+            "way": {
+                "seeds": [1, 2],
+                "metrics": {"test/new/ndcg@10": [0.5, 1.0], "val/new/ndcg@10": [0.25, 0.5]},
+            }
+        }
+
+
+def test_a_table_without_figures_says_so() -> None:
+    assert toys().table("ours") == "not measured yet"
