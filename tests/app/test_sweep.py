@@ -242,7 +242,7 @@ def test_every_row_of_table_2_is_in_its_sweep() -> None:
 
 
 def test_one_command_searches_the_papers_learning_rates_for_every_row_of_table_2() -> None:
-    """Ours and the others alike: each row composes with each rate, and none has a rate of its own."""
+    """Ours and the others alike: none has a rate of its own."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         asked = compose("tune", ["sweep=learning_rates"], return_hydra_config=True)
         rows = asked.hydra.sweeper.params.experiment.replace(" ", "").split(",")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from missrec.report.comparisons import PairedTests
+from missrec.report.formats.words import MINUS, NONE
 from missrec.report.paper import read_paper
 from run_folders import ROOT, an_identity, record_run, run_config
 
@@ -18,6 +19,7 @@ sys.path.append(str(ROOT / "bench"))
 
 import results
 from results_docs import Results, typed_figures
+from results_record import take_new_items, take_runs
 
 SCRATCH = "experiment=scratch data=demo"
 PAPER = read_paper(
@@ -74,7 +76,10 @@ BEFORE = {
     "before": "ties",
     "seeds": [1, 2, 3],
     "rate": 0.001,
-    "metrics": {"test/recall@10": {"mean": 0.1033, "deviation": 0.0018}, "test/ndcg@10": {"mean": 0.0528}},
+    "metrics": {
+        "test/recall@10": {"mean": 0.1033, "deviation": 0.0018},
+        "test/ndcg@10": {"mean": 0.0528},
+    },
 }
 
 
@@ -117,13 +122,15 @@ def test_a_typed_figure_is_found_where_no_expression_gives_it() -> None:
 
 def test_a_table_has_the_rows_that_were_measured_and_says_how_to_read_them() -> None:
     ours, sasrec = measured(), measured(p_value=0.02)
-    assert toys(ours=ours, sasrec=sasrec).table("toys").strip().splitlines() == [
+    assert toys(ours=ours, sasrec=sasrec).table("toys").strip().replace(MINUS, "-").replace(
+        NONE, "~"
+    ).splitlines() == [
         "| | seeds | R@10 | N@10 | paper | against Ours | rate | epochs | set |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        "| Ours | 3 | .1500 ± .0100 | .0720 ± .0025 | – | | 0.001, not tuned | 15–17 | |",
+        "| Ours | 3 | .1500 ± .0100 | .0720 ± .0025 | ~ | | 0.001, not tuned | 15~17 | |",
         "| SASRec | 3 | .1500 ± .0100 | .0720 ± .0025 | .1080 (+38.9 %), .0553 (+30.1 %) "
-        "| −.0200 ▼ (−.0300 to −.0100), p .020, detectable .0120 | 0.001, not tuned | 15–17 | |",
-        "| the paper | – | .1646 | .0793 | – | | – | – | |",
+        "| -.0200 ▼ (-.0300 to -.0100), p .020, detectable .0120 | 0.001, not tuned | 15~17 | |",
+        "| the paper | ~ | .1646 | .0793 | ~ | | ~ | ~ | |",
         "",
         "Differences are row minus Ours, paired over users, with 95 % intervals over seeds and "
         "users. p is Holm's, over the 1 tests of this table; ▲ and ▼ mark p < .05. Detectable is "
@@ -150,7 +157,7 @@ def test_one_seed_has_an_interval_over_users_and_no_p() -> None:
     row = measured(p_value=0.5)
     row["against"]["ours"]["recall@10"] |= {"p_value": None, "detectable": None}
     shown = toys(sasrec=row).table("toys")
-    assert cells(shown, "SASRec")[4] == "−.0200 (−.0300 to −.0100, over users)"
+    assert cells(shown, "SASRec")[4].replace(MINUS, "-") == "-.0200 (-.0300 to -.0100, over users)"
     assert "nothing says how far another seed would come" in shown
 
 
@@ -167,7 +174,10 @@ def test_a_rate_is_tuned_where_others_were_tried(tried: dict[str, float], said: 
 
 
 def test_expressions_in_prose_come_from_the_record() -> None:
-    text = '<!--=behind("sasrec", "recall@10")-->4 %<!--/--> and <!--= behind("sasrec", "ndcg@10") --><!--/-->'
+    text = (
+        '<!--=behind("sasrec", "recall@10")-->4 %<!--/--> and '
+        '<!--= behind("sasrec", "ndcg@10") --><!--/-->'
+    )
     filled = toys(sasrec=BEFORE).filled(text)
     assert filled == (
         '<!--=behind("sasrec", "recall@10")-->4.4 %<!--/--> and '
@@ -196,11 +206,17 @@ def test_a_row_that_no_table_knows_is_refused() -> None:
 
 
 def record_system(top: Path, *overrides: str, seeds: list[int], first_rank: int = 1) -> None:
-    """Runs whose users 0..29 have ranks that differ from seed to seed."""
+    """Runs whose users 0..29 have ranks that differ from seed to seed.
+
+    Their folders were named relative to where the command ran.
+    """
     for seed in seeds:
         ranks = [first_rank + (seed * user) % 20 for user in range(30)]
-        config = run_config("data=demo", *overrides, seed=seed)
         name = f"{'_'.join(overrides)}_s{seed}".replace("=", "_")
+        place = f"logs/{name}/checkpoints"
+        config = run_config(
+            "data=demo", *overrides, seed=seed, callbacks__checkpoint__dirpath=place
+        )
         record_run(top / name, config, ranks, data=an_identity())
 
 
@@ -213,7 +229,7 @@ def record_trial(top: Path, rate: float, value: float) -> None:
 
 def taken(top: Path, **record: Mapping[str, Any]) -> dict[str, Any]:
     tests = PairedTests(num_resamples=199, seed=0)
-    return results.take_runs(toys(**record), record, [str(top)], tests=tests)
+    return take_runs(toys(**record), record, [str(top)], tests=tests)
 
 
 def test_the_record_takes_the_runs_of_a_rows_command(tmp_path: Path) -> None:
@@ -262,7 +278,7 @@ def test_new_items_come_from_what_their_benchmark_wrote(tmp_path: Path) -> None:
         path.write_text(json.dumps({"popularity": {"new ndcg@10": 0.0}, **report}))
     for before in ({}, {"way": BEFORE}):
         files = sorted(tmp_path.iterdir())
-        found = results.take_new_items(Results(tables, before, PAPER), before, files)
+        found = take_new_items(Results(tables, before, PAPER), before, files)
         assert found == {
             "way": {
                 "seeds": [1, 2],
