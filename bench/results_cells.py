@@ -147,6 +147,8 @@ def _epochs(row: Row) -> str:
 
 
 def _seeds(row: Row) -> str:
+    if "rate" not in row.measured:  # what learns nothing is the same with every seed
+        return NONE
     return str(len(row.measured["seeds"])) if row.measured.get("seeds") else NONE
 
 

@@ -41,8 +41,8 @@ def take_runs(
     """The record with the finished runs in some folders.
 
     A row takes the runs of its command unless they are fewer than the record has; what is from
-    before gives way to any. Rows are compared anew where both sides have runs; a difference of a
-    row that has got other figures goes.
+    before gives way to two, which can be tested. Rows are compared anew where both sides have
+    runs; a difference of a row that has got other figures goes.
     """
     marks = read_marks(ROOT / "conf").of_rows()
     found = find_runs(run_folders(folders), marks=marks, shown_from=ROOT / "logs")
@@ -52,7 +52,8 @@ def take_runs(
     after = {key: dict(row) for key, row in record.items()}
     for key, settings, group in _rows_with_runs(results.rows, groups, marks):
         known = record.get(key, {})
-        if "before" not in known and len(group.runs) < len(known.get("seeds", [])):
+        can_be_tested = len(group.runs) > 1 and "before" in known
+        if len(group.runs) < len(known.get("seeds", [])) and not can_be_tested:
             _log.warning("%s stays: the record has more seeds than %s", key, group.seeds)
             continue
         taken[key] = group

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -255,11 +256,12 @@ def test_the_record_takes_the_runs_of_a_rows_command(tmp_path: Path) -> None:
     assert "p .0" in toys(**found).table("toys") or "p < .0" in toys(**found).table("toys")
 
 
-def test_a_row_with_more_seeds_stays_and_one_of_before_does_not(tmp_path: Path) -> None:
+def test_a_row_with_more_seeds_stays_and_one_of_before_gives_way_to_two(tmp_path: Path) -> None:
     record_system(tmp_path, "model=sasrec", seeds=[1, 2])
-    recorded = measured()
-    assert taken(tmp_path, sasrec=recorded)["sasrec"]["seeds"] == [1, 2, 3]
+    assert taken(tmp_path, sasrec=measured())["sasrec"]["seeds"] == [1, 2, 3]
     assert taken(tmp_path, sasrec=BEFORE)["sasrec"]["seeds"] == [1, 2]
+    shutil.rmtree(tmp_path / "model_sasrec_s2")
+    assert taken(tmp_path, sasrec=BEFORE)["sasrec"] == {**BEFORE, "against": {}}
 
 
 def test_a_difference_goes_with_the_figures_that_it_was_of(tmp_path: Path) -> None:
