@@ -30,7 +30,13 @@ from results_docs import Results, typed_figures
 from missrec.files import write_text
 from missrec.report.paper import read_paper
 
-DOCS = ("README.md", "docs/results.md", "docs/presets.md", "docs/extract.md")
+DOCS = (
+    "README.md",
+    "docs/results.md",
+    "docs/presets.md",
+    "docs/extract.md",
+    "docs/baselines.md",
+)
 UNTYPED = ("docs/results.md", "docs/presets.md")
 """Documents none of whose measured figures may be typed."""
 

@@ -52,21 +52,22 @@ class Row(NamedTuple):
             raise ValueError(f"{self.key} has no {metric}")
         return float(found["mean"]) if isinstance(found, Mapping) else mean(found)
 
-    def test(self, metric: str) -> float:
-        """The mean of a test metric such as `recall@10`; of a published row the paper's."""
-        shows_published = self.texts.get("is_published") and metric in self.published
-        return self.published[metric] if shows_published else self.mean(f"test/{metric}")
+    def value(self, metric: str) -> float:
+        """The mean of a metric; of a published row the paper's."""
+        if self.texts.get("is_published"):
+            return self.published[metric.removeprefix("test/")]
+        return self.mean(metric)
 
+    def over_published(self, metric: str) -> float:
+        """The mean of a test metric over the published figure, minus 1.
 
-def over_published(row: Row, metric: str) -> float:
-    """Our test metric over the published one, minus 1.
-
-    Raises:
-        ValueError: one of the two is missing.
-    """
-    if metric not in row.published:
-        raise ValueError(f"{row.key} has no published {metric}")
-    return row.test(metric) / row.published[metric] - 1
+        Raises:
+            ValueError: one of the two is missing.
+        """
+        name = metric.removeprefix("test/")
+        if name not in self.published:
+            raise ValueError(f"{self.key} has no published {name}")
+        return self.mean(f"test/{name}") / self.published[name] - 1
 
 
 def line(cells: Sequence[str]) -> str:
@@ -105,8 +106,7 @@ def _paper(row: Row, *metrics: str) -> str:
     if not row.published or row.texts.get("is_published"):
         return NONE
     return ", ".join(
-        f"{short(f'{row.published[metric]:.4f}')} "
-        f"({signed(100 * over_published(row, metric), 1)} %)"
+        f"{short(f'{row.published[metric]:.4f}')} ({signed(100 * row.over_published(metric), 1)} %)"
         for metric in metrics
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2 import StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
-from results_cells import Row, cell, line, over_published, percent, short
+from results_cells import Row, cell, line, percent, short
 
 from missrec.metrics.significance import PairedDifference, holm
 from missrec.report.formats.words import explained
@@ -82,14 +82,14 @@ class Results:
         return short(f"{self.rows[key].mean(metric):.4f}")
 
     def behind(self, key: str, metric: str, other: str | None = None) -> str:
-        """By how many per cent a test metric such as `recall@10` is below the published one.
+        """By how many per cent a metric such as `test/recall@10` is below the published figure.
 
-        With another row, below the figure of that.
+        With another row, below that of the row.
         """
         row = self.rows[key]
         if other is None:
-            return percent(-over_published(row, metric))
-        return percent(1 - row.test(metric) / self.rows[other].test(metric))
+            return percent(-row.over_published(metric))
+        return percent(1 - row.value(metric) / self.rows[other].value(metric))
 
     def gap(self, key: str, other: str, metric: str) -> str:
         """How much larger the mean of a metric is than that of another row."""

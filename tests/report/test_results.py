@@ -176,13 +176,13 @@ def test_a_rate_is_tuned_where_others_were_tried(tried: dict[str, float], said: 
 
 def test_expressions_in_prose_come_from_the_record() -> None:
     text = (
-        '<!--=behind("sasrec", "recall@10")-->4 %<!--/--> and '
-        '<!--= behind("sasrec", "ndcg@10") --><!--/-->'
+        '<!--=behind("sasrec", "test/recall@10")-->4 %<!--/--> and '
+        '<!--= behind("sasrec", "test/ndcg@10") --><!--/-->'
     )
     filled = toys(sasrec=BEFORE).filled(text)
     assert filled == (
-        '<!--=behind("sasrec", "recall@10")-->4.4 %<!--/--> and '
-        '<!--= behind("sasrec", "ndcg@10") -->4.5 %<!--/-->'
+        '<!--=behind("sasrec", "test/recall@10")-->4.4 %<!--/--> and '
+        '<!--= behind("sasrec", "test/ndcg@10") -->4.5 %<!--/-->'
     )
     assert toys(sasrec=BEFORE).filled(filled) == filled
 
@@ -192,7 +192,7 @@ def test_expressions_in_prose_come_from_the_record() -> None:
     [
         ('figure("nobody", "test/ndcg@10")', "nobody"),
         ('figure("ours", "test/mrr@10")', "ours has no test/mrr@10"),
-        ('behind("ours", "ndcg@10")', "ours has no published ndcg@10"),
+        ('behind("ours", "test/ndcg@10")', "ours has no published ndcg@10"),
         ('invented("ours")', "invented"),
     ],
 )
