@@ -54,10 +54,14 @@ def take_runs(
         known = record.get(key, {})
         can_be_tested = len(group.runs) > 1 and "before" in known
         if len(group.runs) < len(known.get("seeds", [])) and not can_be_tested:
-            _log.warning("%s stays: the record has more seeds than %s", key, group.seeds)
+            _log.warning("%s has more seeds in the record than %s", key, group.seeds)
             continue
         taken[key] = group
         after[key] = _figures(group, _of_row(rates, settings, marks))
+    used = {run.folder for group in taken.values() for run in group.runs}
+    for group in groups:
+        if group.runs[0].folder not in used:
+            _log.warning("not in the record: %s, seeds %s", group.runs[0].name, group.seeds)
     for row in after.values():
         against = row.get("against", {})
         row["against"] = {other: found for other, found in against.items() if other not in taken}

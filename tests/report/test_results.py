@@ -233,7 +233,9 @@ def taken(top: Path, **record: Mapping[str, Any]) -> dict[str, Any]:
     return take_runs(toys(**record), record, [str(top)], tests=tests)
 
 
-def test_the_record_takes_the_runs_of_a_rows_command(tmp_path: Path) -> None:
+def test_the_record_takes_the_runs_of_a_rows_command(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     record_system(tmp_path, "transfer=transductive", seeds=[1, 2])
     record_system(tmp_path, "model=sasrec", seeds=[1, 2], first_rank=5)
     record_system(tmp_path, "model=sasrec", "optimizer.lr=0.5", seeds=[3])
@@ -241,6 +243,7 @@ def test_the_record_takes_the_runs_of_a_rows_command(tmp_path: Path) -> None:
     record_trial(tmp_path / "study", 0.003, 0.06)
     found = taken(tmp_path, sasrec=BEFORE)
     assert list(found) == ["ours", "sasrec"]
+    assert [record.args[1] for record in caplog.records] == [[3]]  # of another learning rate
     row = found["sasrec"]
     assert (row["seeds"], row["rate"], row["commits"]) == ([1, 2], 0.001, ["a" * 8])
     assert row["rates"] == {"0.001": 0.05, "0.003": 0.06}
