@@ -19,6 +19,7 @@ from statistics import median
 from measured import print_table, write_report
 
 ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
 ONE_EPOCH = "experiment=demo trainer.max_epochs=1"
 CASES: Mapping[str, Sequence[str]] = {
     "--help": ["--help"],
@@ -62,7 +63,7 @@ def cpu_seconds(checkout: Path, arguments: Sequence[str]) -> float:
         places = [f"paths.data_dir={folder}/data", f"paths.log_dir={folder}/logs"]
         subprocess.run(
             [sys.executable, str(checkout / "src" / "train.py"), *arguments, *places],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PROJECT_ROOT": str(checkout)},
+            env={**os.environ, **ENVIRONMENT, "PROJECT_ROOT": str(checkout)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             check=True,

@@ -16,7 +16,6 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 from yaml import YAMLError
 
 from missrec.app.choices import check_choices
-from missrec.app.deferred import defer_metrics
 from missrec.app.grammar import ambiguous, options_first, parsable_arguments
 from missrec.app.help import help_text
 from missrec.app.invocation import as_started
@@ -51,7 +50,6 @@ def run_door(
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
 
     def job(cfg: Any) -> None:
-        defer_metrics()
         with _one_line_errors(debug=bool(cfg.debug)):
             run(cfg)
 

@@ -1,9 +1,11 @@
-"""A package of which the rest is imported when it is first asked for."""
+"""What is heavy is imported in one go, and of a package at first what is needed."""
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from importlib import import_module
 from inspect import getsource
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from missrec.app.deferred import Deferring, defer_metrics
+from missrec.app.imports import Deferring, defer_metrics, heavy_imports
 
 WHOLE = """
 import logging
@@ -82,3 +84,15 @@ def test_metrics_are_deferred_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         defer_metrics()
     assert sum(isinstance(finder, Deferring) for finder in sys.meta_path) == 1
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_is_looked_for_again_after_the_imports(enabled: bool) -> None:
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with suppress(ImportError), heavy_imports():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled() == enabled
+    finally:
+        gc.enable()
