@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 ROOT = Path(__file__).resolve().parents[2]
 os.environ.setdefault("PROJECT_ROOT", str(ROOT))
@@ -46,8 +46,11 @@ def compose_tiny(tmp_path: Path) -> Compose:
         command = [*ALWAYS, *base, *places, *overrides]
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             with_hydra = compose("train", overrides=command, return_hydra_config=True)
-            HydraConfig.instance().set_config(with_hydra)  # as `python src/train.py` has it
-            return compose("train", overrides=command)
+        HydraConfig.instance().set_config(with_hydra)  # as `python src/train.py` has it
+        cfg = with_hydra.copy()
+        with open_dict(cfg):
+            del cfg["hydra"]
+        return cfg
 
     return composed
 
