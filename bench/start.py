@@ -20,12 +20,12 @@ from measured import print_table, write_report
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
-ONE_EPOCH = "experiment=demo trainer.max_epochs=1"
+ONE_EPOCH = "one epoch"
 CASES: Mapping[str, Sequence[str]] = {
-    "--help": ["--help"],
+    "help": ["--help"],
     ONE_EPOCH: ["experiment=demo", "trainer.max_epochs=1"],
-    "experiment=demo": ["experiment=demo"],
-    "-m experiment=demo seed=1,2,3 trainer.max_epochs=1": [
+    "demo": ["experiment=demo"],
+    "sweep": [
         *("-m", "experiment=demo", "seed=1,2,3", "trainer.max_epochs=1"),
     ],
 }
@@ -34,7 +34,7 @@ CASES: Mapping[str, Sequence[str]] = {
 def main() -> None:
     """Prints a row for each case, and writes `logs/bench/start.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--against", type=Path, help="the folder of another checkout")
+    parser.add_argument("--against", type=Path, help="folder of another checkout")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     chosen = parser.parse_args()
@@ -47,9 +47,12 @@ def main() -> None:
             [cpu_seconds(one, CASES[case]) for one in checkouts] for _ in range(chosen.repeats)
         ]
         report[case] = [median(times) for times in zip(*taken, strict=True)]
-    columns = ["src/train.py", "CPU seconds", *(["there", "times"] if chosen.against else [])]
+    columns = ["src/train.py ...", "CPU seconds", *(["there", "times"] if chosen.against else [])]
     rows = [
-        [case, *map("{:.2f}".format, [*times, *(there / times[0] for there in times[1:])])]
+        [
+            " ".join(CASES[case]),
+            *map("{:.2f}".format, [*times, *(there / times[0] for there in times[1:])]),
+        ]
         for case, times in report.items()
     ]
     print_table("start", columns, rows)
