@@ -34,15 +34,14 @@ OFFICE = (
 Compose = Callable[..., DictConfig]
 
 
-@pytest.fixture
-def compose_tiny(tmp_path: Path) -> Compose:
-    """`compose_tiny("seed=2", run="a")`: the config of a run in `tmp_path/logs/a`."""
+def composer(folder: Path) -> Compose:
+    """`composer(folder)("seed=2", run="a")`: the config of a run in `folder/logs/a`."""
 
     def composed(*overrides: str, run: str = "run", base: tuple[str, ...] = OFFICE) -> DictConfig:
-        run_dir = tmp_path / "logs" / run
+        run_dir = folder / "logs" / run
         run_dir.mkdir(parents=True, exist_ok=True)
 
-        places = [f"paths.data_dir={tmp_path / 'data'}", f"run_dir={run_dir}"]
+        places = [f"paths.data_dir={folder / 'data'}", f"run_dir={run_dir}"]
         command = [*ALWAYS, *base, *places, *overrides]
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             with_hydra = compose("train", overrides=command, return_hydra_config=True)
@@ -53,6 +52,18 @@ def compose_tiny(tmp_path: Path) -> Compose:
         return cfg
 
     return composed
+
+
+@pytest.fixture
+def compose_tiny(tmp_path: Path) -> Compose:
+    """`compose_tiny("seed=2", run="a")`: the config of a run in `tmp_path/logs/a`."""
+    return composer(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def compose_shared(tmp_path_factory: pytest.TempPathFactory) -> Compose:
+    """The same in a folder of the module, for runs that several tests read and none changes."""
+    return composer(tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture
