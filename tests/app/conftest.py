@@ -74,6 +74,15 @@ def ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGINT, handler)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_pictures() -> Iterator[None]:
+    """Runs in this process draw nothing, which takes a third of a tiny one; tests/tracking does."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("interests_figure", "epochs_figure"):
+            patch.setattr(f"missrec.tracking.interpretation.{name}", lambda *_, **__: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_command() -> Iterator[None]:
     """Each test starts and ends outside of any command."""
