@@ -57,6 +57,7 @@ types: setup ## mypy --strict
 
 bench: setup $(BENCH_VENV)/.installed $(LOAD_VENV)/.installed ## speed and memory, as ratios measured in one run; half an hour
 	$(BIN)/python src/prepare.py data=scientific_mm_subset
+	$(BIN)/python bench/start.py
 	$(BIN)/python bench/train.py
 	$(BIN)/python bench/train.py --model missrec_released
 	$(BIN)/python bench/interests.py
