@@ -6,7 +6,6 @@ A file or folder of `conf/` whose name begins with "_" is a piece of others and 
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -15,18 +14,16 @@ import yaml
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
 from missrec.app.project import conf_dir
+from missrec.app.values import overrides
 from missrec.runs.format import current_data_choice
 
 _PIECE = "_"
-_SETTING = re.compile(r"(?:^|[{,])[ -]*(\w+): *([^\s,}#]+)", re.MULTILINE)
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is eight times as fast
 _OTHER_CONFIG = ("--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
 
@@ -65,20 +62,18 @@ def choices(command: str) -> dict[str, list[str]]:
 
 
 def check_choices(command: str, arguments: Sequence[str]) -> None:
-    """Refuses a choice on the command line that there is not, and a word for a truth value.
+    """Refuses a choice on the command line that there is not.
 
     Args:
         command: name of its primary config.
         arguments: of the command line, without the program's name.
 
     Raises:
-        ValueError: says what the group takes, or that a setting is true or false.
+        ValueError: says what the group takes.
     """
-    for override in _overrides(arguments):
-        _check_truth(override)
     if any(argument.startswith((*_OTHER_CONFIG, "hydra.searchpath")) for argument in arguments):
         return  # what is chosen from is not, or not only, in conf/
-    for override in _overrides(arguments):
+    for override in overrides(arguments):
         group = override.key_or_group
         options = choices(command).get(group, [])
         for chosen in _chosen(override) if options else ():
@@ -90,40 +85,6 @@ def check_choices(command: str, arguments: Sequence[str]) -> None:
             is_piece = any(part.startswith(_PIECE) for part in chosen.split("/"))
             why = "a piece of other choices, and none itself" if is_piece else "no choice"
             raise ValueError(f"{group}={chosen} is {why}; {group} takes {', '.join(options)}")
-
-
-def _check_truth(override: Override) -> None:
-    """Refuses what is neither true nor false where `conf/` has one of the two.
-
-    Hydra takes `no` for a text, and a text that is not empty counts as true.
-    """
-    name = override.key_or_group.rpartition(".")[2]
-    for value in _chosen(override) if name in _truths() else ():
-        if value.lower() not in ("true", "false") and "${" not in value:
-            raise ValueError(f"{override.key_or_group} ({value}) must be true or false")
-
-
-@cache
-def _truths() -> set[str]:
-    """Names of the settings that have `true` or `false` wherever they stand in `conf/`."""
-    found: dict[str, set[str]] = {}
-    for path in conf_dir().rglob("*.yaml"):
-        for name, value in _SETTING.findall(path.read_text(encoding="utf-8")):
-            if not value.startswith("${"):
-                found.setdefault(name, set()).add(value)
-    return {name for name, values in found.items() if values <= {"true", "false"}}
-
-
-def _overrides(arguments: Sequence[str]) -> list[Override]:
-    """Those that Hydra's parser understands; Hydra itself will refuse the others."""
-    parser, parsed = OverridesParser.create(), []
-    for argument in arguments:
-        if not argument.startswith("-") and "=" in argument:
-            try:
-                parsed.append(parser.parse_override(argument))
-            except HydraException:
-                continue
-    return parsed
 
 
 def _chosen(override: Override) -> Iterator[str]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.errors import HydraException, InstantiationException
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 from yaml import YAMLError
 
@@ -19,9 +23,13 @@ from missrec.app.choices import check_choices
 from missrec.app.grammar import ambiguous, options_first, parsable_arguments
 from missrec.app.help import help_text
 from missrec.app.invocation import as_started
+from missrec.app.keys import check_added, unknown_key
+from missrec.app.leftovers import remove_unused
 from missrec.app.names import check_typed_names, unwrapped
 from missrec.app.project import conf_dir
 from missrec.app.remedies import remedy_of
+from missrec.app.typing_mistakes import check_arguments
+from missrec.app.values import check_values, comments
 
 USER_ERROR = 2
 _UNNAMED = re.compile(r"Missing mandatory value: ([\w.]+)")  # OmegaConf's words for ???
@@ -50,19 +58,56 @@ def run_door(
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
 
     def job(cfg: Any) -> None:
-        with _one_line_errors(debug=bool(cfg.debug)):
+        with _one_line_errors(debug=bool(cfg.debug)), _nothing_left(cfg):
+            _check_named(cfg)
             run(cfg)
 
     conf = str(conf_dir())
     main = hydra.main(version_base="1.3", config_path=conf, config_name=config_name)(job)
     with _one_line_errors(debug="debug=true" in sys.argv):
         sys.argv[1:] = parsable_arguments(rewrite(options_first(sys.argv[1:])))
+        check_arguments(sys.argv[1:])
         check_typed_names(sys.argv[1:])
         check_choices(config_name, sys.argv[1:])
-        if (text := help_text(config_name, sys.argv[1:])) is None:
-            main()
-        else:
-            print(as_started(text))  # noqa: T201
+        check_values(sys.argv[1:])
+        with _known_keys(config_name, sys.argv[1:]):
+            check_added(config_name, sys.argv[1:])
+            if (text := help_text(config_name, sys.argv[1:])) is None:
+                main()
+            else:
+                print(as_started(text))  # noqa: T201
+
+
+@contextmanager
+def _known_keys(command: str, arguments: Sequence[str]) -> Iterator[None]:
+    """Says which key may be meant, where Hydra would have an unknown one added with +."""
+    try:
+        yield
+    except ConfigCompositionException as error:
+        if said := unknown_key(str(error), command, arguments):
+            raise ConfigCompositionException(said) from error
+        raise
+
+
+@contextmanager
+def _nothing_left(cfg: DictConfig) -> Iterator[None]:
+    """Leaves no folder of a command that ends before it has written anything."""
+    try:
+        yield
+    except (*_USER_ERRORS, KeyboardInterrupt):
+        hydra = HydraConfig.get()
+        if hydra.mode == RunMode.RUN:
+            folder, log_dir = Path(hydra.runtime.output_dir), Path(cfg.paths.log_dir).absolute()
+            remove_unused(folder, log_dir=log_dir, job=hydra.job.name)
+        raise
+
+
+def _check_named(cfg: DictConfig) -> None:
+    """Refuses a config with a setting that the user has to name, before anything is imported."""
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        meaning = comments(conf_dir() / f"{HydraConfig.get().job.name}.yaml").get(missing[0])
+        what = f": {meaning}" if meaning else ""
+        raise ValueError(f"{missing[0]} has no value; add {missing[0]}=<value>{what}")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 
 _MULTIRUN = ("-m", "--multirun")
 _SWEEPS = ("hydra.mode=", "sweep=")  # these sweep too
-_WITH_VALUE = {
+WITH_VALUE = {
     *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
     *("--config-dir", "-cd", "--experimental-rerun", "--info", "-i"),
 }
@@ -54,7 +54,7 @@ def options_first(arguments: Sequence[str]) -> list[str]:
     options: list[str] = []
     settings: list[str] = []
     for before, argument in zip(["", *arguments], arguments, strict=False):
-        is_value = before in _WITH_VALUE and "=" not in argument and argument[:1] != "~"
+        is_value = before in WITH_VALUE and "=" not in argument and argument[:1] != "~"
         (options if argument[:1] == "-" or is_value else settings).append(argument)
     return options + settings
 
