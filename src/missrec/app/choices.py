@@ -76,6 +76,10 @@ def check_choices(command: str, arguments: Sequence[str]) -> None:
     for override in overrides(arguments):
         group = override.key_or_group
         options = choices(command).get(group, [])
+        if options and override.value() in ([], None) and not override.is_delete():
+            raise ValueError(
+                f"{override.input_line} chooses nothing; {group} takes {', '.join(options)}"
+            )
         for chosen in _chosen(override) if options else ():
             if chosen in options or "${" in chosen:
                 continue

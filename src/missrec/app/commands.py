@@ -37,6 +37,7 @@ def run_command(name: str) -> None:
 
 def _prepare(cfg: DictConfig) -> None:
     """Makes the folders of `cfg.data`; or says what one is, or writes it as released files."""
+    _check_folders(cfg)
     with heavy_imports():
         from missrec.app.folders import export, verify
         from missrec.app.prepare import prepare
@@ -47,6 +48,21 @@ def _prepare(cfg: DictConfig) -> None:
         verify(Path(cfg.verify), root_dir=Path(cfg.paths.root_dir))
     else:
         prepare(cfg)
+
+
+def _check_folders(cfg: DictConfig) -> None:
+    """Refuses `verify=`, `export=` and `to=` that do not go together, or name no folder."""
+    if cfg.verify is not None and cfg.export is not None:
+        raise ValueError("verify= and export= are two commands; leave one of them out")
+    if cfg.to is not None and cfg.export is None:
+        raise ValueError(f"to ({cfg.to}) is where export= writes; add export=<a domain folder>")
+    for key in ("verify", "export"):
+        folder = cfg[key]
+        if folder is not None and not (folder and Path(str(folder)).is_dir()):
+            raise FileNotFoundError(
+                f"{key} ({folder}) is no folder; name one that prepare.py made, such as "
+                f"{key}={cfg.paths.data_dir}/<domain>"
+            )
 
 
 def _extract(cfg: DictConfig) -> None:
@@ -75,8 +91,19 @@ def _train_arguments(arguments: list[str]) -> list[str]:
     return sweep_arguments(parsable_arguments(resume_arguments(arguments)))
 
 
+def _check_run(cfg: DictConfig) -> None:
+    """Refuses a run that is not there, before what would read it is imported."""
+    if isinstance(cfg.run, str) and not (cfg.run and Path(cfg.run).exists()):
+        raise FileNotFoundError(
+            f"'{cfg.run}' is no folder; run must name the folder of a training run, such as "
+            "run=logs/scratch/<run>"
+        )
+
+
 def _evaluate(cfg: DictConfig) -> None:
     """Ranks the test users again into `<run>/evaluation/`, or compares two systems."""
+    if cfg.against is None:
+        _check_run(cfg)
     with heavy_imports():
         from missrec.app.compare import compare
         from missrec.app.evaluate import evaluate, read_settings
@@ -116,6 +143,7 @@ def _dashboard(cfg: DictConfig) -> None:
 
 def _recommend(cfg: DictConfig) -> None:
     """Writes the items for all users, some, or histories from a file."""
+    _check_run(cfg)
     with heavy_imports():
         from missrec.app.recommend import recommend
         from missrec.app.recommend_settings import read_settings
@@ -131,6 +159,7 @@ def _recommend_arguments(arguments: list[str]) -> list[str]:
 
 def _serve(cfg: DictConfig) -> None:
     """Answers over HTTP until it is told to stop."""
+    _check_run(cfg)
     with heavy_imports():
         from missrec.app.serve import read_settings, serve
 
@@ -139,6 +168,7 @@ def _serve(cfg: DictConfig) -> None:
 
 def _export(cfg: DictConfig) -> None:
     """Writes `cfg.to`, and pushes it to `cfg.push`."""
+    _check_run(cfg)
     with heavy_imports():
         from missrec.app.export import export
 

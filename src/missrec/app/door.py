@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 from yaml import YAMLError
 
-from missrec.app.choices import check_choices
+from missrec.app.choices import check_choices, choices
 from missrec.app.grammar import ambiguous, options_first, parsable_arguments
 from missrec.app.help import help_text
 from missrec.app.invocation import as_started
@@ -69,7 +69,7 @@ def run_door(
         check_arguments(sys.argv[1:])
         check_typed_names(sys.argv[1:])
         check_choices(config_name, sys.argv[1:])
-        check_values(sys.argv[1:])
+        check_values(sys.argv[1:], choices(config_name))
         with _known_keys(config_name, sys.argv[1:]):
             check_added(config_name, sys.argv[1:])
             if (text := help_text(config_name, sys.argv[1:])) is None:
@@ -94,7 +94,7 @@ def _nothing_left(cfg: DictConfig) -> Iterator[None]:
     """Leaves no folder of a command that ends before it has written anything."""
     try:
         yield
-    except (*_USER_ERRORS, KeyboardInterrupt):
+    except (Exception, KeyboardInterrupt):
         hydra = HydraConfig.get()
         if hydra.mode == RunMode.RUN:
             folder, log_dir = Path(hydra.runtime.output_dir), Path(cfg.paths.log_dir).absolute()
@@ -115,12 +115,19 @@ def _one_line_errors(*, debug: bool) -> Iterator[None]:
     """Turns a user's mistake into one line and exit code 2, unless `debug`."""
     try:
         yield
-    except (*_USER_ERRORS, BrokenExecutor) as error:
-        if debug:
+    except Exception as error:
+        if debug or not _is_told(error):
             raise
         sys.stderr.write(f"error: {one_line(error)}\n")
         # By the latter joblib says that a process of its own was killed.
         sys.exit(1 if isinstance(error, BrokenExecutor) else USER_ERROR)
+
+
+def _is_told(error: BaseException) -> bool:
+    """Whether an error is told in a line: a user's mistake, or of a process that was killed."""
+    # Lightning says by it that a device is not there, and takes seconds to import.
+    is_of_lightning = type(error).__name__ == "MisconfigurationException"
+    return is_of_lightning or isinstance(error, (*_USER_ERRORS, BrokenExecutor))
 
 
 def one_line(error: BaseException) -> str:

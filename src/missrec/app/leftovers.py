@@ -24,8 +24,9 @@ def remove_unused(folder: Path, *, log_dir: Path, job: str) -> None:
         return
     for path in found:
         path.unlink(missing_ok=True)
-    with suppress(OSError):  # somebody else's files are there
+    with suppress(OSError):  # a command may have none
         hydra.rmdir()
+    with suppress(OSError):  # somebody else's files are there
         for place in (folder, *folder.parents):
             if not place.is_relative_to(log_dir):
                 break

@@ -108,6 +108,11 @@ def _check_trainer(trainer: Mapping[str, Any]) -> None:
         if not (count is None or count == besides or (_is_whole(count) and count >= 1)):
             more = "" if besides is None else f", or {besides} for no limit"
             raise ValueError(f"trainer.{key} ({count}) must be a whole number, at least 1{more}")
+    if trainer.get("devices", 1) in (0, "0", []):
+        raise ValueError(
+            f"trainer.devices ({trainer['devices']}) must be a number of devices, at least 1, a "
+            "list of them such as [0,1], or auto"
+        )
     for key in _LIMITS:
         limit = trainer.get(key)
         if limit is not None and not _is_part(limit):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,19 @@ def _make_again(folder: Path, *, modality: str | None) -> str:
     made_there = f"{choice} {place}" if is_elsewhere else choice
     prepare = f"make the folder again with `python src/prepare.py data={made_there}`"
     if not is_features:
-        return prepare
+        return f"{_nearest(domain)}{prepare}"
     named = folders_choice([str(domain)]) if is_elsewhere else choice
     view = " text_view=word_drop" if modality == "text_view" else ""
     extract = f"make the features with `python src/extract.py data={named}{view}`"
     return f"{_OTHER_INPUTS}, or {extract}" if modality else f"{extract}, or {prepare}"
+
+
+def _nearest(domain: Path) -> str:
+    """The prepared folder whose name is nearest to that of a folder that is not there."""
+    beside = () if domain.exists() or not domain.parent.is_dir() else domain.parent.iterdir()
+    prepared = [path.name for path in beside if (path / "manifest.json").is_file()]
+    nearest = get_close_matches(domain.name, prepared, n=1)
+    return f"did you mean {nearest[0]}, which is there? Else " if nearest else ""
 
 
 def data_choice(domain: str) -> str:

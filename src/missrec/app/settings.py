@@ -159,6 +159,9 @@ def _check_types(config: Config) -> None:
     seed = config["seed"]
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         raise ValueError(f"seed ({seed}) must be a whole number or null")
+    for key, text in (("run_dir", config["run_dir"]), ("names.run", config["names"]["run"])):
+        if not str(text).strip():
+            raise ValueError(f"{key} is empty; leave it out, or name it")
     lists = {
         "inputs.modalities": config["inputs"]["modalities"],
         "metrics.cutoffs": config["metrics"]["cutoffs"],

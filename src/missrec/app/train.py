@@ -21,6 +21,7 @@ from missrec.app.final_fit import as_trained, holds_nothing_out
 from missrec.app.fitting import fit, keep_untrained, rank_users, validate
 from missrec.app.invocation import another_process
 from missrec.app.model import build
+from missrec.app.parts import check_parts
 from missrec.app.preflight import check_batches, check_training
 from missrec.app.prepare import prepare_missing
 from missrec.app.resume import (
@@ -131,6 +132,9 @@ def make_ready(
         FileNotFoundError, ValueError: a mistake in the config or the data.
     """
     check_training(run)
+    check_parts(run.config)
+    if not run.stages:
+        starting_point(run)  # refuses one that is not there, before data is made
     run = train_stages(with_its_stages(run, earlier), train_stage, record=record)
     experiment = set_up(run)
     check_batches(run, experiment)

@@ -3,6 +3,7 @@
     lr: 0.001 # above 0; section 4.2.4
     batch_size: 512 # at least 1
     dropout_prob: 0.2 # from 0 to 1
+    accelerator: auto # one of auto, cpu, gpu
 
 A setting is a number where every value that `conf/` gives its name is one, and likewise a whole
 number, a list or a truth value. The range stands first in the comment, before a `;`; of a name with
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ _NO_SETTINGS = {"paper.yaml", "known_domains.yaml"}
 _COMMENTED = re.compile(r"^ *(\w+):.* # (?:@\w+(?: [^;]*)?; )?(above|at least|from) (.*)$", re.M)
 _COMMENT = re.compile(r"^ *(?:- )?([\w/@.]+):.*? # (?:@[^;\n]*(?:; |$))?(.*)$", re.M)
 _RANGE = re.compile(r"(above|at least|from) (\S+?)(?: (?:up )?(to|below) (\S+?))?(?:[;,]|$)")
+_ONE_OF = re.compile(r"^ *(\w+):.* # (?:@\w+(?: [^;]*)?; )?one of ([^;\n]+)", re.M)
 _CONVENTION = re.compile(r"num_\w+|\w+_(dim|size|prob|sec|std)")  # STYLE: names that are numbers
 
 
@@ -40,25 +42,30 @@ class Declared(NamedTuple):
         kinds: of the values there, but for null and interpolations.
         may_be_null: some file has null, so that a text may be meant instead.
         ranges: words of its ranges, such as `above 0`.
+        one_of: the texts that it can be; empty where any can.
     """
 
     kinds: frozenset[type]
     may_be_null: bool
     ranges: frozenset[str]
+    one_of: frozenset[str]
 
 
-def check_values(arguments: Sequence[str]) -> None:
+def check_values(arguments: Sequence[str], groups: Container[str]) -> None:
     """Refuses a value on the command line that its setting cannot have.
 
     Args:
         arguments: of the command line, without the program's name.
+        groups: of the command, whose choices are no values.
 
     Raises:
         ValueError: names the setting, its value and what it can be.
     """
     for override in overrides(arguments):
         declared = _declared().get(override.key_or_group.rpartition(".")[2])
-        for value in values_of(override) if declared else ():
+        if declared is None or override.key_or_group in groups:
+            continue
+        for value in values_of(override):
             if not _is_open(value):
                 _check(override.key_or_group, value, declared)
 
@@ -97,6 +104,8 @@ def _is_open(value: Any) -> bool:
 
 def _check(key: str, value: Any, declared: Declared) -> None:
     kinds, name = declared.kinds, key.rpartition(".")[2]
+    if declared.one_of and str(value) not in declared.one_of:
+        raise ValueError(f"{key} ({value}) must be one of {', '.join(sorted(declared.one_of))}")
     if kinds == {bool}:
         if not isinstance(value, bool):
             raise ValueError(f"{key} ({value}) must be true or false")
@@ -137,6 +146,7 @@ def _declared() -> dict[str, Declared]:
     """Name of a setting -> what the files of `conf/` say of it."""
     kinds: dict[str, set[type]] = {}
     ranges: dict[str, set[str]] = {}
+    one_of: dict[str, set[str]] = {}
     for path in sorted(conf_dir().rglob("*.yaml")):
         if path.name in _NO_SETTINGS:
             continue
@@ -147,11 +157,14 @@ def _declared() -> dict[str, Declared]:
         for name, first, rest in _COMMENTED.findall(text):
             if found := _RANGE.match(f"{first} {rest}"):
                 ranges.setdefault(name, set()).add(found[0].rstrip(";,"))
+        for name, listed in _ONE_OF.findall(text):
+            one_of.setdefault(name, set()).update(map(str.strip, listed.split(",")))
     return {
         name: Declared(
             frozenset(found - {type(None)}),
             type(None) in found,
             frozenset(ranges.get(name, ())),
+            frozenset(one_of.get(name, ())),
         )
         for name, found in kinds.items()
     }
