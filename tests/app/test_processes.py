@@ -92,7 +92,7 @@ def running_sweep(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Two jobs, one after the other; the learning rate is drawn when a config is composed."""
     drawn = 'optimizer.lr="${oc.decode:0.00${now:%f}}"'
     places = [f"hydra.sweep.dir={folder / 'sweep'}", "hydra.sweep.subdir=${hydra:job.num}"]
-    jobs = start(TRAIN, "-m", "+trial=0,1", drawn, *settings(folder / "data"), *places)
+    jobs = start(TRAIN, "-m", "+names.trial=0,1", drawn, *settings(folder / "data"), *places)
     yield jobs
     jobs.kill()
 
@@ -120,7 +120,7 @@ def killed(running_sweep: subprocess.Popen[str], folder: Path) -> Path:
         start(
             TRAIN,
             *settings(folder / "data"),
-            "+trial=0",
+            "+names.trial=0",
             f"optimizer.lr={rate}",
             f"hydra.run.dir={run_dir}",
             "+callbacks.kill._target_=kill_at_step.KillAtStep",
@@ -232,7 +232,7 @@ def test_two_machines_give_what_two_processes_of_one_give(
     straight = sweep[0] / "0"
     rate = yaml.safe_load((straight / "config.yaml").read_text())["optimizer"]["lr"]
     run_dir = folder / how
-    own = [*settings(folder / "data"), "+trial=0", f"optimizer.lr={rate}"]
+    own = [*settings(folder / "data"), "+names.trial=0", f"optimizer.lr={rate}"]
     for code, _, err in started_outside(how, *own, f"hydra.run.dir={run_dir}"):
         assert code == 0, err
     assert (run_dir / "metrics.json").read_bytes() == (straight / "metrics.json").read_bytes()

@@ -498,14 +498,14 @@ def test_each_gpu_has_one_job_at_a_time(tmp_path: Path) -> None:
         tmp_path,
         "hydra/launcher=gpus",
         "seed=1,2,3",
-        "+gpu='${oc.env:CUDA_VISIBLE_DEVICES}'",
+        "+names.gpu='${oc.env:CUDA_VISIBLE_DEVICES}'",
         CUDA_VISIBLE_DEVICES="5,7",
         TMPDIR=str(tmp_path),
     )
     assert done.returncode == 0, done.stderr
     jobs = [
         (
-            str(OmegaConf.load(config).gpu),
+            str(OmegaConf.load(config).names.gpu),
             config.stat().st_mtime_ns,
             (config.parent / "metrics.json").stat().st_mtime_ns,
         )

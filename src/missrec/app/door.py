@@ -23,7 +23,7 @@ from missrec.app.choices import check_choices, choices
 from missrec.app.grammar import ambiguous, options_first, parsable_arguments
 from missrec.app.help import help_text
 from missrec.app.invocation import as_started
-from missrec.app.keys import check_added, unknown_key
+from missrec.app.keys import check_added, check_swept, unknown_key
 from missrec.app.leftovers import remove_unused
 from missrec.app.names import check_typed_names, unwrapped
 from missrec.app.project import conf_dir
@@ -72,6 +72,7 @@ def run_door(
         check_values(sys.argv[1:], choices(config_name))
         with _known_keys(config_name, sys.argv[1:]):
             check_added(config_name, sys.argv[1:])
+            check_swept(config_name, sys.argv[1:])
             if (text := help_text(config_name, sys.argv[1:])) is None:
                 main()
             else:

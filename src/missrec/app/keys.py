@@ -67,6 +67,33 @@ def check_added(command: str, arguments: Sequence[str]) -> None:
                 raise ValueError(f"there is no {key}; did you mean {section}.{nearest[0]}?")
 
 
+def check_swept(command: str, arguments: Sequence[str]) -> None:
+    """Refuses a key of a multirun that there is not, before Hydra makes the folder of the sweep.
+
+    Where a group is swept the keys below it depend on the job, and only the first part is looked
+    at.
+
+    Args:
+        command: name of its primary config.
+        arguments: of the command line, without the program's name.
+
+    Raises:
+        ValueError: names the key that may be meant.
+    """
+    told, groups = overrides(arguments), choices(command)
+    sweeps = {one.key_or_group for one in told if one.is_sweep_override()}
+    if not (sweeps or {"-m", "--multirun"} & set(arguments)):
+        return
+    known = {*_known(command, arguments)}
+    depends = bool(sweeps & groups.keys()) or "sweep" in {one.key_or_group for one in told}
+    for one in told:
+        key = one.key_or_group
+        is_open = one.is_add() or one.is_force_add() or key.split(".")[0] in _FREE
+        looked_for = key.split(".")[0] if depends else key
+        if not (is_open or "/" in key or one.package is not None or looked_for in known):
+            raise ValueError(_said(key, sorted(known), command))
+
+
 def _is_read_by_name(section: DictConfig) -> bool:
     raw: Any = OmegaConf.to_container(section, resolve=False)
     return "_target_" not in raw and not all(isinstance(part, dict) for part in raw.values())
