@@ -65,7 +65,7 @@ def process(name: str, *arguments: str) -> Ended:
         ("prepare", ["data=amazon", "data.category=../x"], "('amazon2018_../x') has a slash"),
         ("extract", ["data=own", "data.name=../x"], "data.name ('../x') has a slash"),
         ("train", ["data=own", "data.name=.."], "data.name ('..') begins with a dot"),
-        ("train", ["+trainer.fast_dev_run=true"], "for one quick batch of everything: trainer."),
+        ("train", ["+trainer.fast_dev_run=true"], "for one quick batch of everything: debug=fast"),
         ("train", ["+trainer.limit_val_batches=0"], "trainer.limit_val_batches (0) must be"),
         ("train", ["metrics.cutoffs=[5]"], "val/ndcg@10 is not measured; did you mean val/ndcg@5"),
         ("train", ["split=files"], "name it: split=files split.val=<file> split.test=<file>"),
@@ -141,10 +141,29 @@ def test_help_shows_an_example(name: str) -> None:
 def test_help_is_what_hydra_would_show(
     further: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ours = call("report", "--help", *further)
+    ours = call("report", "--help=all", *further)
     monkeypatch.setattr("missrec.app.door.help_text", lambda *_: None)
     assert call("report", "--help", *further) == ours
     assert f"debug: {str(bool(further)).lower()}" in ours.stdout
+
+
+def test_help_tells_ten_settings_with_their_meaning_and_where_the_others_are() -> None:
+    shown = call("train", "--help", "model=sasrec", "optimizer.lr=0.01").stdout
+    settings = shown.partition("Settings (key=value):")[2]
+    rows = [line.split(maxsplit=1) for line in settings.splitlines() if line.startswith("  ")]
+    meanings = dict(row for row in rows if len(row) == 2)
+    assert meanings["optimizer.lr=0.01"].startswith("above 0; learning rate")
+    assert meanings["model.embed_dim=300"].startswith("at least 1; width of the model")
+    assert len(rows) == 10
+    assert "--help=all shows all" in settings
+    assert "weight_decay" not in settings
+    assert "weight_decay" in call("train", "--help=all").stdout
+
+
+def test_help_of_a_command_with_few_settings_tells_all_of_its_own() -> None:
+    shown = call("evaluate", "--help").stdout
+    assert "run=???" in shown
+    assert "folder of a training run; to compare, also a pattern" in shown
 
 
 def test_every_module_of_the_app_is_imported_without_an_environment_variable(

@@ -10,12 +10,13 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from missrec.app.grammar import quoted
+from missrec.app.grammar import as_word, quoted
 from missrec.app.project import project_dir
 from missrec.runs.folder import RunFolder, moved
 from missrec.runs.trust import refuse_strangers
 
 _PREFIX = "resume="
+_FAST = "debug=fast"
 _TRUST = "trust="
 _OTHER_PROCESS = "other_process_of="
 _SAVED = "saved_config"
@@ -57,6 +58,22 @@ def resume_arguments(arguments: list[str]) -> list[str]:
     if f"{_TRUST}true" not in arguments:
         refuse_strangers(_without_removed(config, rest), where=str(folder.config))
     return [*_composing(folder, config), f"resume={quoted(folder.path)}", *rest]
+
+
+def fast_arguments(arguments: list[str]) -> list[str]:
+    """Arguments in which `debug=fast` is one batch of everything, into `logs/debug`.
+
+    It goes before what the user says, which counts. A run that goes on keeps its settings.
+    """
+    if _FAST not in arguments or any(one.startswith(_PREFIX) for one in arguments):
+        return arguments
+    batches = [f"++trainer.limit_{part}_batches=1" for part in ("train", "val", "test")]
+    once = ["++trainer.max_epochs=1", *batches]
+    stages = f"stage_overrides=[{','.join(map(as_word, once))}]"
+    rest = [one for one in arguments if one != _FAST]
+    place = next((n for n, one in enumerate(rest) if not one.startswith("-")), len(rest))
+    added = ["logger=csv", "names.experiment=debug", stages, *once]
+    return [*rest[:place], *added, *rest[place:]]
 
 
 def named_lists(arguments: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ when a command runs, so that `--help` and config mistakes answer at once.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,8 @@ from omegaconf import DictConfig
 
 from missrec.app.door import run_door
 from missrec.app.imports import heavy_imports
+
+_log = logging.getLogger(__name__)
 
 
 class Command(NamedTuple):
@@ -67,6 +70,8 @@ def _check_folders(cfg: DictConfig) -> None:
 
 def _extract(cfg: DictConfig) -> None:
     """Fetches and encodes what is missing in the domains of `cfg.data`."""
+    accelerator = cfg.trainer.accelerator
+    _log.info("encodes the items of %s; on accelerator=%s", cfg.data.name, accelerator)
     with heavy_imports():
         from missrec.app.extract import extract
 
@@ -84,11 +89,11 @@ def _train(cfg: DictConfig) -> None:
 
 
 def _train_arguments(arguments: list[str]) -> list[str]:
-    from missrec.app.arguments import resume_arguments
+    from missrec.app.arguments import fast_arguments, resume_arguments
     from missrec.app.grammar import parsable_arguments
     from missrec.app.sweep import sweep_arguments
 
-    return sweep_arguments(parsable_arguments(resume_arguments(arguments)))
+    return sweep_arguments(parsable_arguments(resume_arguments(fast_arguments(arguments))))
 
 
 def _check_run(cfg: DictConfig) -> None:
@@ -104,6 +109,9 @@ def _evaluate(cfg: DictConfig) -> None:
     """Ranks the test users again into `<run>/evaluation/`, or compares two systems."""
     if cfg.against is None:
         _check_run(cfg)
+        _log.info("ranks the test users of %s; on accelerator=%s", cfg.run, cfg.accelerator)
+    else:
+        _log.info("compares %s with %s", cfg.run, cfg.against)
     with heavy_imports():
         from missrec.app.compare import compare
         from missrec.app.evaluate import evaluate, read_settings
@@ -144,6 +152,8 @@ def _dashboard(cfg: DictConfig) -> None:
 def _recommend(cfg: DictConfig) -> None:
     """Writes the items for all users, some, or histories from a file."""
     _check_run(cfg)
+    place = "the terminal" if cfg.out is None else cfg.out
+    _log.info("recommends by %s; on accelerator=%s; into %s", cfg.run, cfg.accelerator, place)
     with heavy_imports():
         from missrec.app.recommend import recommend
         from missrec.app.recommend_settings import read_settings
@@ -169,6 +179,7 @@ def _serve(cfg: DictConfig) -> None:
 def _export(cfg: DictConfig) -> None:
     """Writes `cfg.to`, and pushes it to `cfg.push`."""
     _check_run(cfg)
+    _log.info("exports %s into %s", cfg.run, cfg.to or cfg.push)
     with heavy_imports():
         from missrec.app.export import export
 

@@ -32,6 +32,8 @@ from missrec.app.typing_mistakes import check_arguments
 from missrec.app.values import check_values, comments
 
 USER_ERROR = 2
+INTERRUPTED = 130
+"""As a shell has it of what Ctrl-C broke off."""
 _UNNAMED = re.compile(r"Missing mandatory value: ([\w.]+)")  # OmegaConf's words for ???
 _USER_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
 
@@ -97,7 +99,7 @@ def _nothing_left(cfg: DictConfig) -> Iterator[None]:
         yield
     except (Exception, KeyboardInterrupt):
         hydra = HydraConfig.get()
-        if hydra.mode == RunMode.RUN:
+        if not _is_multirun():
             folder, log_dir = Path(hydra.runtime.output_dir), Path(cfg.paths.log_dir).absolute()
             remove_unused(folder, log_dir=log_dir, job=hydra.job.name)
         raise
@@ -116,12 +118,22 @@ def _one_line_errors(*, debug: bool) -> Iterator[None]:
     """Turns a user's mistake into one line and exit code 2, unless `debug`."""
     try:
         yield
+    except KeyboardInterrupt:
+        if debug or _is_multirun():
+            raise
+        sys.stderr.write("interrupted; the same command starts again\n")
+        sys.exit(INTERRUPTED)
     except Exception as error:
         if debug or not _is_told(error):
             raise
         sys.stderr.write(f"error: {one_line(error)}\n")
         # By the latter joblib says that a process of its own was killed.
         sys.exit(1 if isinstance(error, BrokenExecutor) else USER_ERROR)
+
+
+def _is_multirun() -> bool:
+    """Whether others of a sweep tell of what ended."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def _is_told(error: BaseException) -> bool:

@@ -100,8 +100,7 @@ def _check_trainer(trainer: Mapping[str, Any]) -> None:
     if trainer.get("fast_dev_run"):
         raise ValueError(
             f"trainer.fast_dev_run ({trainer['fast_dev_run']}) keeps no checkpoint to test;"
-            " for one quick batch of everything: trainer.max_epochs=1 trainer.limit_train_batches=1"
-            " +trainer.limit_val_batches=1 +trainer.limit_test_batches=1"
+            " for one quick batch of everything: debug=fast"
         )
     for key, besides in (("max_epochs", -1), ("max_steps", -1), ("check_val_every_n_epoch", None)):
         count = trainer.get(key)

@@ -22,6 +22,7 @@ from missrec.app.door import USER_ERROR, one_line
 from missrec.app.gpus import claim_gpu
 from missrec.app.grammar import quoted
 from missrec.app.imports import heavy_imports
+from missrec.app.outcome import begin_run, end_run, interrupt_run, is_interrupt
 from missrec.app.project import conf_dir
 from missrec.app.session import continued, occupied
 from missrec.app.settings import RunSettings
@@ -95,10 +96,17 @@ def run_job(settings: Callable[[], RunSettings], *, run_dir: Path, claims_gpu: b
     """
     if not (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN):
         run = settings()
-        with heavy_imports():  # only once the settings are read
-            from missrec.app.train import train_run
+        begin_run(run)
+        try:
+            with heavy_imports():  # only once the settings are read
+                from missrec.app.train import train_run
 
-        train_run(run)
+            train_run(run)
+        except (KeyboardInterrupt, SystemExit) as error:
+            if is_interrupt(error):
+                interrupt_run(run)
+            raise
+        end_run(run)
         return
     from missrec.runs.owner import writing
 

@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.exceptions import TrialPruned
 from optuna.trial import Trial
 
-from missrec.app.door import one_line
+from missrec.app.door import INTERRUPTED, one_line
 from missrec.app.gpus import visible_gpus
 from missrec.app.imports import heavy_imports
 from missrec.app.invocation import another_process
@@ -41,7 +41,7 @@ from missrec.search.trials import best_trial, print_trials, trial_line, trials_c
 
 NOTHING_FOUND = 1
 WORKER_DIED = 1
-INTERRUPTED = 130
+
 TERMINATED = 143
 
 _log = logging.getLogger(__name__)
