@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed$(if $(GPU),-gpu)
 DEMO_RUN = $$(ls -dt logs/sweeps/demo_transfer-*/1_* | head -1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format types bench calibrate results findings lock clean
+.PHONY: help setup demo test test-fast lint format types bench calibrate results docs findings lock clean
 
 help: ## what each target does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -28,7 +28,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --no-deps --editable .
 	@touch $@
 
-demo: setup ## two floors and a model from scratch, then pre-trained and transferred; what it recommends
+demo: setup ## two baselines and a model from scratch, then pre-trained and transferred; what it recommends
 	$(BIN)/python src/train.py -m experiment=demo_most_popular,demo_text,demo
 	$(BIN)/python src/train.py -m experiment=demo_transfer transfer=inductive,transductive
 	$(BIN)/python src/recommend.py run="$(DEMO_RUN)"
@@ -78,6 +78,9 @@ calibrate: setup ## how often the paired test errs between seeds of one system; 
 results: setup ## the tables and figures of the docs, from the record and the runs in logs/
 	$(BIN)/python bench/results.py --runs logs
 
+docs: setup ## the site of the docs into site/; no network, warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 # RecBole brings a hundred packages that are no part of ours, so it has an environment of its own.
 $(BENCH_VENV)/.installed: requirements.lock pyproject.toml | setup
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(BENCH_VENV)
@@ -95,5 +98,5 @@ lock: ## pin the newest versions that pyproject.toml allows
 		--annotation-style line --extra dev --extra cpu --upgrade pyproject.toml -o requirements.lock
 
 clean: ## remove .venv and caches; data/ and logs/ stay
-	rm -rf $(VENV) $(BENCH_VENV) $(LOAD_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) $(LOAD_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

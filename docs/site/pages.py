@@ -1,7 +1,7 @@
-"""Pages of the site that lie outside of docs/, such as the README as its first page.
+"""Pages of the site that do not lie in docs/: the README as its first, the settings of conf/.
 
-A hook of mkdocs. Links stay as a reader of the repository follows them; here they are turned to
-where the pages lie in the site.
+A hook of mkdocs. In the files, links are those that a reader of the repository follows; here they
+are turned to where the pages lie in the site.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from settings import settings_page
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = {
@@ -32,12 +33,12 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     for source, page in OUTSIDE.items():
         text = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=text))
+    settings = settings_page(ROOT / "conf")
+    files.append(File.generated(config, "reference/settings.md", content=settings))
     return files
 
 
-def on_page_markdown(
-    markdown: str, /, *, page: Page, config: MkDocsConfig, files: Files
-) -> str:
+def on_page_markdown(markdown: str, /, *, page: Page, config: MkDocsConfig, files: Files) -> str:
     """The page with links to where things lie in the site."""
     here = page.file.src_uri
     source = next((key for key, value in OUTSIDE.items() if value == here), f"docs/{here}")
