@@ -79,7 +79,7 @@ results: setup ## the tables and figures of the docs, from the record and the ru
 	$(BIN)/python bench/results.py --runs logs
 
 docs: setup ## the site of the docs into site/; no network, warnings are errors
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 # RecBole brings a hundred packages that are no part of ours, so it has an environment of its own.
 $(BENCH_VENV)/.installed: requirements.lock pyproject.toml | setup

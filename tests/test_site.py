@@ -15,17 +15,20 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built as `make docs` does, with `strict: true`: a warning is an error."""
+    """Built as `make docs` does, with `strict: true`: a warning is an error.
+
+    Not with --quiet, under which mkdocs 1.6 counts no warnings.
+    """
     folder = tmp_path_factory.mktemp("site")
     ended = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", folder],
+        [sys.executable, "-m", "mkdocs", "build", "--site-dir", folder],
         cwd=ROOT,
         env={"NO_MKDOCS_2_WARNING": "1", "PATH": ""},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.returncode == 0, ended.stderr
     return folder
 
 
