@@ -165,13 +165,6 @@ def test_a_digit_may_divide(shop: Shop) -> None:
     assert sequences(found) == {"a": ["7", "8", "9"]}
 
 
-@pytest.mark.parametrize("name", ["keep_repeats", "keep_unseen_items"])
-@pytest.mark.parametrize("value", [None, "no", 1, []])
-def test_whether_something_is_kept_is_true_or_false(shop: Shop, name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=rf"{name} \(.*\) must be true or false"):
-        shop.read(filtering={name: value})
-
-
 @pytest.mark.parametrize("name", ["min_user_interactions", "min_item_interactions"])
 @pytest.mark.parametrize("value", [None, "3", True])
 def test_a_minimum_is_a_number(name: str, value: Any) -> None:

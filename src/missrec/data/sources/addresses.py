@@ -49,8 +49,9 @@ def read_addresses(cell: Any) -> Addresses:
     object, such as `{"large": ..., "variant": ...}`, may say other things besides; lists in it are
     read picture by picture, after what stands beside them.
     """
-    if type(cell) is str and _ONE_ADDRESS.fullmatch(cell):
-        return Addresses([cell], [])  # what most are
+    several = cell if type(cell) is list else [cell]
+    if all(type(one) is str and _ONE_ADDRESS.fullmatch(one) for one in several):
+        return Addresses(list(several), [])  # what most are
     found = Addresses([], [])
     for picture in _pictures(cell):
         if isinstance(picture, Mapping):

@@ -11,7 +11,7 @@ import polars as pl
 
 from missrec.data.domain import MIN_INTERACTIONS, PreparedDomain, Step
 from missrec.data.sources.keys import known_spelling, one_spelling
-from missrec.data.sources.settings import a_number, a_truth
+from missrec.data.sources.settings import a_number
 
 _SHOWN_KEYS = 2
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class InteractionFilter:
             keep_unseen_items: whether items that nobody took stay in the catalogue.
 
         Raises:
-            ValueError: a minimum is too small, or a setting is none of its kind.
+            ValueError: a minimum is too small.
         """
         a_number("min_user_interactions", min_user_interactions)
         a_number("min_item_interactions", min_item_interactions)
@@ -82,9 +82,9 @@ class InteractionFilter:
             "min_item_interactions": min_item_interactions,
             "keep_unseen_items": keep_unseen_items,
         }
-        self._keep_repeats = a_truth("keep_repeats", keep_repeats)
+        self._keep_repeats = keep_repeats
         self._min_user, self._min_item = min_user_interactions, min_item_interactions
-        self._keep_unseen = a_truth("keep_unseen_items", keep_unseen_items)
+        self._keep_unseen = keep_unseen_items
 
     def domain(
         self,

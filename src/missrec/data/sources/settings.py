@@ -59,17 +59,6 @@ def a_number(name: str, value: Any) -> float:
     raise ValueError(f"{name} ({shown(value)}) must be a number")
 
 
-def a_truth(name: str, value: Any) -> bool:
-    """A setting that is true or false.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if isinstance(value, bool):
-        return value
-    raise ValueError(f"{name} ({shown(value)}) must be true or false")
-
-
 def layout(delimiter: Any, encoding: Any, quoting: Any, escape: Any, columns: Any) -> Layout:
     """How the text of a file is laid out, see `Layout`.
 
