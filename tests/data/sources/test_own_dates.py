@@ -63,6 +63,11 @@ def test_dates_may_name_a_zone(text: str, seconds: float) -> None:
     assert clock.read(text) == (FIRST * 10**6 + round(seconds * 10**6), "")
 
 
+def test_dates_of_one_column_are_as_precise_as_each_is(shop: Shop) -> None:
+    times = ["2019-10-01T00:00:00.5Z", "2019-10-01", "2019-10-01 00:00 +00", "2019-10-01 00:00:00"]
+    assert shop.read_clicks(clicks(*times)) == {"a": ["2", "3", "4", "1"]}
+
+
 def test_dates_are_exact_below_the_microsecond() -> None:
     clock = Clock("when", scale=1, time_format=None)
     assert clock.read("2019-10-01 00:00:00.123456789 UTC") == Exact(FIRST * 10**6 + 123_456, "789")
@@ -77,6 +82,11 @@ def test_dates_are_exact_below_the_microsecond() -> None:
         ("%Y%m%d", 20101201, datetime(2010, 12, 1, tzinfo=UTC)),
         ("%Y%m%d", "20101201.0", datetime(2010, 12, 1, tzinfo=UTC)),
         ("%Y%m%d%H%M", 201012010826.0, datetime(2010, 12, 1, 8, 26, tzinfo=UTC)),
+        (
+            "%Y-%m-%d %H:%M:%S IST",
+            "2010-12-01 08:26:00 IST",
+            datetime(2010, 12, 1, 8, 26, tzinfo=UTC),
+        ),
         ("%Y %H.%M", "2010 08.00", datetime(2010, 1, 1, 8, tzinfo=UTC)),
         (
             "%a %b %d %Y %H:%M:%S",
