@@ -78,7 +78,10 @@ def measure_lists(run: RunSettings, experiment: Experiment, *, device: torch.dev
         by_domain.append(lists)
         items = item_facts(domains, place)
         first_item = domains.spans[place].first_item
-        figures.append(_figures(lists, users, first_item, items, histories.lengths, settings))
+        own_targets = users.target_ids.cpu() - (first_item - 1)
+        counted = TargetRanks(*(column.cpu() for column in users._replace(target_ids=own_targets)))
+        lengths = torch.from_numpy(histories.lengths)
+        figures.append(_figures(lists, counted, lengths, items=items, settings=settings))
     return TestedLists(by_domain, _over_domains(figures, domains.spans))
 
 
@@ -183,27 +186,23 @@ def _unseen(batch: SequenceBatch, *, first_item: int) -> Wanted:
 def _figures(
     lists: np.ndarray,
     users: TargetRanks,
-    first_item: int,
+    history_lengths: Tensor,
+    *,
     items: ItemFacts,
-    history_lengths: np.ndarray,
     settings: ListSettings,
 ) -> dict[str, float]:
-    """The metrics of one domain, without a prefix."""
-    users = TargetRanks(*(column.cpu() for column in users))
-    targets = users.target_ids - (first_item - 1)
-    is_cold_item = torch.from_numpy(items.counts)[targets] <= settings.cold_item
-    is_cold_user = torch.from_numpy(history_lengths) <= settings.cold_user
-    cutoffs = settings.cutoffs
+    """The metrics of one domain, without a prefix; targets by their ids in it."""
+    is_cold_item = torch.from_numpy(items.counts)[users.target_ids] <= settings.cold_item
+    is_cold_user = history_lengths <= settings.cold_user
+    targets, cutoffs = users.target_ids.numpy(), settings.cutoffs
     return {
-        **list_metrics(lists, target_ids=targets.numpy(), items=items, cutoffs=cutoffs),
+        **list_metrics(lists, target_ids=targets, items=items, cutoffs=cutoffs),
         **cold_recall(users, is_cold_item, name="cold_item", cutoffs=cutoffs),
         **cold_recall(users, is_cold_user, name="cold_user", cutoffs=cutoffs),
     }
 
 
-def _over_domains(
-    figures: list[dict[str, float]], spans: list[DomainSpan]
-) -> dict[str, float]:
+def _over_domains(figures: list[dict[str, float]], spans: list[DomainSpan]) -> dict[str, float]:
     """Means over the domains, sums of users, beside the figures of each where there are several."""
     names = dict.fromkeys(name for own in figures for name in own)
     found = {}

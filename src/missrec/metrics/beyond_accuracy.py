@@ -170,7 +170,9 @@ def _diversity(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def serendipity(lists: np.ndarray, *, target_ids: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """(U,) how far hits lie above their place by popularity: sum_p max(0, q(p) - q(r_i)) rel_i / |L|.
+    """(U,) how far hits lie above their place by popularity.
+
+    sum_p max(0, q(p) - q(r_i)) rel_i / |L|
 
     Of the item i in place p, rel_i is 1 if it is the target, else 0, and r_i is its rank by count,
     which equal counts share: 1, 2, ... q(p) = (N + 1 - p) / N, but q(r_i) = 0 of an item without

@@ -15,7 +15,7 @@ _CHECKSUM = "missrec_sha256"
 
 
 def write_signed(path: Path, table: pl.DataFrame) -> None:
-    """Writes a table of numbers whole or not at all, with a checksum that `read_signed` compares."""
+    """Writes a table of numbers whole or not at all, with a checksum for `read_signed`."""
     with written_whole(path) as draft:
         table.write_parquet(draft, metadata={_CHECKSUM: _checksum(table)})
 

@@ -27,9 +27,9 @@ _KNOWN = {
     "gini": ListMetric("Gini", 4, "0: all items are recommended equally often; 1: one alone is"),
     "popularity": ListMetric("popularity", 1, "how often a recommended item occurs in training"),
     "novelty": ListMetric("novelty", 2, "in bits, b: one of 2^b users has had such an item"),
-    _DIVERSITY: ListMetric("diversity", 4, "0: the items of a list are alike; 1: they share nothing"),
+    _DIVERSITY: ListMetric("diversity", 4, "0: items of a list are alike; 1: they share nothing"),
     "serendipity": ListMetric("serendipity", 4, "hits that popularity would not have made"),
-    "cold_item_recall": ListMetric("R of cold items", 4, "recall of targets that are rare in training"),
+    "cold_item_recall": ListMetric("R of cold items", 4, "recall of targets rare in training"),
     "cold_user_recall": ListMetric("R of cold users", 4, "recall of users with a short history"),
 }
 

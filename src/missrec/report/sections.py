@@ -143,15 +143,12 @@ class Section(NamedTuple):
     @property
     def list_metrics(self) -> list[str]:
         """The metrics of recommended lists that any run has, such as `coverage@10`."""
-        keys = [key.removeprefix("test/") for run in self.runs for key in run.metrics]
-        return list_metrics(keys)
+        return list_metrics(name for run in self.runs for name in run.tested)
 
     @property
     def without_lists(self) -> list[Run]:
         """The runs that have no such metric; older ones recorded none."""
-        return [
-            run for run in self.runs if not list_metrics(k.removeprefix("test/") for k in run.metrics)
-        ]
+        return [run for run in self.runs if not list_metrics(run.tested)]
 
     @property
     def floor(self) -> ResultRow | None:

@@ -1,4 +1,4 @@
-"""What a run recommends to its test users, as files of its folder, and what they were measured by."""
+"""What a run recommends to its test users, as files of its folder, and how it was measured."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def _lists(section: Section) -> Iterator[str]:
         ]
         yield from _table(["", "runs", *map(metric_name, metrics)], rows, left={0, 1})
     if commands := list_commands(section):
-        yield from ("", f"{len(commands)} runs without a measure of their lists; it is added by", "")
+        yield from ("", f"Runs whose lists were not measured ({len(commands)}):", "")
         yield from ("```bash", *commands, "```")
 
 
