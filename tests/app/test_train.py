@@ -87,4 +87,7 @@ def test_pretraining_mixes_domains_and_reports_their_mean(
     assert (tmp_path / "logs" / "run" / "checkpoints" / "snapshot_000.ckpt").is_file()
     by_domain = [metrics[f"test/demo_{name}/ndcg@10"] for name in ("kitchen", "garden", "music")]
     assert metrics["test/ndcg@10"] == pytest.approx(sum(by_domain) / 3)
+    for name, average in (("novelty@10", 1 / 3), ("cold_user_users", 1)):
+        own = [metrics[f"test/demo_{domain}/{name}"] for domain in ("kitchen", "garden", "music")]
+        assert metrics[f"test/{name}"] == pytest.approx(sum(own) * average)
     assert len(list((tmp_path / "logs" / "run").glob("test_ranks_*.parquet"))) == 3

@@ -17,7 +17,7 @@ from pytorch_lightning import Trainer
 from missrec.app.build import Experiment, build_experiment
 from missrec.app.doubts import warn_of_parts
 from missrec.app.final_fit import holds_nothing_out
-from missrec.app.lists import TestedLists, measure_lists
+from missrec.app.lists import MeasuredLists, measure_lists
 from missrec.app.new_items import bring_in, domain_places, find_items
 from missrec.app.same_data import check_run
 from missrec.app.saved_run import read_saved_run
@@ -206,7 +206,7 @@ def _same_items(folder: RunFolder, experiment: Experiment, settings: EvaluateSet
 def _write(
     report: dict[str, Any],
     experiment: Experiment,
-    lists: TestedLists,
+    lists: MeasuredLists,
     folder: Path,
     settings: EvaluateSettings,
     *,

@@ -15,7 +15,7 @@ from missrec.app.loading import items_of
 from missrec.app.settings import ListSettings, RunSettings
 from missrec.data.sequences import SequenceDataset
 from missrec.data.split_domains import SplitDomains
-from missrec.features.store import TEXT_VIEW, features_manifest, read_features
+from missrec.features.store import FEATURES, TEXT_VIEW, features_manifest, read_features
 from missrec.metrics.beyond_accuracy import Features, ItemFacts, list_metrics
 from missrec.metrics.buckets import cold_recall
 from missrec.metrics.ranking import TargetRanks
@@ -30,7 +30,7 @@ _USERS_AT_ONCE = 1024
 _log = logging.getLogger(__name__)
 
 
-class TestedLists(NamedTuple):
+class MeasuredLists(NamedTuple):
     """What a run recommends to its test users.
 
     Attributes:
@@ -45,7 +45,9 @@ class TestedLists(NamedTuple):
 
 
 @torch.no_grad()
-def measure_lists(run: RunSettings, experiment: Experiment, *, device: torch.device) -> TestedLists:
+def measure_lists(
+    run: RunSettings, experiment: Experiment, *, device: torch.device
+) -> MeasuredLists:
     """Recommends to every test user as the ranking did, and measures the lists.
 
     Seen items are left out where the ranking does, `metrics.filter_seen`; equal scores go by key.
@@ -61,7 +63,7 @@ def measure_lists(run: RunSettings, experiment: Experiment, *, device: torch.dev
     """
     domains, settings = experiment.datamodule.domains, run.lists
     if not settings.cutoffs:
-        return TestedLists([], {})
+        return MeasuredLists([], {})
     model = experiment.module.model.to(device).eval()
     longest = run.config["datamodule"]["max_seq_len"]
     by_domain, figures = [], []
@@ -82,7 +84,7 @@ def measure_lists(run: RunSettings, experiment: Experiment, *, device: torch.dev
         counted = TargetRanks(*(column.cpu() for column in users._replace(target_ids=own_targets)))
         lengths = torch.from_numpy(histories.lengths)
         figures.append(_figures(lists, counted, lengths, items=items, settings=settings))
-    return TestedLists(by_domain, _over_domains(figures, domains.spans))
+    return MeasuredLists(by_domain, _over_domains(figures, domains.spans))
 
 
 def item_facts(domains: SplitDomains, place: int) -> ItemFacts:
@@ -108,13 +110,13 @@ def item_facts(domains: SplitDomains, place: int) -> ItemFacts:
 
 def _all_features(folder: Path, *, num_items: int) -> dict[str, Features]:
     """Modality -> features of a domain; none of a domain without, or with damaged ones."""
+    if not (folder / FEATURES).is_dir():
+        _log.info("%s has no features: the diversity of lists is not measured", folder)
+        return {}
     try:
         names = [name for name in features_manifest(folder)["counts"] if name != TEXT_VIEW]
         found = read_features(folder, names, num_items=num_items)
-    except FileNotFoundError:
-        _log.info("%s has no features: the diversity of lists is not measured", folder)
-        return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # of a modality that the model may not even read
         _log.warning("the diversity of lists is not measured: %s", error)
         return {}
     return {name: Features(own.item_ids, own.values) for name, own in found.items()}

@@ -19,7 +19,7 @@ from missrec.app.build import Experiment, build_experiment, compile_modules
 from missrec.app.doubts import warn_of_encoders, warn_of_parts
 from missrec.app.final_fit import as_trained, holds_nothing_out
 from missrec.app.invocation import another_process
-from missrec.app.lists import TestedLists, measure_lists
+from missrec.app.lists import MeasuredLists, measure_lists
 from missrec.app.model import build
 from missrec.app.preflight import check_batches, check_training
 from missrec.app.prepare import prepare_missing
@@ -81,7 +81,7 @@ def train_run(run: RunSettings) -> dict[str, float]:
         ready = make_ready(run, earlier, train_run, record=METRICS)
         run, experiment, trainer = ready.run, ready.experiment, ready.trainer
         held_out = experiment.datamodule.domains.holds_out
-        lists = TestedLists([], {})
+        lists = MeasuredLists([], {})
         warn_of_parts(experiment, run, names=("val", "test") if held_out else ())
         warn_of_encoders(experiment.identity, starting_point(run))
         if is_first_process():
@@ -261,7 +261,7 @@ def record(
     experiment: Experiment,
     metrics: dict[str, float],
     *,
-    lists: TestedLists,
+    lists: MeasuredLists,
     tested: str | None,
 ) -> None:
     """Writes what came out of a run, the metrics last, and prints them.
