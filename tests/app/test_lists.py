@@ -8,25 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
 from conftest import OFFICE, Compose
 
 from missrec.app.build import Experiment, build_experiment
-from missrec.app.evaluate import evaluate
 from missrec.app.lists import MeasuredLists, item_facts, measure_lists
 from missrec.app.settings import LISTS_BEFORE, RunSettings, read_lists
-from missrec.app.train import train
 from missrec.data.domain import read_items
 from missrec.data.split_domains import SplitDomains
 from missrec.data.splits import LeaveOneOut
 from missrec.metrics.beyond_accuracy import list_metrics
 from missrec.metrics.ranking import TargetRanks
-from missrec.runs.lists import read_lists as read_recorded
 from missrec.training.ranking import DomainRanking
 from run_folders import ROOT, run_config
-from run_settings import as_run, evaluation, prepare_data
+from run_settings import as_run, prepare_data
 from synthetic import NUM_ITEMS, prepared_domain, text_and_image, write_domain_folder
 
 CPU = torch.device("cpu")
@@ -193,27 +189,3 @@ def test_a_run_of_before_the_settings_has_what_they_say_by_default() -> None:
     for name in ("cold_item", "cold_user"):
         value = getattr(LISTS_BEFORE, name)
         assert f"    {name}: {value} # @before {value};" in text
-
-
-@pytest.mark.slow
-def test_a_run_and_its_evaluation_record_lists_that_agree_with_the_ranks(
-    compose_tiny: Compose, tmp_path: Path
-) -> None:
-    metrics = train(compose_tiny("trainer.max_epochs=1"))
-    run_dir = tmp_path / "logs" / "run"
-    recorded = read_recorded(run_dir / "test_lists_demo_office.parquet")
-    assert recorded.columns == ["user_id", "place", "item_id"]
-    assert recorded["place"].to_list() == [*range(1, 11)] * 60
-    ranks = pl.read_parquet(run_dir / "test_ranks_demo_office.parquet")
-    assert metrics["test/tie_rate"] == 0
-    hits = recorded.join(ranks, left_on=["user_id", "item_id"], right_on=["user_id", "target_id"])
-    assert len(hits) / 60 == pytest.approx(metrics["test/recall@10"])
-    assert (hits["place"] == hits["rank"]).all()
-
-    other = evaluate(evaluation(run_dir, tmp_path / "data", "lists.cold_user=9"))
-    same = {k: v for k, v in metrics.items() if k.startswith("test/") and "cold_user" not in k}
-    assert same.items() <= other["metrics"].items()
-    assert other["metrics"]["test/cold_user_users"] > metrics["test/cold_user_users"]
-    assert other["lists"] == {"cutoffs": [10], "cold_item": 4, "cold_user": 9}
-    again = read_recorded(run_dir / "evaluation" / "lists_demo_office.parquet")
-    assert again.equals(recorded)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from missrec.metrics import beyond_accuracy
 from missrec.metrics.beyond_accuracy import (
@@ -20,6 +21,8 @@ from missrec.metrics.beyond_accuracy import (
     serendipity,
     users_per_item,
 )
+from missrec.metrics.buckets import cold_recall
+from missrec.metrics.ranking import TargetRanks
 
 # The example of docs/beyond_accuracy.md: five items; users a, b and c get two of them each.
 LISTS = np.array([[1, 2], [1, 3], [1, 4]])
@@ -116,6 +119,24 @@ def test_the_example_of_the_docs_comes_out_as_it_is_computed_there() -> None:
     assert list_metrics(LISTS, target_ids=TARGETS, items=ITEMS, cutoffs=[2]) == pytest.approx(
         expected, rel=1e-12
     )
+
+
+def test_the_cold_of_the_example_are_those_who_took_items_four_and_five() -> None:
+    users = TargetRanks(
+        user_ids=torch.arange(3),
+        target_ids=torch.from_numpy(TARGETS),
+        num_greater=torch.tensor([1, 2, 1]),  # a's and c's item in place 2, b's in none
+        num_equal=torch.zeros(3, dtype=torch.int64),
+    )
+    is_cold = torch.from_numpy(COUNTS)[users.target_ids] <= 1
+    found = cold_recall(users, is_cold, name="cold_item", cutoffs=[1, 2])
+    assert found == {
+        "cold_item_users": 2,
+        "cold_item_recall@1": 0,
+        "cold_item_recall@2": 1 / 2,
+    }
+    nobody = cold_recall(users, is_cold & False, name="cold_user", cutoffs=[1, 2])
+    assert nobody == {"cold_user_users": 0}
 
 
 def test_a_cut_off_takes_the_first_of_each_list() -> None:
