@@ -215,16 +215,17 @@ def test_what_is_recommended_stands_beside_accuracy_with_its_floor(report: Repor
     names = [key.removeprefix("test/") for key in LISTS if "@" in key]
     assert section.list_metrics == names
     text = markdown(report)
-    header = "| coverage@10 | Gini@10 | popularity@10 | novelty@10 | diversity (text)@10 |"
+    header = "| coverage@10 | Gini@10 | popularity@10 | novelty@10 | diversity@10 (text) |"
     assert header in text
     row = "| Ours | 2 (seeds 1, 2) | 0.6250 ± 0.1768 | 0.5000 ± 0.0000 | 12.3 ± 0.0 | 3.46 ± 0.00 |"
     assert row in text
     assert "Cold items occur at most 4 times in training: 8 test users." in text
-    assert "Floor, by which they are read, has no run with them." in text
+    assert "Floor, by which the others are read, has no run with them." in text
     assert f"| Floor | 1 (seed 1) |{f' {NONE} |' * len(names)}" in text
     assert "Runs whose lists were not measured (3):" in text
     assert "python src/evaluate.py run=" in text
-    assert "R of cold items@10" in latex(report)
+    assert "- coverage: share of the items that are in any list" in text
+    assert "R@10 of cold items" in latex(report)
     assert r"0.6250 $\pm$ 0.1768 & 0.5000" in latex(report)
     lines = csv.DictReader(io.StringIO(results_csv(report)))
     found = {line["row"]: line for line in lines if line["metric"] == "coverage@10"}

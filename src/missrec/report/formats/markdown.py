@@ -13,6 +13,7 @@ from missrec.report.formats.words import (
     explanation,
     interval,
     list_commands,
+    list_meanings,
     list_score,
     mark,
     metric_name,
@@ -106,6 +107,7 @@ def _lists(section: Section) -> Iterator[str]:
     """Beyond accuracy."""
     if metrics := section.list_metrics:
         yield from ("", "Beyond accuracy:", "", plain(about_lists(section)), "")
+        yield from (*_bullets(list_meanings(section)), "")
         rows = [
             [plain(row.label), seeds(row.group), *(list_score(row, metric) for metric in metrics)]
             for row in section.rows

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from missrec.metrics.power import LEVEL, POWER
 from missrec.metrics.significance import FEW_USERS
-from missrec.report.list_metrics import described, is_list_metric
+from missrec.report.list_metrics import described, is_list_metric, meanings
 from missrec.report.sections import Comparison, ResultRow, Section
 from missrec.runs.groups import Group, mean_and_deviation
 
@@ -133,12 +133,7 @@ def few_users(num_users: int) -> str:
 def about_lists(section: Section) -> str:
     """How the metrics of lists of a section are to be read."""
     metrics = section.list_metrics
-    told = {described(metric).label.partition("@")[0]: described(metric) for metric in metrics}
-    sentences = [
-        "What test users are recommended: "
-        + "; ".join(f"{name}, {of.meaning}" for name, of in told.items())
-        + "."
-    ]
+    sentences = [f"What test users are recommended, {_OVER_SEEDS}."]
     for group, what in _COLD.items():
         counted = [run for run in section.runs if f"test/{group}_users" in run.metrics]
         limits = {run.settings.get(f"metrics.lists.{group}") for run in counted} - {None}
@@ -149,14 +144,20 @@ def about_lists(section: Section) -> str:
             sentences.append(f"{what.format(limit)}: {users} test users.")
     floor = section.floor
     if floor is not None and not any(floor.values(metric) for metric in metrics):
-        sentences.append(f"{floor.label}, by which they are read, has no run with them.")
+        sentences.append(f"{floor.label}, by which the others are read, has no run with them.")
     return " ".join(sentences)
 
 
+_OVER_SEEDS = "mean ± standard deviation over seeds"
 _COLD = {
     "cold_item": "Cold items occur at most {} times in training",
     "cold_user": "Cold users have a history of at most {} items",
 }
+
+
+def list_meanings(section: Section) -> list[str]:
+    """What each kind of them says."""
+    return [f"{name}: {meaning}" for name, meaning in meanings(section.list_metrics).items()]
 
 
 def list_commands(section: Section) -> list[str]:
