@@ -96,7 +96,7 @@ def test_figures_follow_from_the_lists_the_ranks_and_the_data(compose_tiny: Comp
     run, experiment = ranked(compose_tiny, "last_item_transition", *limits)
     tested = measure_lists(run, experiment, device=CPU)
     domains, users = experiment.datamodule.domains, experiment.module.target_ranks[0]
-    facts = item_facts(domains, 0)
+    (facts,) = item_facts(domains)
     assert set(facts.features) == {"text", "image"}  # though this model reads none
     targets = users.target_ids.numpy()
     expected = list_metrics(tested.by_domain[0], target_ids=targets, items=facts, cutoffs=[10])
@@ -126,7 +126,7 @@ def test_without_cut_offs_nothing_is_measured(compose_tiny: Compose) -> None:
 
 def test_what_is_known_of_items_is_of_training_alone(tmp_path: Path) -> None:
     folder = write_domain_folder(tmp_path / "tiny")
-    facts = item_facts(SplitDomains([folder], LeaveOneOut()), 0)
+    (facts,) = item_facts(SplitDomains([folder], LeaveOneOut()))
     # Training sequences 1 2 3 | 3 | 5 4 | 2 5 3 1; item 6 does not occur.
     assert facts.counts.tolist() == [0, 2, 2, 3, 1, 2, 0]
     assert facts.user_counts.tolist() == [0, 2, 2, 3, 1, 2, 0]
@@ -140,7 +140,7 @@ def test_of_several_domains_each_has_its_own_facts(tmp_path: Path) -> None:
     repeats = [[1, 1, 1, 2, 3], [1, 2, 3]]
     twice = prepared_domain(repeats, name="b", num_items=3, features=images)
     folders = [write_domain_folder(tmp_path / "a"), write_domain_folder(tmp_path / "b", twice)]
-    facts = item_facts(SplitDomains(folders, LeaveOneOut()), 1)
+    _, facts = item_facts(SplitDomains(folders, LeaveOneOut()))
     assert facts.counts.tolist() == [0, 4, 0, 0]  # training sequences 1 1 1 | 1
     assert facts.user_counts.tolist() == [0, 2, 0, 0]
     assert facts.num_users == 2
@@ -160,7 +160,7 @@ def test_without_features_of_a_domain_diversity_is_left_out_and_that_is_said(
     caplog.set_level(logging.INFO)
     folder = write_domain_folder(tmp_path / "tiny")
     damage(folder / "features")
-    facts = item_facts(SplitDomains([folder], LeaveOneOut()), 0)
+    (facts,) = item_facts(SplitDomains([folder], LeaveOneOut()))
     assert facts.features == {}
     assert said in caplog.text
     assert "the diversity of lists is not measured" in caplog.text

@@ -162,7 +162,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     lists = measure_lists(run, experiment, device=trainer.strategy.root_device)
     metrics = {**experiment.module.metrics, **lists.metrics}
     if settings.new_items is None:
-        _say_differences(folder, metrics)
+        _say_differences(folder, experiment.module.metrics)
     print_metrics(run.name, {"test": split_metrics(metrics, "test")}, settings.shown)
     print_list_metrics(run.name, split_metrics(metrics, "test"))
     report = {

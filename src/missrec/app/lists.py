@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -66,6 +67,7 @@ def measure_lists(
         return MeasuredLists([], {})
     model = experiment.module.model.to(device).eval()
     longest = run.config["datamodule"]["max_seq_len"]
+    facts = item_facts(domains)
     by_domain, figures = [], []
     for place, users in enumerate(experiment.module.target_ranks):
         histories = _TestHistories(domains, users.user_ids, max_seq_len=longest)
@@ -78,34 +80,34 @@ def measure_lists(
             device=device,
         )
         by_domain.append(lists)
-        items = item_facts(domains, place)
-        first_item = domains.spans[place].first_item
-        own_targets = users.target_ids.cpu() - (first_item - 1)
-        counted = TargetRanks(*(column.cpu() for column in users._replace(target_ids=own_targets)))
+        targets = users.target_ids - (domains.spans[place].first_item - 1)
+        counted = TargetRanks(*(column.cpu() for column in users._replace(target_ids=targets)))
         lengths = torch.from_numpy(histories.lengths)
-        figures.append(_figures(lists, counted, lengths, items=items, settings=settings))
+        figures.append(_figures(lists, counted, lengths, items=facts[place], settings=settings))
     return MeasuredLists(by_domain, _over_domains(figures, domains.spans))
 
 
-def item_facts(domains: SplitDomains, place: int) -> ItemFacts:
-    """What is known of the items of one domain, with the features of all its modalities.
+def item_facts(domains: SplitDomains) -> list[ItemFacts]:
+    """What is known of the items of each domain, with the features of all its modalities.
 
     Whichever of them a model reads: systems are compared by the same features.
     """
-    span, mixed = domains.spans[place], domains.mixed
-    own = slice(span.first_item, span.last_item + 1)
-    users = slice(*mixed.first_users[place : place + 2])
-    in_training = domains.split.train_ends[users] > mixed.offsets[:-1][users]
-
-    def of_items(counts: Tensor) -> np.ndarray:
-        return np.concatenate([[0], counts[own].numpy()])
-
-    return ItemFacts(
-        counts=of_items(domains.train_counts),
-        user_counts=of_items(domains.train_user_counts),
-        num_users=int(in_training.sum()),
-        features=_all_features(domains.folders[place], num_items=own.stop - own.start),
-    )
+    counts, user_counts = domains.train_counts.numpy(), domains.train_user_counts.numpy()
+    in_training = domains.split.train_ends > domains.mixed.offsets[:-1]
+    found = []
+    for span, folder, users in zip(
+        domains.spans, domains.folders, pairwise(domains.mixed.first_users), strict=True
+    ):
+        own = slice(span.first_item, span.last_item + 1)
+        found.append(
+            ItemFacts(
+                counts=np.concatenate([[0], counts[own]]),
+                user_counts=np.concatenate([[0], user_counts[own]]),
+                num_users=int(in_training[slice(*users)].sum()),
+                features=_all_features(folder, num_items=own.stop - own.start),
+            )
+        )
+    return found
 
 
 def _all_features(folder: Path, *, num_items: int) -> dict[str, Features]:

@@ -94,7 +94,7 @@ def train_run(run: RunSettings) -> dict[str, float]:
             best = best or keep_untrained(experiment, trainer)
             if held_out and is_first_process():
                 lists = measure_lists(run, experiment, device=trainer.strategy.root_device)
-                for logger in trainer.loggers:
+                for logger in trainer.loggers if lists.metrics else ():
                     logger.log_metrics(lists.metrics, step=trainer.global_step)
         if not held_out:
             metrics = {FINAL_FIT: 1.0, **metrics}

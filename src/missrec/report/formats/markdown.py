@@ -26,6 +26,7 @@ from missrec.report.formats.words import (
 from missrec.report.paper import STATISTICS
 from missrec.report.sections import ResultRow, Section
 
+_COMMANDS_SHOWN = 5
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 
 
@@ -116,7 +117,9 @@ def _lists(section: Section) -> Iterator[str]:
         yield from _table(["", "runs", *map(metric_name, metrics)], rows, left={0, 1})
     if commands := list_commands(section):
         yield from ("", f"Runs whose lists were not measured ({len(commands)}):", "")
-        yield from ("```bash", *commands, "```")
+        more = len(commands) - _COMMANDS_SHOWN
+        rest = [f"# and {more} more, in report.html"] if more > 0 else []
+        yield from ("```bash", *commands[:_COMMANDS_SHOWN], *rest, "```")
 
 
 def _scores(section: Section) -> Iterator[str]:
