@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -19,6 +18,7 @@ from hydra.errors import HydraException
 from missrec.app.arguments import named_lists
 from missrec.app.grammar import parsable_arguments
 
+ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
 COMMANDS = {path.stem for path in CONF.glob("*.yaml")} & {p.stem for p in ROOT.glob("src/*.py")}
 PAGES = [ROOT / "README.md", ROOT / "bench" / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
