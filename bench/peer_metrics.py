@@ -120,8 +120,10 @@ def torchmetrics(case: Case) -> float:
     return float(retrieval_normalized_dcg(torch.tensor(case.scores), is_right, top_k=K))
 
 
-def implicit(case: Case) -> float:
-    """Asks a model for its list."""
+def implicit(case: Case) -> float | None:
+    """Asks a model for its list, which is never shorter than it asks for."""
+    if len(case.items) < K:
+        return None
     from implicit.evaluation import ranking_metrics_at_k
     from scipy.sparse import csr_matrix
 
@@ -143,6 +145,7 @@ def recbole(case: Case) -> float:
     from recbole.evaluator.collector import DataStruct
     from recbole.evaluator.metrics import NDCG
 
+    vars(np).setdefault("float", float)  # a name that NumPy has no longer
     is_right = [int(item in case.held_out) for item in case.items][:K]
     is_right += [0] * (K - len(is_right))
     collected = DataStruct()

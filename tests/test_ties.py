@@ -39,7 +39,9 @@ def open_orders(source: str) -> list[tuple[str, int]]:
     """Name and line of the calls that leave the order of ties to a library."""
     tree = ast.parse(source)
     values_only = {  # topk(...).values and sort(...).values are the same whatever the ties
-        node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "values"
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "values"
     }
     found = []
     for call in ast.walk(tree):

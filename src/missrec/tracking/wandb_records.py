@@ -162,7 +162,13 @@ class WandbRecords(Callback):
 
 
 def highest_scored(
-    model: Recommender, batch: SequenceBatch, span: DomainSpan, *, count: int, items_at_once: int
+    model: Recommender,
+    batch: SequenceBatch,
+    span: DomainSpan,
+    *,
+    keys: pl.Series,
+    count: int,
+    items_at_once: int,
 ) -> Tensor:
     """(B, count) the items of a domain that a model scores highest, best first; ties by key.
 
