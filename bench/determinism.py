@@ -1,6 +1,6 @@
 """Which settings leave a run as it was, bit for bit, and how much the others change.
 
-python bench/determinism.py      # ten trainings of a small demo; writes the table of docs/reliability.md
+python bench/determinism.py      # trainings of a small demo; writes a table of docs/reliability.md
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ def main() -> None:
 
 def _shown(value: float | None) -> str:
     if value is None or math.isnan(value):
-        return "–" if value is None else "NaN"
+        return "–" if value is None else "NaN"  # noqa: RUF001
     return f"{value:.4f}"
 
 

@@ -35,14 +35,18 @@ JUDGED = {
 
 
 def calls_faiss(source: str) -> bool:
-    return any(
-        (isinstance(node, ast.Import) and any(name.name == "faiss" for name in node.names))
-        or (isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "faiss")
-        for node in ast.walk(ast.parse(source))
-    ) and any(
-        isinstance(node, ast.Attribute)
-        and node.attr in {"search", "range_search", "assign", "train", "knn", "Kmeans"}
-        for node in ast.walk(ast.parse(source))
+    return (
+        "faiss" in source
+        and any(
+            (isinstance(node, ast.Import) and any(name.name == "faiss" for name in node.names))
+            or (isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "faiss")
+            for node in ast.walk(ast.parse(source))
+        )
+        and any(
+            isinstance(node, ast.Attribute)
+            and node.attr in {"search", "range_search", "assign", "train", "knn", "Kmeans"}
+            for node in ast.walk(ast.parse(source))
+        )
     )
 
 
@@ -125,12 +129,12 @@ def test_whatever_order_an_index_gives_ties_in_the_smaller_key_comes_first(
     num_distinct: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("missrec.retrieval.bounded._LARGEST_SHARE", 1)
-    vectors = random_vectors(60, num_distinct=num_distinct, seed=1)
+    vectors = random_vectors(40, num_distinct=num_distinct, seed=1)
     generator = torch.Generator().manual_seed(2)
-    table = ItemTable(vectors, key_ranks=torch.randperm(60, generator=generator))
-    users = random_users(5)
+    table = ItemTable(vectors, key_ranks=torch.randperm(40, generator=generator))
+    users = random_users(2)
     for search in searches(table):
-        for k in (1, 3, 4, 20):
+        for k in (1, 3, 4):
             found = search.top_k(users, k=k, wanted=Wanted())
             expected = brute_force(table, users, k=k, wanted=Wanted())
             assert found.items.equal(expected.items)

@@ -23,6 +23,8 @@ EARLY = {"on_train_start", "on_fit_start", "on_sanity_check_start", "setup", "on
 
 def early_epochs(source: str) -> list[int]:
     """Lines that read the epoch before it is known."""
+    if "current_epoch" not in source:
+        return []
     return [
         node.lineno
         for function in ast.walk(ast.parse(source))

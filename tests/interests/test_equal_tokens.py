@@ -1,4 +1,4 @@
-"""Equal tokens are equally dense, and one of them stands for all: whatever rounds, in any search."""
+"""Equal tokens are equally dense and one of them stands for all, whatever rounds in a search."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A sequence that is all padding is a number for every switch that changes torch's kernel.
 
-torch's own attention gives NaN, 0 or a number for it, by need_weights, by training and by the type of
-the mask (2.11 to 2.15): whoever calls it by itself has to know which. Ours attends to the padding
-evenly, and the sequence that comes of it is 0.
+torch's own attention gives NaN, 0 or a number for it, by need_weights, by training and by the type
+of the mask: whoever calls it by itself has to know which. Ours attends to the padding evenly, and
+the sequence that comes of it is 0.
 """
 
 from __future__ import annotations

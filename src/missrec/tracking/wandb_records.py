@@ -181,7 +181,8 @@ def highest_scored(
         items_at_once: items scored at a time.
     """
     device = batch.item_ids.device
-    items = torch.from_numpy(span.first_item + keys.arg_sort().to_numpy()).to(device)
+    by_key = keys.arg_sort().to_numpy().astype(np.int64)
+    items = torch.from_numpy(span.first_item + by_key).to(device)
     with full_precision(device.type):
         encoded = model.encode(batch)
         blocks = [

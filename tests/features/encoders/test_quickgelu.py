@@ -26,8 +26,7 @@ def trained_so(model: str, tag: str) -> bool:
 def accepted(model: str, tag: str) -> bool:
     try:
         clip._tag_settings(model, tag)
-    except ValueError as error:
-        assert "QuickGELU" in str(error)
+    except ValueError:
         return False
     return True
 
