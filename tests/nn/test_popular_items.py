@@ -6,26 +6,20 @@ in the type of its rows (2.11; scatter_add does not stop).
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from missrec.features.codes import ItemCoding
 from missrec.features.quantization import OptimizedProductQuantizer
-from missrec.models.missrec import MISSRec
 from missrec.nn.adapters import LinearAdapter
 from missrec.nn.code_embedding import CodeEmbedding
 from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
-from missrec.nn.precision import repeated
 from missrec.nn.sequence_networks import EncodedSequence, ItemTokens
-from missrec.types import SequenceBatch
 from synthetic import catalogue, text_and_image
 
 SRC = Path(__file__).resolve().parents[2] / "src" / "missrec"
