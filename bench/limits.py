@@ -19,6 +19,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,9 +77,8 @@ def train(
     """A training in a child, after a hardship; what its parent does meanwhile gets its number."""
     run_dir = runs.place / name
     places = (f"paths.data_dir={runs.place / 'data'}", f"hydra.run.dir={run_dir}")
-    arguments = (
-        overrides if overrides[:1] == (f"resume={run_dir}",) else (*SMALL, *places, *overrides)
-    )
+    goes_on = overrides[:1] == (f"resume={run_dir}",)
+    arguments = overrides if goes_on else (*SMALL, *places, *overrides)
     receiver, sender = FORK.Pipe(duplex=False)
 
     def work() -> None:
@@ -150,9 +150,10 @@ def killed_parent(runs: Runs) -> Iterator[str]:
     while any(Path(f"/proc/{pid}").exists() for pid in others) and time.monotonic() < until:
         time.sleep(0.1)
     left = [pid for pid in others if Path(f"/proc/{pid}").exists()]
-    yield (
-        f"{len(left)} of {len(others)} go on" if left or not others else resumed(runs, "parent", 2)
-    )
+    if left or not others:
+        yield f"{len(left)} of {len(others)} go on"
+    else:
+        yield resumed(runs, "parent", 2)
 
 
 def stopped_process(runs: Runs) -> Iterator[str]:
@@ -246,15 +247,11 @@ def full_disk(runs: Runs) -> Iterator[str]:
 
 def jumping_clock(runs: Runs) -> Iterator[str]:
     for number, day in enumerate((-86_400, 86_400)):
-        name, plain = f"clock_{number}", time.time
-        calls = Counter[str]()
+        name = f"clock_{number}"
 
-        def jump(_: Path, plain: Callable[[], float] = plain, day: int = day) -> None:
-            def jumping() -> float:
-                calls["time"] += 1
-                return plain() + day * (calls["time"] // 10 % 2)
-
-            time.time = jumping
+        def jump(_: Path, day: int = day) -> None:
+            plain, calls = time.time, count()
+            time.time = lambda: plain() + day * (next(calls) // 10 % 2)
 
         ended = train(runs, name, before=jump)
         yield judged(ended, runs.place / name, runs.expected[1])

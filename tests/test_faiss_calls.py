@@ -1,4 +1,4 @@
-"""FAISS never sees vectors far from the origin in a search by distance, and no order of its ties counts.
+"""FAISS searches by distance around the origin alone, and no order of its ties counts.
 
 From queries x width = 128,000 on FAISS takes |a|^2 + |b|^2 - 2ab for a distance (20 queries before
 1.12): near vectors far from the origin then lie at distance 0 and others are the nearest, see

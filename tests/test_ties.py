@@ -32,7 +32,7 @@ JUDGED = {
 """Calls whose ties reach nobody, by file and name: how many. Judge a new one before it is here."""
 
 DISTINCT = {"user_id", "item_id", "item_key", "interest", "modality", "rank", "here"}
-"""Columns whose values differ, within those before them: an order that ends with one has no ties."""
+"""Columns without equal values among rows that agree in those before: an order by them is total."""
 
 
 def open_orders(source: str) -> list[tuple[str, int]]:

@@ -108,7 +108,8 @@ def test_a_sequence_of_padding_alone_is_zero(
     if gradients:
         encoded.float().sum().backward()
         found = [p.grad for p in module.parameters() if p.grad is not None]
-        assert found and all(gradient.isfinite().all() for gradient in found)
+        assert found
+        assert all(gradient.isfinite().all() for gradient in found)
 
 
 def test_torch_by_itself_gives_nan() -> None:
