@@ -170,7 +170,7 @@ def stopped_process(runs: Runs) -> Iterator[str]:
 
 
 def ctrl_c_twice(runs: Runs) -> Iterator[str]:
-    for number, apart_sec in enumerate((0.0, 0.01, 0.05, 0.2, 0.5)):
+    for number, apart_sec in enumerate((0.0, 0.05, 0.5)):
         name = f"ctrl_c_{number}"
 
         def interrupt(pid: int, run_dir: Path, apart_sec: float = apart_sec) -> None:
@@ -185,7 +185,7 @@ def ctrl_c_twice(runs: Runs) -> Iterator[str]:
 
 
 def few_files(runs: Runs) -> Iterator[str]:
-    for number in (24, 32, 48, 64, 128):
+    for number in (24, 48, 128):
         name = f"files_{number}"
 
         def limit(_: Path, number: int = number) -> None:
@@ -196,7 +196,7 @@ def few_files(runs: Runs) -> Iterator[str]:
 
 
 def little_memory(runs: Runs) -> Iterator[str]:
-    for megabytes in (1, 8, 32, 64, 128):
+    for megabytes in (1, 16, 64):
         name = f"memory_{megabytes}"
 
         def limit(_: Path, megabytes: int = megabytes) -> None:
@@ -217,7 +217,7 @@ def mounted(*arguments: str) -> None:
 
 
 def no_shared_memory(runs: Runs) -> Iterator[str]:
-    for size in ("4k", "64k", "1m"):
+    for size in ("4k", "64k"):
         name = f"shared_{size}"
 
         def limit(_: Path, size: str = size) -> None:
@@ -235,7 +235,7 @@ def read_only(runs: Runs) -> Iterator[str]:
 
 
 def full_disk(runs: Runs) -> Iterator[str]:
-    for size in ("4k", "16k", "64k", "128k", "256k"):
+    for size in ("16k", "64k", "256k"):
         name = f"full_{size}"
 
         def limit(run_dir: Path, size: str = size) -> None:
@@ -262,10 +262,10 @@ HARDSHIPS: dict[str, Callable[[Runs], Iterator[str]]] = {
     "the second of two processes is stopped for 5 s (SIGSTOP, SIGCONT)": stopped_process,
     "Ctrl-C twice, 0 to .5 s apart, then `resume=`": ctrl_c_twice,
     "24 to 128 open files (`ulimit -n`), two workers of the loader": few_files,
-    "1 to 128 MB of memory more than after the imports (`ulimit -v`)": little_memory,
-    "4 kB to 1 MB of `/dev/shm`, two workers of the loader": no_shared_memory,
+    "1 to 64 MB of memory more than after the imports (`ulimit -v`)": little_memory,
+    "4 and 64 kB of `/dev/shm`, two workers of the loader": no_shared_memory,
     "a run folder that cannot be written to": read_only,
-    "a disk that is full after 4 to 256 kB": full_disk,
+    "a disk that is full after 16 to 256 kB": full_disk,
     "a clock that jumps a day back and forth": jumping_clock,
 }
 
@@ -277,6 +277,8 @@ def main(chosen: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         runs = Runs(Path(folder), {})
         for processes, more in ((1, ()), (2, TWO)):
+            if chosen and processes == 2 and not {"killed_parent", "stopped_process"} & set(chosen):
+                continue
             ended = train(runs, f"reference_{processes}", *more)
             assert ended.code == "0", ended
             metrics = runs.place / f"reference_{processes}/metrics.json"
