@@ -196,7 +196,7 @@ def few_files(runs: Runs) -> Iterator[str]:
 
 
 def little_memory(runs: Runs) -> Iterator[str]:
-    for megabytes in (1, 16, 64):
+    for megabytes in (64, 128, 256):
         name = f"memory_{megabytes}"
 
         def limit(_: Path, megabytes: int = megabytes) -> None:
@@ -262,7 +262,7 @@ HARDSHIPS: dict[str, Callable[[Runs], Iterator[str]]] = {
     "the second of two processes is stopped for 5 s (SIGSTOP, SIGCONT)": stopped_process,
     "Ctrl-C twice, 0 to .5 s apart, then `resume=`": ctrl_c_twice,
     "24 to 128 open files (`ulimit -n`), two workers of the loader": few_files,
-    "1 to 64 MB of memory more than after the imports (`ulimit -v`)": little_memory,
+    "64 to 256 MB of memory more than after the imports (`ulimit -v`)": little_memory,
     "4 and 64 kB of `/dev/shm`, two workers of the loader": no_shared_memory,
     "a run folder that cannot be written to": read_only,
     "a disk that is full after 16 to 256 kB": full_disk,
