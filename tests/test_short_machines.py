@@ -6,10 +6,12 @@ bench/limits.py tries the real thing, as root and for minutes.
 from __future__ import annotations
 
 import errno
+from types import SimpleNamespace
 
 import pytest
 
 from doors import Ended, call
+from missrec.data import loader
 
 NO_ROOM = OSError(errno.ENOSPC, "No space left on device", "a/epoch_000.ckpt")
 READ_ONLY = OSError(errno.EROFS, "Read-only file system", "a/config.yaml")
@@ -69,3 +71,18 @@ def test_what_a_machine_lacks_is_one_line(
 def test_a_defect_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RuntimeError, match="shapes do not match"):
         ended(monkeypatch, RuntimeError("shapes do not match"))
+
+
+@pytest.mark.parametrize(("free_kilobytes", "fits"), [(64, False), (399, False), (400, True)])
+def test_workers_without_shared_memory_are_refused_before_torch_waits_for_them(
+    free_kilobytes: int, *, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = SimpleNamespace(f_bavail=free_kilobytes, f_frsize=1000)
+    monkeypatch.setattr(loader.os, "statvfs", lambda _: there)
+    monkeypatch.setattr(loader.Path, "is_dir", lambda _: True)
+    needed = {"num_workers": 2, "batch_bytes": 100_000}  # each fetches two batches ahead
+    if fits:
+        loader.check_shared_memory(**needed)
+        return
+    with pytest.raises(ValueError, match=r"num_workers \(2\): /dev/shm has .* up to 400,000"):
+        loader.check_shared_memory(**needed)

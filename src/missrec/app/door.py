@@ -31,7 +31,8 @@ _OF_THE_MACHINE = re.compile(
     r"DataLoader worker .* (?:killed|exited)",
     re.IGNORECASE,
 )
-"""In torch's words: memory of a CPU, of a GPU, and /dev/shm, where a loader's workers put batches."""
+"""In torch's words: memory of a CPU, of a GPU, and /dev/shm, where workers of a loader put batches.
+"""
 _USER_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
 
 
