@@ -15,7 +15,7 @@ from missrec.app.evaluate import evaluate
 from missrec.app.report import report
 from run_settings import CONF, evaluation
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # killed, files stay open
 NUM_KILLS = 4
 
 
@@ -58,7 +58,6 @@ def test_an_evaluation_that_is_killed_and_repeated_is_whole(tmp_path: Path) -> N
     assert_a_kill_is_made_good(run, run / "evaluation", lambda: evaluate(config))
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_a_report_that_is_killed_and_repeated_is_whole(tmp_path: Path) -> None:
     shutil.copytree(KEPT / "logs/demo/sasrec_s1", tmp_path / "logs/sasrec_s1")
     settings = [f"paths.data_dir={tmp_path}/data", f"paths.log_dir={tmp_path}/logs"]
