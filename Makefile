@@ -14,7 +14,7 @@ STAMP := $(VENV)/.installed$(if $(GPU),-gpu)
 DEMO_RUN = $$(ls -dt logs/sweeps/demo_transfer-*/1_* | head -1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format types bench peers calibrate findings lock clean
+.PHONY: help setup demo test test-fast lint format types bench peers calibrate results findings lock clean
 
 help: ## what each target does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -78,6 +78,9 @@ calibrate: setup ## how often the paired test errs between seeds of one system; 
 	$(BIN)/python src/train.py -m experiment=demo 'seed=range(1,34)' trainer.max_epochs=5 \
 		hydra.sweep.dir=logs/calibrate callbacks.progress_bar=null callbacks.interpretation=null
 	$(BIN)/python bench/calibrate.py
+
+results: setup ## the tables and figures of the docs, from the record and the runs in logs/
+	$(BIN)/python bench/results.py --runs logs
 
 # RecBole brings a hundred packages that are no part of ours, so it has an environment of its own.
 $(BENCH_VENV)/.installed: requirements.lock pyproject.toml | setup

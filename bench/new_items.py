@@ -149,10 +149,11 @@ def metrics_by_target(experiment: Experiment, *, part: str, is_new: Tensor) -> d
         ranking.add(batch)
     found: dict[str, float] = {}
     ranked = ranking.finish()
-    ranks = torch.cat([users.ranks for users in ranked])
+    above = torch.cat([users.num_greater for users in ranked])
+    equal = torch.cat([users.num_equal for users in ranked])
     targets_new = is_new[torch.cat([users.target_ids for users in ranked])]
     for name, chosen in (("new", targets_new), ("known", ~targets_new)):
-        metrics = ranking_metrics(ranks[chosen], cutoffs=[10, 50])
+        metrics = ranking_metrics(above[chosen], equal[chosen], cutoffs=[10, 50])
         found |= {f"{name} {key}": metrics[key] for key in SHOWN}
         found[f"{name} users"] = float(chosen.sum())
     return found

@@ -21,6 +21,7 @@ from doors import call
 from local_server import LocalServer
 from missrec.app.export import export
 from missrec.app.exported import ExportError, read_exported
+from missrec.app.stages import pretrained_checkpoint
 from missrec.app.train import train
 from missrec.data.manifest import MANIFEST, write_manifest
 from missrec.runs.identity import ChangedDataError
@@ -99,6 +100,8 @@ def test_it_takes_no_new_items_and_is_no_run(exported: Path, tmp_path: Path) -> 
         missrec.load(exported, new_items="features")
     with pytest.raises(ValueError, match="is an exported model; run must name the folder of the"):
         export(settings(exported, to=tmp_path / "again"))
+    with pytest.raises(ValueError, match="an exported model; pretrained must name the folder of"):
+        pretrained_checkpoint(str(exported))
 
 
 def test_it_holds_items_and_figures_but_no_path_and_no_user(run: Path, exported: Path) -> None:

@@ -241,6 +241,21 @@ def test_every_row_of_table_2_is_in_its_sweep() -> None:
     )
 
 
+def test_one_command_searches_the_papers_learning_rates_for_every_row_of_table_2() -> None:
+    """Ours and the others alike: none has a rate of its own."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        asked = compose("tune", ["sweep=learning_rates"], return_hydra_config=True)
+        rows = asked.hydra.sweeper.params.experiment.replace(" ", "").split(",")
+        found = [
+            compose("train", ["sweep=learning_rates", f"experiment={row}"]).optimizer.lr
+            for row in rows
+        ]
+    assert asked.hydra.mode.name == "MULTIRUN"
+    assert asked.hydra.sweeper.params.seed == "1"
+    assert asked.search.space == {"optimizer.lr": {"choices": [3e-4, 1e-3, 3e-3, 1e-2]}}
+    assert found == [0.001] * 11
+
+
 def test_a_sweep_without_a_job_is_a_mistake(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -134,6 +134,16 @@ def test_the_command_of_the_best_trains_to_the_value_that_the_search_saw(
     assert "test/ndcg@10" in metrics
 
 
+def test_the_command_of_the_best_of_a_sweep_trains_that_row_alone() -> None:
+    given = ["experiment=table2/sasrec_id", "seed=1", "sweep=learning_rates", "data=scientific"]
+    places = ["search.study=s", "search.dir=/s"]
+    commands = read_search(tune_settings(compose_tune(*given, *places), given))
+    assert commands.command({"optimizer.lr": 0.003}) == (
+        "python src/train.py experiment=table2/sasrec_id data=scientific optimizer.lr=0.003 seed=1"
+    )
+    assert "sweep=learning_rates" not in commands.of_trial({}, seed=1, name="trial_0000")
+
+
 def test_a_search_never_reads_the_test_split(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:

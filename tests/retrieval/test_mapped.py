@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from missrec.retrieval import rows
 from missrec.retrieval.indexes import named_index
 from missrec.retrieval.mapped import mapped_faiss, mapped_table
 from missrec.retrieval.rows import CatalogueRows
@@ -35,7 +38,7 @@ def table(*, seed: int = 0, num_modalities: int = 2, **changes: Any) -> ItemTabl
 
 
 def signature(one: ItemTable) -> str:
-    return CatalogueRows(one).signature()
+    return CatalogueRows(one).signature
 
 
 def never() -> ItemTable:
@@ -87,6 +90,19 @@ def test_a_search_that_is_shared_finds_the_same(tmp_path: Path, words: str) -> N
         shared = mapped_table(tmp_path / "v1", "items", table)
         found = named_index(words, shared=tmp_path / "v1")(shared)
         assert found.top_k(users, k=5, wanted=Wanted()).items.equal(alone.items)
+
+
+@pytest.mark.parametrize("description", [None, "Flat"])
+def test_the_rows_of_an_index_that_is_shared_are_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, description: str | None
+) -> None:
+    read = []
+    monkeypatch.setattr(
+        rows, "hashlib", SimpleNamespace(sha256=lambda of: read.append(of) or sha256(of))
+    )
+    for _ in range(2):
+        mapped_faiss(table(), shared=tmp_path / "v1", description=description)
+    assert len(read) == 2
 
 
 @pytest.mark.parametrize("model", [ToyFusion, ToyCounts])

@@ -114,13 +114,13 @@ def test_means_are_one_row_an_item_and_bound_where_the_weights_do_not_rise() -> 
 
 def test_rows_of_other_vectors_or_kinds_have_another_signature() -> None:
     first = CatalogueRows(table_of("shared"))
-    assert first.signature() == CatalogueRows(table_of("shared")).signature()
+    assert first.signature == CatalogueRows(table_of("shared")).signature
     others = [
         CatalogueRows(table_of("shared", seed=3)),
         CatalogueRows(table_of("shared", alpha=2.0)),
     ]
     others.append(CatalogueRows(table_of("shared"), means=True))
-    assert len({rows.signature() for rows in [first, *others]}) == 4
+    assert len({rows.signature for rows in [first, *others]}) == 4
 
 
 class Tokens:

@@ -65,10 +65,17 @@ def test_a_service_without_keys_reloads_for_nobody() -> None:
 
 def test_a_file_of_keys_has_one_a_line(tmp_path: Path) -> None:
     path = tmp_path / "keys.txt"
-    path.write_text("# of the shop\n\n0123456789abcdef\n  fedcba9876543210  \r\n")
+    path.write_text(
+        "# of the shop\n\n  #of-the-shop-too-\r\n0123456789abcdef\n  fedcba9876543210  \r\n"
+    )
     keys = ApiKeys.read(path)
     assert all(map(keys.hold, ("0123456789abcdef", "fedcba9876543210")))
-    assert not any(map(keys.hold, ("", "# of the shop", "0123456789abcde", "0123456789ABCDEF")))
+    assert not any(
+        map(
+            keys.hold,
+            ("", "# of the shop", "#of-the-shop-too-", "0123456789abcde", "0123456789ABCDEF"),
+        )
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ def test_the_first_view_tells_what_there_is(browser: Browser, address: str) -> N
     assert browser.text("#items-found") == "5 items"
     assert "Toy b" in browser.text("#items li")
     assert not browser.one("#legend").is_displayed()
+    assert "appears here once an item is in it" in browser.text("#recommended-hint")
     assert browser.driver.title.endswith("MISSRec explorer")
 
 
@@ -43,6 +44,7 @@ def test_a_history_is_clicked_together_and_taken_apart(browser: Browser, address
     browser.click("#clear")
     until(lambda: browser.all("#recommended li") == [])
     assert browser.one("#history-hint").is_displayed()
+    assert browser.one("#recommended-hint").is_displayed()
 
 
 def test_recommendations_have_picture_title_score_and_shares(
@@ -79,7 +81,7 @@ def test_it_shows_what_changes_when_a_part_or_an_item_is_left_out(
     lacking = whole.recommend([["e"]], k=12)
     until(lambda: browser.texts("#recommended .key") == lacking["item"].to_list())
     assert browser.one("#history [aria-pressed=true]").text == "Leave out"
-    assert "are others now" in browser.text("#changes")
+    assert "1 of 4 are new." in browser.text("#changes")
     assert "left out" in browser.texts("#recommended .badge")
     browser.click("#history button", named="Leave out Toy b")
     for part in ("image", "text"):

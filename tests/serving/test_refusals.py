@@ -95,6 +95,28 @@ def test_a_wrong_body_is_refused(client: TestClient, route: str, body: Any, said
     refused(answer, 422, code, said)
 
 
+@pytest.mark.parametrize(
+    ("route", "body", "told"),
+    [
+        ("recommend", {"history": [1] * 500}, 1),
+        ("recommend", {"history": [], "allow": [1] * 500, "block": [1] * 500}, 2),
+        ("recommend", {"history": [], "lists": {"new": [1] * 500, "sale": [1] * 500}}, 2),
+        ("recommend", {"history": [], "lists": {f"{n}": 1 for n in range(1_001)}}, 1),
+        ("recommend", {"history": [], **{f"{n}": 1 for n in range(1_001)}}, 1),
+        ("similar", {"items": [1] * 500}, 1),
+        ("similar", {f"{n}": 1 for n in range(1_001)}, 1),
+        ("explain", {"item": "a", "history": [1] * 500}, 1),
+    ],
+)
+def test_what_is_wrong_a_thousand_times_is_told_once(
+    route: str, body: dict[str, Any], told: int
+) -> None:
+    with service() as client:
+        answer = client.post(f"/v1/{route}", json=body)
+        assert answer.status_code == 422
+        assert len(answer.json()["error"]["details"]) == told
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "1" * 400])
 def test_what_is_no_number_is_refused(client: TestClient, number: str) -> None:
     body = f'{{"history": ["b"], "k": {number}}}'

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 import weakref
 from collections.abc import Sequence
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from missrec.serving import reloading
 from missrec.serving.exploring import Explorer
+from missrec.serving.memory import give_back_memory
+from missrec.serving.refusals import Refused
+from missrec.serving.reloading import reload_when_told
 from missrec.serving.served import Served, Version
 from toy_recommender import KEYS, ToyCounts, ToyFusion, toy_recommender
 from toy_service import KEY, VERSION, service
@@ -95,6 +102,52 @@ def test_a_second_reload_meanwhile_is_refused() -> None:
         assert first == [200]
 
 
+def told_during(first: Exception | None, *, times: int) -> int:
+    """How often it reloads when it is told so once, and `times` more during that reload."""
+    reloads = 0
+
+    async def run() -> None:
+        told = asyncio.Event()
+        told.set()
+
+        async def reload() -> Version:
+            nonlocal reloads
+            reloads += 1
+            if reloads == 1:
+                await asyncio.sleep(0.01)
+                for _ in range(times):
+                    told.set()
+                if first is not None:
+                    raise first
+            return NEXT
+
+        task = asyncio.create_task(reload_when_told(told, reload))
+        await asyncio.sleep(0.1)
+        task.cancel()
+
+    asyncio.run(run())
+    return reloads
+
+
+@pytest.mark.parametrize(("times", "reloads"), [(0, 1), (1, 2), (50, 2)])
+def test_who_tells_it_during_a_reload_has_one_more(times: int, reloads: int) -> None:
+    assert told_during(None, times=times) == reloads
+
+
+def test_it_goes_on_listening_after_a_reload_that_failed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    failed = Refused(HTTPStatus.CONFLICT, "reload_failed", "config.yaml is missing")
+    assert told_during(failed, times=1) == 2
+    assert caplog.messages == ["config.yaml is missing"]
+
+
+def test_it_comes_back_when_another_reload_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reloading, "_AGAIN_SEC", 0.0)
+    goes_on = Refused(HTTPStatus.CONFLICT, "reloading", "a reload is going on")
+    assert told_during(goes_on, times=0) == 2
+
+
 def test_no_answer_mixes_two_versions() -> None:
     turns = iter(range(1_000))
 
@@ -152,6 +205,30 @@ def test_what_was_served_is_let_go() -> None:
         assert client.post("/admin/reload", headers=KEYED).status_code == 200
         gc.collect()
         assert gone() is None
+
+
+def test_the_memory_of_what_was_served_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = toy_recommender()
+    gone = weakref.ref(old)
+    was_gone = []
+    monkeypatch.setattr(reloading, "give_back_memory", lambda: was_gone.append(gone() is None))
+    with service(old, with_keys=True, load=served) as client:
+        del old
+        assert client.post("/admin/reload", headers=KEYED).status_code == 200
+    assert was_gone == [True]
+
+
+def test_freed_memory_is_given_back() -> None:
+    kept = [bytearray(100_000) for _ in range(400)]  # beside each other, too small to be mapped
+    del kept[::2]
+    before = own_megabytes()
+    assert give_back_memory()
+    assert own_megabytes() < before - 10
+
+
+def own_megabytes() -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("RssAnon:")[2].split()[0]) / 1000
 
 
 def test_the_versions_of_the_tests_differ() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from missrec.app.exported import is_exported
 from missrec.app.saved_run import read_saved_run
 from missrec.data.domain import ITEMS
 from missrec.features.images.folder import ImagesFromFolder
@@ -31,9 +32,11 @@ def explorer_of(
 ) -> Explorer:
     """The explorer of a run, ready for its first view.
 
+    With an exported model neither pictures nor epochs go along, so it has none.
+
     Args:
         recommender: of the run.
-        run: its folder.
+        run: its folder, or one that was exported.
         data_dir: where the domain folders are, and the images.
         domain: of the recommender, where the run has several.
         trust: whether the config may name code that is none of this project's.
@@ -42,6 +45,8 @@ def explorer_of(
         FileNotFoundError: the folder is no run folder.
         ValueError: its config or the record of the images cannot be read.
     """
+    if is_exported(run):
+        return Explorer(recommender).prepare()
     saved = read_saved_run(RunFolder(run), data_dir=data_dir, trust=trust, built=())
     folders = saved.data.folders
     folder = next(one for one in folders if domain is None or one.name == domain)

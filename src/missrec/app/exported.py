@@ -77,6 +77,23 @@ def is_exported(folder: Path) -> bool:
     return (folder / CONFIG).is_file() and (folder / MANIFEST).is_file()
 
 
+def refuse_exported(folder: Path, *, name: str) -> None:
+    """Refuses an exported model in the place of a run: it has no data and nothing to train on.
+
+    Args:
+        folder: that a setting names.
+        name: of the setting.
+
+    Raises:
+        ValueError: the folder is an exported model.
+    """
+    if is_exported(folder):
+        raise ValueError(
+            f"{folder} is an exported model; {name} must name the folder of the training run it "
+            "was made of"
+        )
+
+
 def read_exported(folder: Path, *, trust: bool = False) -> ExportedModel:
     """The model of an exported folder.
 

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from missrec.app.exported import is_exported
+from missrec.app.load_settings import LoadSettings
 from missrec.app.loading import load_recommender
 from missrec.app.recommend_inputs import InputReader, ItemLists
 from missrec.app.recommend_settings import RecommendSettings
@@ -50,17 +51,7 @@ def recommend(settings: RecommendSettings) -> None:
         RunBusyError: another process makes the same output.
     """
     quiet_lightning()
-    load = partial(
-        load_recommender,
-        settings.run,
-        data_dir=settings.data_dir,
-        index=settings.index,
-        trust=settings.trust,
-        changed_data=settings.changed_data,
-        domain=settings.domain,
-        new_items=settings.new_items,
-        new_item_ids=settings.new_item_ids,
-    )
+    load = partial(load_recommender, **vars(settings.load))
     trainer = build_trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
@@ -145,18 +136,17 @@ def _output(settings: RecommendSettings) -> Iterator[Path]:
 
 def _asked(settings: RecommendSettings) -> dict[str, Any]:
     """All that the output depends on."""
-    names = (
-        *("k", "domain", "exclude_seen", "vectors", "index", "batch_size", "shard_size"),
-        *("new_items", "new_item_ids"),
-    )
+    of_load = ("domain", "index", "new_items", "new_item_ids")
+    names = ("k", "exclude_seen", "vectors", "batch_size", "shard_size")
     return {
-        **_model(settings),
+        **_model(settings.load),
+        **{name: getattr(settings.load, name) for name in of_load},
         **{name: getattr(settings, name) for name in names},
         **settings.inputs.described(),
     }
 
 
-def _model(settings: RecommendSettings) -> dict[str, Any]:
+def _model(settings: LoadSettings) -> dict[str, Any]:
     """The model and its data, by their checksums."""
     run = RunFolder(Path(settings.run).expanduser())
     if is_exported(run.path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from missrec.app.exported import is_exported
+from missrec.app.exported import refuse_exported
 from missrec.app.settings import RunSettings, read_run
 from missrec.runs.folder import RunFolder, data_places, placed_today
 from missrec.runs.trust import refuse_strangers
@@ -27,11 +27,7 @@ def read_saved_run(
         ValueError: it is an exported model; or its config cannot be read, or names code of a
             stranger and is not trusted.
     """
-    if is_exported(folder.path):
-        raise ValueError(
-            f"{folder.path} is an exported model; run must name the folder of the training run it "
-            "was made of"
-        )
+    refuse_exported(folder.path, name="run")
     if not folder.config.is_file():
         raise FileNotFoundError(
             f"{folder.config} is missing; run must name the folder of a training run, such as "

@@ -27,6 +27,9 @@ from missrec.search.study import SharedStudy
 _SEED = "seed"
 """A trial's command names one seed after the other; what the search was given for it is dropped."""
 
+_SWEEP = "sweep"
+"""What a sweep varies is among the overrides of each of its searches; a trial sweeps nothing."""
+
 
 class TuneSettings(NamedTuple):
     """What `python src/tune.py` is asked for; see `conf/tune.yaml`.
@@ -107,7 +110,7 @@ def read_search(settings: TuneSettings) -> TrialCommands:
         keep_checkpoints=asked["keep_checkpoints"],
     )
     search = checked_search(search, cutoffs=settings.cutoffs)
-    own = {_SEED, *_own_keys(settings.root_dir)}
+    own = {_SEED, _SWEEP, *_own_keys(settings.root_dir)}
     kept = [
         o for o in settings.overrides if _key(o) not in search.space and _first_part(o) not in own
     ]

@@ -12,14 +12,15 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from missrec.app.load_settings import LoadSettings, read_load_settings
 from missrec.app.session import plain
-from missrec.app.settings import accepts, read_new_items
 from missrec.features.checks import check_truths
 from missrec.serving.keys import ApiKeys
 from missrec.serving.settings import ServiceSettings
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _NEEDED = ("fastapi", "prometheus_client", "uvicorn")
+_BACKLOG = 2048  # connections that wait, as uvicorn has it
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -28,9 +29,7 @@ class ServeSettings:
     """The settings of the command; every process of a service gets them.
 
     Attributes:
-        run: folder of the run, or a link to it.
-        domain: whose items, of a run on several domains.
-        index: how the best items are found.
+        load: what is loaded, and how.
         host: to listen on.
         port: to listen on; 0 takes a free one.
         workers: processes.
@@ -39,17 +38,10 @@ class ServeSettings:
         stop_sec: how long requests that have begun may take to end.
         start_sec: how long a process may take to start.
         log_level: of what is logged.
-        data_dir: where the domain folders are.
-        new_items: `refuse` or `features`.
-        new_item_ids: `zero` or `predicted`.
-        changed_data: `refuse` or `accept`.
-        trust: whether the run may name code that is none of this project's.
         service: of the service itself.
     """
 
-    run: str
-    domain: str | None
-    index: str
+    load: LoadSettings
     host: str
     port: int
     workers: int
@@ -58,11 +50,6 @@ class ServeSettings:
     stop_sec: int
     start_sec: int
     log_level: str
-    data_dir: Path
-    new_items: str
-    new_item_ids: str
-    changed_data: str
-    trust: bool
     service: ServiceSettings
 
 
@@ -75,6 +62,7 @@ def read_settings(cfg: DictConfig) -> ServeSettings:
             without keys.
     """
     config = plain(cfg)
+    load = read_load_settings(config)
     _check(config)
     keys = None if config["keys"] is None else ApiKeys.read(Path(config["keys"]).expanduser())
     is_local = _is_loopback(config["host"])
@@ -94,6 +82,7 @@ def read_settings(cfg: DictConfig) -> ServeSettings:
         max_batch=config["max_batch"],
         max_waiting=config["max_waiting"],
         max_body_bytes=limits["body_bytes"],
+        max_body_sec=limits["body_sec"],
         max_history=limits["history"],
         max_k=limits["k"],
         max_listed=limits["listed"],
@@ -104,8 +93,7 @@ def read_settings(cfg: DictConfig) -> ServeSettings:
     own = {
         field.name: config[field.name] for field in fields(ServeSettings) if field.name in config
     }
-    places = {"data_dir": Path(config["paths"]["data_dir"]), "service": service}
-    return ServeSettings(**{**own, **places})
+    return ServeSettings(**{**own, "load": load, "service": service})
 
 
 def serve(settings: ServeSettings) -> None:
@@ -127,7 +115,7 @@ def serve(settings: ServeSettings) -> None:
 
 
 def listening(settings: ServeSettings) -> socket.socket:
-    """A socket that is bound; who connects before it is served waits.
+    """A socket that listens; who connects before it is served waits.
 
     Raises:
         OSError: says which address cannot be had.
@@ -138,6 +126,7 @@ def listening(settings: ServeSettings) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind(address)
+        bound.listen(_BACKLOG)  # two that start at once could both bind
     except OSError as error:
         bound.close()
         raise OSError(
@@ -149,11 +138,7 @@ def listening(settings: ServeSettings) -> socket.socket:
 
 
 def _check(config: Mapping[str, Any]) -> None:
-    accepts(config["changed_data"])
-    read_new_items(config)
-    check_truths(no_keys=config["no_keys"], trust=config["trust"])
-    if not isinstance(config["run"], str):
-        raise ValueError(f"run ({config['run']}) must name one run folder")
+    check_truths(no_keys=config["no_keys"])
     if not isinstance(config["keys"], str | None):
         raise ValueError(f"keys ({config['keys']}) must name a file")
     if not isinstance(config["host"], str):
@@ -166,6 +151,7 @@ def _check(config: Mapping[str, Any]) -> None:
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} ({value}) must be a whole number of at least 1")
+    _check_file_of_milvus(str(config["index"]), config["workers"])
     port, wait = config["port"], config["batch_ms"]
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 1 << 16:
         raise ValueError(f"port ({port}) must be a whole number of 0 to 65535")
@@ -178,6 +164,14 @@ def _check(config: Mapping[str, Any]) -> None:
         isinstance(hosts, list) and hosts and all(isinstance(name, str) for name in hosts)
     ):
         raise ValueError(f"hosts ({hosts}) must be a list of names, such as hosts=[shop.example]")
+
+
+def _check_file_of_milvus(index: str, workers: int) -> None:
+    if workers > 1 and index.startswith("milvus:") and index.endswith(".db"):
+        raise ValueError(
+            f"index ({index}) is a file that one process opens, and workers is {workers}; take "
+            "workers=1, the address of a Milvus server, or index=faiss, which workers share"
+        )
 
 
 def _is_loopback(host: str) -> bool:

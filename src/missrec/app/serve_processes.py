@@ -7,7 +7,9 @@ import logging.config
 import os
 import shutil
 import signal
+import sys
 import tempfile
+from dataclasses import replace
 from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
@@ -19,11 +21,13 @@ import torch
 import uvicorn
 from fastapi import FastAPI
 from prometheus_client.multiprocess import mark_process_dead
-from uvicorn.supervisors import Multiprocess
 
+from missrec.app.door import one_line
 from missrec.app.explored import explorer_of
+from missrec.app.load_settings import LoadSettings
 from missrec.app.loading import load_recommender
 from missrec.app.serve import ServeSettings, listening
+from missrec.app.supervisor import CANNOT_LOAD, Supervisor
 from missrec.app.versions import version_of
 from missrec.files import digest
 from missrec.serving.app import create_app
@@ -32,6 +36,9 @@ from missrec.serving.served import Served, Version
 
 _COUNTS = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus_client, which reads it as it is imported
 
+_LOADED = "loaded"
+"""Name of a file that is there once a worker could load the run."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -39,7 +46,7 @@ def serve_alone(settings: ServeSettings) -> None:
     """Answers by this process."""
     logging.config.dictConfig(log_config(settings.log_level))
     with listening(settings) as bound:
-        app = _make_alone(settings)
+        app = make_alone(settings)
         _say(bound, app.state.served.version)
         uvicorn.Server(_config(settings, app)).run([bound])
 
@@ -51,13 +58,16 @@ def serve_by_workers(settings: ServeSettings) -> None:
     """
     logging.config.dictConfig(log_config(settings.log_level))
     with listening(settings) as bound, tempfile.TemporaryDirectory(prefix="missrec-") as shared:
-        _say(bound, _version(settings, Path(settings.run).resolve()))  # or what is wrong
+        _say(bound, _version(_now(settings)))  # or what is wrong
         os.environ[_COUNTS] = shared
         app = partial(make_worker, settings, Path(shared))
-        _Supervisor(_config(settings, app), [bound]).run()
+        supervisor = Supervisor(_config(settings, app), [bound], loaded=Path(shared) / _LOADED)
+        supervisor.run()
+        if supervisor.has_failed:
+            raise ValueError("no process of the service can load the run; the log says why")
 
 
-def _make_alone(settings: ServeSettings) -> FastAPI:
+def make_alone(settings: ServeSettings) -> FastAPI:
     """The app of a process that has no supervisor; it alone holds the recommender."""
     load = partial(_load, settings, None)
     served = load()
@@ -70,24 +80,6 @@ def _make_alone(settings: ServeSettings) -> FastAPI:
     )
 
 
-class _Supervisor(Multiprocess):
-    """Uvicorn's, which waits up to `start_sec` for what has died or is to end."""
-
-    def __init__(self, config: uvicorn.Config, sockets: list[socket]) -> None:
-        """Ends at once when it is told to, also while workers are being replaced."""
-        super().__init__(config, sockets)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self.should_exit.set())
-
-    def keep_subprocess_alive(self) -> None:
-        """Replaces workers that have ended.
-
-        It pings none while all live: one that is killed then would be waited for.
-        """
-        if not all(worker.process.is_alive() for worker in self.processes):
-            super().keep_subprocess_alive()
-
-
 def make_worker(settings: ServeSettings, shared: Path) -> FastAPI:
     """The app of a worker."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # its supervisor replaces it
@@ -96,7 +88,12 @@ def make_worker(settings: ServeSettings, shared: Path) -> FastAPI:
         pid = int(counts.stem.rpartition("_")[2])
         if not Path(f"/proc/{pid}").exists():
             mark_process_dead(pid)  # type: ignore[no-untyped-call]
-    served = _load(settings, shared)
+    try:
+        served = _load(settings, shared)
+    except (OSError, ValueError) as error:
+        _log.error("%s", one_line(error))
+        sys.exit(CANNOT_LOAD)
+    (shared / _LOADED).touch()
     remove_old(shared, _tables(shared, served.version))
     return create_app(
         served.recommender,
@@ -148,37 +145,36 @@ def _load(settings: ServeSettings, shared: Path | None) -> Served:
     Args:
         settings: of the command.
         shared: folder for what several processes map into memory; None for one of its own.
+
+    Raises:
+        OSError: a part of it is missing.
+        ValueError: it cannot be loaded, or changed meanwhile.
     """
     torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // settings.workers))
-    run = Path(settings.run).resolve()  # once: a link may be turned at any time
-    version = _version(settings, run)
+    now = _now(settings)
+    version = _version(now)
     tables = None if shared is None else _tables(shared, version)
     if tables is not None:
         tables.mkdir(exist_ok=True)
     recommender = load_recommender(
-        run,
-        data_dir=settings.data_dir,
-        index=settings.index,
-        device=settings.device,
-        trust=settings.trust,
-        changed_data=settings.changed_data,
-        domain=settings.domain,
-        new_items=settings.new_items,
-        new_item_ids=settings.new_item_ids,
-        shared=tables and tables / "items",
+        **vars(now), device=settings.device, shared=tables and tables / "items"
     )
     explorer = explorer_of(
-        recommender,
-        run,
-        data_dir=settings.data_dir,
-        domain=settings.domain,
-        trust=settings.trust,
+        recommender, Path(now.run), data_dir=now.data_dir, domain=now.domain, trust=now.trust
     )
+    if _version(now) != version:
+        raise ValueError(f"{now.run} or its data changed while it was loaded; reload it once more")
     return Served(recommender, version, explorer)
 
 
-def _version(settings: ServeSettings, run: Path) -> Version:
-    return version_of(run, data_dir=settings.data_dir, domain=settings.domain, trust=settings.trust)
+def _now(settings: ServeSettings) -> LoadSettings:
+    """What is to be loaded, with the folder that the run leads to now: a link may be turned."""
+    run = Path(settings.load.run).expanduser().resolve()
+    return replace(settings.load, run=str(run))
+
+
+def _version(now: LoadSettings) -> Version:
+    return version_of(Path(now.run), data_dir=now.data_dir, domain=now.domain, trust=now.trust)
 
 
 def _config(settings: ServeSettings, app: object) -> uvicorn.Config:

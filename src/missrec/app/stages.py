@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from missrec.app.build import Experiment, build_experiment
+from missrec.app.exported import refuse_exported
 from missrec.app.grammar import quoted
 from missrec.app.invocation import as_started
 from missrec.app.new_items import bring_in_run
@@ -205,8 +206,10 @@ def pretrained_checkpoint(pretrained: str) -> Path:
 
     Raises:
         FileNotFoundError: there is no such thing.
+        ValueError: it is an exported model.
     """
     path = Path(pretrained)
+    refuse_exported(path, name="pretrained")
     if path.is_file():
         return path
     if not path.is_dir():

@@ -67,7 +67,7 @@ class FaissIndex:
         *,
         description: str | None = None,
         search: str = "",
-        means: bool | None = None,
+        rows: CatalogueRows | None = None,
     ) -> FaissIndex:
         """Learns an index and fills it.
 
@@ -76,17 +76,14 @@ class FaissIndex:
             description: in FAISS's words; None takes what suits the number of rows.
             search: parameters of a search in FAISS's words; empty takes FAISS's own, and with None
                 above what goes with it.
-            means: see `CatalogueRows`; None takes bounds for `Flat`, otherwise what is nearer to
-                the scores.
+            rows: of the table, where they are at hand; None takes those of `rows_of`.
 
         Raises:
             ValueError: FAISS does not know the description.
         """
         import faiss
 
-        if means is None:
-            means = description != _EXACT and means_are_near(table)
-        rows = CatalogueRows(table, means=means)
+        rows = rows or rows_of(table, description=description)
         num_cells = max(1, min(len(rows), round(_CELLS_PER_ROOT * math.sqrt(len(rows)))))
         if description is None:
             description = f"IVF{num_cells},SQ8"
@@ -116,17 +113,25 @@ class FaissIndex:
 
         with replace_folder(folder) as draft:
             faiss.write_index(self._index, str(draft / _INDEX))
-            facts = {"means": self._rows.means, "rows_sha256": self._rows.signature()}
+            facts = {"means": self._rows.means, "rows_sha256": self._rows.signature}
             write_manifest(draft, {**self._facts, **facts})
 
     @classmethod
-    def load(cls, folder: Path, table: ItemTable, *, search: str | None = None) -> FaissIndex:
+    def load(
+        cls,
+        folder: Path,
+        table: ItemTable,
+        *,
+        search: str | None = None,
+        rows: CatalogueRows | None = None,
+    ) -> FaissIndex:
         """Maps an index into memory; what a search does not touch stays on disk.
 
         Args:
             folder: that `save` wrote.
             table: the catalogue.
             search: parameters of a search in FAISS's words; None takes those that it had.
+            rows: of the table, where they are at hand: their signature is taken once.
 
         Raises:
             FolderError: a file is missing or changed.
@@ -135,8 +140,9 @@ class FaissIndex:
         import faiss
 
         facts = read_manifest(folder, facts=_FACTS, files=[_INDEX])
-        rows = CatalogueRows(table, means=bool(facts["means"]))
-        if facts["rows_sha256"] != rows.signature():
+        if rows is None or rows.means != facts["means"]:
+            rows = CatalogueRows(table, means=bool(facts["means"]))
+        if facts["rows_sha256"] != rows.signature:
             raise ValueError(f"the index in {folder} was built of other items; build it again")
         index = faiss.read_index(str(folder / _INDEX), faiss.IO_FLAG_MMAP)
         search = facts["search"] if search is None else search
@@ -153,6 +159,11 @@ class FaissIndex:
             torch.from_numpy(products).to(encoded.device),
             torch.from_numpy(places).to(encoded.device),
         )
+
+
+def rows_of(table: ItemTable, *, description: str | None) -> CatalogueRows:
+    """The rows that suit an index: bounds for `Flat`, otherwise what is nearer to the scores."""
+    return CatalogueRows(table, means=description != _EXACT and means_are_near(table))
 
 
 def _padded(vectors: Tensor, width: int) -> np.ndarray:

@@ -13,8 +13,7 @@ import torch
 from filelock import FileLock
 
 from missrec.files import written_whole
-from missrec.retrieval.faiss_index import FaissIndex
-from missrec.retrieval.rows import CatalogueRows
+from missrec.retrieval.faiss_index import FaissIndex, rows_of
 from missrec.retrieval.table import ItemTable
 from missrec.types import ItemVectors
 
@@ -57,11 +56,12 @@ def mapped_faiss(
     """
     if shared is None:
         return FaissIndex.build(table, description=description)
-    folder = _beside(shared, CatalogueRows(table).signature())
+    rows = rows_of(table, description=description)
+    folder = _beside(shared, rows.signature)
     with _only_one(folder):
         if not folder.exists():
-            FaissIndex.build(table, description=description).save(folder)
-    return FaissIndex.load(folder, table)
+            FaissIndex.build(table, description=description, rows=rows).save(folder)
+    return FaissIndex.load(folder, table, rows=rows)
 
 
 def _beside(shared: Path, name: str) -> Path:

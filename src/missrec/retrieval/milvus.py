@@ -20,6 +20,7 @@ _MOST_ROWS = 16_384
 """Milvus answers with no more."""
 _ITEMS_PER_INSERT = 1_024
 _TIMEOUT_SEC = 30.0
+_SEARCH_SEC = 10.0
 
 
 class MilvusIndex:
@@ -72,7 +73,7 @@ class MilvusIndex:
             index_params: of the index, in Milvus's words.
 
         Raises:
-            ConnectionError: nothing answers at the address.
+            ConnectionError: nothing answers at the address, or another process has the file.
             ValueError: Milvus refuses the collection or its index.
         """
         from pymilvus import MilvusClient, MilvusException
@@ -80,11 +81,12 @@ class MilvusIndex:
         means = index_type != _EXACT and means_are_near(table)
         rows = CatalogueRows(table, means=means)
         index = {"index_type": index_type, "params": index_params or {}}
-        collection = f"{prefix}_{digest([rows.signature(), index])[:16]}"
+        collection = f"{prefix}_{digest([rows.signature, index])[:16]}"
         try:
             client = MilvusClient(uri, token=token, timeout=_TIMEOUT_SEC)
         except MilvusException as error:
-            raise ConnectionError(f"no Milvus answers at {uri} ({error.message})") from error
+            why = "; one process at a time opens a file" if uri.endswith(".db") else ""
+            raise ConnectionError(f"no Milvus answers at {uri} ({error.message}{why})") from error
         try:
             is_there = client.has_collection(collection)
             if is_there and _num_rows(client, collection) != len(rows):
@@ -104,15 +106,25 @@ class MilvusIndex:
         self._client.close()
 
     def nearest(self, encoded: Tensor, *, count: int) -> tuple[Tensor, Tensor]:
-        """See `RowIndex`."""
+        """See `RowIndex`.
+
+        Raises:
+            ConnectionError: Milvus does not answer any more, or refuses.
+        """
+        from pymilvus import MilvusException
+
         queries = self._rows.queries(encoded)
-        found = self._client.search(
-            self._collection,
-            data=list(queries.cpu().numpy()),
-            anns_field="vector",
-            limit=count,
-            output_fields=["place"],
-        )
+        try:
+            found = self._client.search(
+                self._collection,
+                data=list(queries.cpu().numpy()),
+                anns_field="vector",
+                limit=count,
+                output_fields=["place"],
+                timeout=_SEARCH_SEC,  # without one it is tried again for minutes
+            )
+        except MilvusException as error:
+            raise ConnectionError(f"no Milvus answers any more ({error.message})") from error
         products = torch.full((len(queries), count), -torch.inf)
         places = torch.full((len(queries), count), NO_ITEM)
         for user, hits in enumerate(found):

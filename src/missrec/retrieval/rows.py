@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -99,8 +100,12 @@ class CatalogueRows:
                 rows = torch.cat([rows, vectors.bias[owner, None]], dim=1)
             yield RowBlock(rows, owner + start)
 
+    @cached_property
     def signature(self) -> str:
-        """sha256 of all that the rows are made of, for an index that outlives them."""
+        """sha256 of all that the rows are made of, for an index that outlives them.
+
+        It reads the whole table, which nothing changes.
+        """
         vectors = self.table.vectors
         facts = (vectors.modalities, vectors.modality_weight, self.means)
         content = hashlib.sha256(repr(facts).encode())

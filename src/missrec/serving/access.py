@@ -71,7 +71,7 @@ class Questions:
         """The answer, see `Batcher.ask`.
 
         Raises:
-            Refused: too many requests wait.
+            Refused: too many requests wait, or the index is elsewhere and cannot be reached.
         """
         try:
             return await self.batcher.ask(kind, answers, question)
@@ -80,6 +80,13 @@ class Questions:
                 HTTPStatus.TOO_MANY_REQUESTS,
                 "busy",
                 f"{error}; try again in {_RETRY_AFTER_SEC} s",
+                retry_after_sec=_RETRY_AFTER_SEC,
+            ) from error
+        except ConnectionError as error:
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "index_unavailable",
+                f"the index of the items does not answer; try again in {_RETRY_AFTER_SEC} s",
                 retry_after_sec=_RETRY_AFTER_SEC,
             ) from error
 

@@ -16,12 +16,13 @@ from missrec.serving import operations, routes
 from missrec.serving.access import Questions
 from missrec.serving.batching import Batcher
 from missrec.serving.exploring import Explorer
+from missrec.serving.heads import HeadAsGet
 from missrec.serving.hosts import HostCheck
 from missrec.serving.limits import BodyLimit
 from missrec.serving.metrics import Metrics
 from missrec.serving.record import RequestRecord
 from missrec.serving.refusals import answer_refusals
-from missrec.serving.reloading import Load, Reload, Reloader, reload_if_possible
+from missrec.serving.reloading import Load, Reload, Reloader, reload_when_told
 from missrec.serving.served import Served, Version
 from missrec.serving.settings import ServiceSettings
 
@@ -77,10 +78,11 @@ def create_app(
     app.include_router(exploration.page)
     app.include_router(exploration.router)
     answer_refusals(app)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, max_sec=settings.max_body_sec)
     if settings.allowed_hosts is not None:
         app.add_middleware(HostCheck, allowed=settings.allowed_hosts)
     app.add_middleware(RequestRecord, metrics=metrics)
+    app.add_middleware(HeadAsGet)
     return app
 
 
@@ -90,16 +92,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     batcher: Batcher = app.state.questions.batcher
     batcher.start()
     reload: Reload | None = app.state.reload
-    reloads: set[asyncio.Task[None]] = set()  # the loop itself holds them weakly
+    reloads = None  # the loop itself holds tasks weakly
     if reload is not None and threading.current_thread() is threading.main_thread():
-
-        def hang_up() -> None:
-            task = asyncio.create_task(reload_if_possible(reload))
-            reloads.add(task)
-            task.add_done_callback(reloads.discard)
-
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
+        told = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, told.set)
+        reloads = asyncio.create_task(reload_when_told(told, reload))
     try:
         yield
     finally:
+        if reloads is not None:
+            reloads.cancel()
         await asyncio.to_thread(batcher.stop)

@@ -41,7 +41,7 @@ _PICTURE_HEADERS = {
 }
 
 Key = Annotated[requests.Key, Field(max_length=1000)]
-Keys = Annotated[list[Key], Field(max_length=1000)]
+Keys = Annotated[list[Key], Field(max_length=1000, fail_fast=True)]
 Text = Annotated[str, Query(max_length=200)]
 AskedKey = Annotated[str, Query(max_length=1000)]
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -52,7 +52,7 @@ class HistoryRequest(requests.Request):
     """A history, and the parts of scores to leave out."""
 
     history: Keys
-    without: list[requests.Key] = Field(default=[], max_length=16)
+    without: requests.Keys = Field(default=[], max_length=16)
 
 
 class RecommendRequest(HistoryRequest):

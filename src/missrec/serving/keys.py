@@ -33,7 +33,7 @@ class ApiKeys:
         keys = {
             number: line.strip()
             for number, line in enumerate(lines, 1)
-            if line.strip() and not line.startswith("#")
+            if line.strip() and not line.strip().startswith("#")
         }
         if not keys:
             raise ValueError(f"{path} holds no key; write one a line")

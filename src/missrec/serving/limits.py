@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -10,42 +11,66 @@ from missrec.serving.refusals import Refused
 from missrec.serving.requests import Asker, ExplainRequest, RecommendRequest, SimilarRequest
 from missrec.serving.settings import ServiceSettings
 
+_LONGEST_LENGTH = 15
+"""Digits of a length that is looked at; one of more is of no body that there can be."""
+
 
 class BodyLimit:
-    """Refuses a body that is too large before more of it is read."""
+    """Refuses a body that is too large before more of it is read, and one that does not come."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int, max_sec: float) -> None:
         """Wraps an app.
 
         Args:
             app: whose routes read bodies.
             max_bytes: of a body.
+            max_sec: from the first byte that is waited for to the last.
         """
         self._app = app
         self._max_bytes = max_bytes
+        self._max_sec = max_sec
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        num_bytes = 0
         said = dict(scope["headers"]).get(b"content-length", b"0")
-        announced = int(said) if said.isdigit() else 0
+        is_too_large = len(said) > _LONGEST_LENGTH or (
+            said.isdigit() and int(said) > self._max_bytes
+        )
+        num_bytes, is_whole = 0, False
+        deadline: float | None = None
 
         async def limited() -> Message:
-            nonlocal num_bytes
-            message = await receive() if announced <= self._max_bytes else None
-            num_bytes += 0 if message is None else len(message.get("body", b""))
-            if message is None or num_bytes > self._max_bytes:
-                raise Refused(
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                    "body_too_large",
-                    f"the body has more than the {self._max_bytes:,} bytes that it may have",
-                )
+            nonlocal num_bytes, is_whole, deadline
+            if is_whole:
+                return await receive()  # tells whether the client has gone
+            if is_too_large:
+                raise self._too_large()
+            deadline = deadline or asyncio.get_running_loop().time() + self._max_sec
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError as error:
+                raise self._too_slow() from error
+            num_bytes += len(message.get("body", b""))
+            if num_bytes > self._max_bytes:
+                raise self._too_large()
+            is_whole = not message.get("more_body", False)
             return message
 
         await self._app(scope, limited, send)
+
+    def _too_large(self) -> Refused:
+        said = f"the body has more than the {self._max_bytes:,} bytes that it may have"
+        return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", said)
+
+    def _too_slow(self) -> Refused:
+        said = f"the body was not whole after {self._max_sec:g} s"
+        refused = Refused(HTTPStatus.REQUEST_TIMEOUT, "body_too_slow", said)
+        refused.headers = {"Connection": "close"}  # what else comes would be taken for a request
+        return refused
 
 
 def check_recommend(asked: RecommendRequest, settings: ServiceSettings) -> None:

@@ -45,5 +45,10 @@ def log_config(level: str) -> dict[str, Any]:
         "formatters": {"json": {"()": f"{__name__}.{JsonLines.__name__}"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"level": level.upper(), "handlers": ["stderr"]},
-        "loggers": {"uvicorn": {"level": level.upper()}, "httpx": {"level": "WARNING"}},
+        "loggers": {
+            "uvicorn": {"level": level.upper()},
+            "httpx": {"level": "WARNING"},
+            "grpc": {"level": "CRITICAL"},  # what a milvus in a file does not have
+            "milvus_lite": {"level": "WARNING"},
+        },
     }

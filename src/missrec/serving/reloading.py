@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from fastapi import FastAPI
 
+from missrec.serving.memory import give_back_memory
 from missrec.serving.metrics import Metrics
 from missrec.serving.refusals import Refused
 from missrec.serving.served import Served, Version
@@ -18,6 +19,9 @@ Load = Callable[[], Served]
 
 Reload = Callable[[], Awaitable[Version | None]]
 """Has the service reload; gives the version once it is served, None where that takes longer."""
+
+_GOES_ON = "reloading"
+_AGAIN_SEC = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +49,7 @@ class Reloader:
             Refused: a reload is going on, or nothing could be loaded; what was served still is.
         """
         if self._lock.locked():
-            raise Refused(HTTPStatus.CONFLICT, "reloading", "a reload is going on")
+            raise Refused(HTTPStatus.CONFLICT, _GOES_ON, "a reload is going on")
         async with self._lock:
             try:
                 served = await asyncio.to_thread(self._load)
@@ -57,14 +61,26 @@ class Reloader:
                 said = f"what was served still is: {reason}"
                 raise Refused(HTTPStatus.CONFLICT, "reload_failed", said) from error
             self._app.state.served = served
+            await asyncio.to_thread(give_back_memory)  # that of what was served
             self._metrics.reloads.labels("done").inc()
             _log.info("reloaded", extra={"fields": served.version._asdict()})
             return served.version
 
 
-async def reload_if_possible(reload: Reload) -> None:
-    """Reloads; where that fails, the log says so and what was served still is."""
-    try:
-        await reload()
-    except Refused as refused:
-        _log.warning("%s", refused.detail)
+async def reload_when_told(told: asyncio.Event, reload: Reload) -> None:
+    """Reloads each time that it is told to, for ever; where that fails, the log says so.
+
+    Whoever tells it during a reload, of which nobody knows how much was read already, has one
+    more made afterwards; so have all together who tell it meanwhile.
+    """
+    while True:
+        await told.wait()
+        told.clear()
+        try:
+            await reload()
+        except Refused as refused:
+            if refused.code == _GOES_ON:
+                told.set()
+                await asyncio.sleep(_AGAIN_SEC)
+            else:
+                _log.warning("%s", refused.detail)

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 _KEYS = ["B000001", "B000017"]
 _ASK = "either `user` or `history`"
+_MOST_NAMES = 1_000
+"""Of an object; a body of nothing but wrong ones would take the whole service long to refuse."""
 
 
 def _valid(text: str) -> str:
@@ -19,8 +28,16 @@ def _valid(text: str) -> str:
     return text
 
 
+def _few_names(value: Any) -> Any:
+    if isinstance(value, dict) and len(value) > _MOST_NAMES:
+        raise ValueError(f"has {len(value):,} names, and {_MOST_NAMES:,} is the most")
+    return value
+
+
 Key = Annotated[str, AfterValidator(_valid)]
-Keys = list[Key]
+Keys = Annotated[list[Key], Field(fail_fast=True)]
+"""Of keys that are none only the first is told."""
+Lists = Annotated[dict[Key, Keys], BeforeValidator(_few_names)]
 K = Annotated[int, Field(ge=1, description="items to answer, of each list", examples=[10])]
 
 
@@ -28,6 +45,11 @@ class Request(BaseModel):
     """What all have in common."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_fields(cls, body: Any) -> Any:
+        return _few_names(body)
 
 
 class Asker(Request):
@@ -60,7 +82,7 @@ class RecommendRequest(Asker):
     exclude_seen: bool = Field(default=True, description="leave out items of the history")
     allow: Keys | None = Field(default=None, description="only these items")
     block: Keys | None = Field(default=None, description="none of these items")
-    lists: dict[Key, Keys] | None = Field(
+    lists: Lists | None = Field(
         default=None,
         min_length=1,
         description="name -> items: the best `k` of each, in an answer of its own",

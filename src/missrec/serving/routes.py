@@ -30,6 +30,7 @@ from missrec.serving.served import Now, Served
 
 _OF_BODIES = (
     HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
 )
@@ -37,7 +38,9 @@ _OF_BODIES = (
 router = APIRouter(
     prefix="/v1",
     dependencies=[Depends(require_key)],
-    responses=refusals(HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS),
+    responses=refusals(
+        HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE
+    ),
 )
 
 

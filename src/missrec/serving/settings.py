@@ -19,6 +19,7 @@ class ServiceSettings:
         max_batch: requests answered at a time.
         max_waiting: requests that may wait; one more is answered by 429.
         max_body_bytes: of a request.
+        max_body_sec: from the beginning of a body to its end.
         max_history: items of a history.
         max_k: items of an answer, of each list.
         max_listed: keys of `allow`, of `block` and of each list.
@@ -33,6 +34,7 @@ class ServiceSettings:
     max_batch: int = 64
     max_waiting: int = 256
     max_body_bytes: int = 1_000_000
+    max_body_sec: float = 30
     max_history: int = 1_000
     max_k: int = 1_000
     max_listed: int = 10_000

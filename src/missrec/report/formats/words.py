@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from missrec.metrics.power import LEVEL, POWER
 from missrec.metrics.significance import FEW_USERS
@@ -96,18 +96,24 @@ def short(flag: str) -> str:
 
 def explanation(section: Section) -> str:
     """How the section is to be read."""
-    differences = [found.difference for found in section.comparisons]
+    return explained(section.comparisons, section.table.reference)
+
+
+def explained(comparisons: Sequence[Comparison], reference: str) -> str:
+    """How the comparisons of a table are to be read; empty without any."""
+    differences = [found.difference for found in comparisons]
     if not differences:
         return ""
+    num_tests = sum(found.adjusted is not None for found in comparisons)
     sentences = [
-        f"Differences are row minus {section.table.reference}, paired over users, with 95 % "
-        "intervals over seeds and users."
+        f"Differences are row minus {reference}, paired over users, with 95 % intervals over seeds "
+        "and users."
     ]
     if not all(found.over_seeds for found in differences):
         sentences.append(ONE_SEED)
-    if section.num_tests:
+    if num_tests:
         sentences.append(
-            f"p is Holm's, over the {section.num_tests} tests of this table; ▲ and ▼ mark "
+            f"p is Holm's, over the {num_tests} tests of this table; ▲ and ▼ mark "
             f"p < {LEVEL}. Detectable is the true difference that {POWER:.0%} of such comparisons "
             f"would find, at {LEVEL} and without Holm's correction."
         )

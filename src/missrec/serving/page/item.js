@@ -109,7 +109,7 @@ function explained(found) {
       ? [
           el("p", { class: "quiet" }, "The parts add up to the score; the bar goes by their size."),
           el("div", {}, shareBar(parts)),
-          el("ul", { class: "lines" }, ...rows),
+          el("ul", { class: "lines with-shares" }, ...rows),
         ]
       : []),
     ...ofHistory(found.history),

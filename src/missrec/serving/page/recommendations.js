@@ -61,12 +61,13 @@ function show(items, before, whole) {
     ...gone.map((card) => recommended(card, places.get(card.item) + 1, null, inHistory)),
   );
   byId("gone").hidden = gone.length === 0;
+  byId("recommended-hint").hidden = whole.length > 0;
   byId("legend").hidden = items.length === 0;
   byId("without").hidden = whole.length === 0 || byId("without").querySelectorAll("input").length < 2;
-  byId("changes").textContent = summary(items, gone, before, whole);
+  byId("changes").textContent = summary(items, places, before, whole);
 }
 
-function summary(items, gone, before, whole) {
+function summary(items, places, before, whole) {
   const next = cameNext();
   const place = next === null ? -1 : items.findIndex((card) => card.item === next.item);
   const said = [];
@@ -74,7 +75,8 @@ function summary(items, gone, before, whole) {
     said.push("Nothing is left to recommend for.");
   }
   if (before !== null) {
-    said.push(`${gone.length} of ${before.length} items are others now.`);
+    const others = items.filter((card) => !places.has(card.item)).length;
+    said.push(others === 0 ? "No other items than before." : `${others} of ${items.length} are new.`);
   }
   if (next !== null && items.length > 0) {
     said.push(
