@@ -24,6 +24,8 @@ GPU = RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB.\nGPU 0 has 
 SHARED = RuntimeError("unable to write to file </torch_7_2_0>: No space left on device (28)")
 WORKER = RuntimeError("DataLoader worker (pid(s) 12) exited unexpectedly")
 
+GONE = RuntimeError("[pair.cc:561] Connection closed by peer [127.0.0.1]:45288. Check the others.")
+
 
 class HalfMade:
     """An object whose making failed, and that fails again as it goes, as torch's iterators do."""
@@ -54,6 +56,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Ended:
         (GPU, 1, "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has 1 GiB."),
         (SHARED, 1, "No space left on device"),
         (WORKER, 1, "exited unexpectedly"),
+        (GONE, 1, "Connection closed by peer"),
         (MemoryError(), 1, "MemoryError"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value)[:12],

@@ -28,11 +28,11 @@ USER_ERROR = 2
 _UNNAMED = re.compile(r"Missing mandatory value: ([\w.]+)")  # OmegaConf's words for ???
 _OF_THE_MACHINE = re.compile(
     r"allocate memory|out of memory|shared memory|torch_\d+_\d+|"
-    r"DataLoader worker .* (?:killed|exited)",
+    r"DataLoader worker .* (?:killed|exited)|connection (?:closed|reset) by peer",
     re.IGNORECASE,
 )
-"""In torch's words: memory of a CPU, of a GPU, and /dev/shm, where workers of a loader put batches.
-"""
+"""In torch's words: memory of a CPU, of a GPU, and /dev/shm, where workers of a loader put batches;
+a process of the run that is gone."""
 _USER_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
 
 
