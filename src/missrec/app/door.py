@@ -90,17 +90,18 @@ def _one_line_errors(*, debug: bool) -> Iterator[None]:
     """Turns a user's mistake into one line and exit code 2, unless `debug`."""
     try:
         yield
-    except (*_USER_ERRORS, BrokenExecutor, MemoryError, RuntimeError) as error:
-        if debug or (isinstance(error, RuntimeError) and not _is_of_the_machine(error)):
+    except (*_USER_ERRORS, MemoryError, RuntimeError) as error:
+        if debug or not (isinstance(error, _USER_ERRORS) or _is_of_the_machine(error)):
             raise
         sys.stderr.write(f"error: {one_line(error) or type(error).__name__}\n")
         _let_go(error)
         sys.exit(USER_ERROR if isinstance(error, _USER_ERRORS) else 1)
 
 
-def _is_of_the_machine(error: RuntimeError) -> bool:
+def _is_of_the_machine(error: Exception) -> bool:
     """Whether it is for want of memory, or a process was killed, as joblib and torch say it."""
-    return isinstance(error, BrokenExecutor) or _OF_THE_MACHINE.search(str(error)) is not None
+    known = isinstance(error, (BrokenExecutor, MemoryError))
+    return known or _OF_THE_MACHINE.search(str(error)) is not None
 
 
 def _let_go(error: BaseException) -> None:
