@@ -106,10 +106,10 @@ def first_equal(tokens: Tensor) -> Tensor:
     # Equal tokens have equal bits, once -0 is 0, and sums of whole numbers have no rounding. So
     # only the few that share a sum are compared number by number.
     bits = (tokens + 0.0).view(_BITS[tokens.element_size()])
-    _, group, sizes = bits.sum(dim=1).unique(return_inverse=True, return_counts=True)
+    _, group, sizes = torch.unique(bits.sum(dim=1), return_inverse=True, return_counts=True)
     shared = (sizes[group] > 1).nonzero().squeeze(1)
     if len(shared):
-        _, equal = tokens[shared].unique(dim=0, return_inverse=True)
+        _, equal = torch.unique(tokens[shared], dim=0, return_inverse=True)
         lowest = torch.full_like(shared, len(tokens)).scatter_reduce(0, equal, shared, "amin")
         first[shared] = lowest[equal]
     return first
