@@ -13,6 +13,9 @@ STAMP := $(VENV)/.installed$(if $(GPU),-gpu)
 # The transductive run that the demo ends with.
 DEMO_RUN = $$(ls -dt logs/sweeps/demo_transfer-*/1_* | head -1)
 
+# Starting takes three times as long where Python may keep no bytecode, as in many containers.
+export PYTHONDONTWRITEBYTECODE =
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint format types bench peers calibrate results findings lock clean
 
@@ -27,6 +30,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(if $(GPU),grep -v '^faiss-cpu' requirements.lock | $(BIN)/uv pip install --quiet -r - && $(BIN)/uv pip install --quiet -e '.[gpu]',$(BIN)/uv pip install --quiet -r requirements.lock)
 	$(BIN)/uv pip install --quiet --no-deps --editable .
+	$(BIN)/python -c "import missrec.app.train" # bytecode: pip makes it of all packages, uv of none
 	@touch $@
 
 demo: setup ## two floors and a model from scratch, then pre-trained and transferred; what it recommends
@@ -54,6 +58,7 @@ types: setup ## mypy --strict
 
 bench: setup $(BENCH_VENV)/.installed $(LOAD_VENV)/.installed ## speed and memory, as ratios measured in one run; half an hour
 	$(BIN)/python src/prepare.py data=scientific_mm_subset
+	$(BIN)/python bench/start.py
 	$(BIN)/python bench/train.py
 	$(BIN)/python bench/train.py --model missrec_released
 	$(BIN)/python bench/interests.py

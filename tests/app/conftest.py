@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 ROOT = Path(__file__).resolve().parents[2]
 os.environ.setdefault("PROJECT_ROOT", str(ROOT))
@@ -34,22 +34,36 @@ OFFICE = (
 Compose = Callable[..., DictConfig]
 
 
-@pytest.fixture
-def compose_tiny(tmp_path: Path) -> Compose:
-    """`compose_tiny("seed=2", run="a")`: the config of a run in `tmp_path/logs/a`."""
+def composer(folder: Path) -> Compose:
+    """`composer(folder)("seed=2", run="a")`: the config of a run in `folder/logs/a`."""
 
     def composed(*overrides: str, run: str = "run", base: tuple[str, ...] = OFFICE) -> DictConfig:
-        run_dir = tmp_path / "logs" / run
+        run_dir = folder / "logs" / run
         run_dir.mkdir(parents=True, exist_ok=True)
 
-        places = [f"paths.data_dir={tmp_path / 'data'}", f"run_dir={run_dir}"]
+        places = [f"paths.data_dir={folder / 'data'}", f"run_dir={run_dir}"]
         command = [*ALWAYS, *base, *places, *overrides]
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             with_hydra = compose("train", overrides=command, return_hydra_config=True)
-            HydraConfig.instance().set_config(with_hydra)  # as `python src/train.py` has it
-            return compose("train", overrides=command)
+        HydraConfig.instance().set_config(with_hydra)  # as `python src/train.py` has it
+        cfg = with_hydra.copy()
+        with open_dict(cfg):
+            del cfg["hydra"]
+        return cfg
 
     return composed
+
+
+@pytest.fixture
+def compose_tiny(tmp_path: Path) -> Compose:
+    """`compose_tiny("seed=2", run="a")`: the config of a run in `tmp_path/logs/a`."""
+    return composer(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def compose_shared(tmp_path_factory: pytest.TempPathFactory) -> Compose:
+    """The same in a folder of the module, for runs that several tests read and none changes."""
+    return composer(tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture
@@ -58,6 +72,15 @@ def ctrl_c() -> Iterator[None]:
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_pictures() -> Iterator[None]:
+    """Runs in this process draw nothing, which takes a third of a tiny one; tests/tracking does."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("interests_figure", "epochs_figure"):
+            patch.setattr(f"missrec.tracking.interpretation.{name}", lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

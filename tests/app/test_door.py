@@ -137,6 +137,16 @@ def test_help_shows_an_example(name: str) -> None:
     assert f"python src/{name}.py" in result.stdout
 
 
+@pytest.mark.parametrize("further", [(), ("--resolve", "debug=true")])
+def test_help_is_what_hydra_would_show(
+    further: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = call("report", "--help", *further)
+    monkeypatch.setattr("missrec.app.door.help_text", lambda *_: None)
+    assert call("report", "--help", *further) == ours
+    assert f"debug: {str(bool(further)).lower()}" in ours.stdout
+
+
 def test_every_module_of_the_app_is_imported_without_an_environment_variable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

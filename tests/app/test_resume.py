@@ -16,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from doors import call
 from missrec.app.arguments import resume_arguments
 from missrec.app.session import continued
 from missrec.app.train import build_trainer, train, train_run
@@ -70,7 +71,7 @@ def test_a_run_resumed_from_its_last_checkpoint_equals_one_that_never_stopped(
     assert resumed == straight
 
 
-def run_train(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_process(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "app")}
     return subprocess.run(
         [sys.executable, str(ROOT / "src" / "train.py"), *arguments],
@@ -103,18 +104,23 @@ def test_a_process_killed_at_a_random_step_and_resumed_writes_the_same_metrics(
         "callbacks.latest.train_time_interval=null",
         "callbacks.latest.every_n_train_steps=2",
     ]
-    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    straight, killed = (
+        [*settings, f"run_dir={tmp_path / name}", f"hydra.run.dir={tmp_path / name}"]
+        for name in ("straight", "killed")
+    )
+    assert call("train", *straight).code == 0
     kill = ["+callbacks.kill._target_=kill_at_step.KillAtStep", f"+callbacks.kill.step={step}"]
-    for run_dir, more, code in ((straight, [], 0), (killed, kill, -signal.SIGKILL)):
-        result = run_train(*settings, *more, f"run_dir={run_dir}", f"hydra.run.dir={run_dir}")
-        assert result.returncode == code, result.stderr
-    assert not (killed / "metrics.json").exists()
+    ended = run_process(*killed, *kill)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert not (tmp_path / "killed" / "metrics.json").exists()
 
-    result = run_train(f"resume={killed}", "~callbacks.kill")
-    assert result.returncode == 0, result.stderr
-    expected = (straight / "metrics.json").read_bytes()
-    assert (killed / "metrics.json").read_bytes() == expected, f"killed at step {step}"
-    said = "holds no checkpoint yet" in result.stdout + result.stderr
+    resumed = call("train", f"resume={tmp_path / 'killed'}", "~callbacks.kill")
+    assert resumed.code == 0, resumed.stderr
+    expected, found = (
+        (tmp_path / run / "metrics.json").read_bytes() for run in ("straight", "killed")
+    )
+    assert found == expected, f"killed at step {step}"
+    said = "holds no checkpoint yet" in resumed.stdout + resumed.stderr
     assert said == (step < 2), f"killed at step {step}"
 
 

@@ -55,12 +55,18 @@ def resumed(folder: Path, **changes: Any) -> RunSettings:
     return read_run({**config, "resume": str(folder)})
 
 
-@pytest.fixture
-def run(compose_tiny: Compose) -> Path:
-    """A run of two epochs, the most it may have: more could follow."""
-    cfg = compose_tiny("trainer.max_epochs=2", base=SASREC)
+@pytest.fixture(scope="module")
+def trained(compose_shared: Compose) -> Path:
+    cfg = compose_shared("trainer.max_epochs=2", base=SASREC)
     train(cfg)
     return Path(cfg.run_dir)
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A run of two epochs, the most it may have: more could follow."""
+    shutil.copytree(trained.parents[1] / "data", tmp_path / "data")
+    return shutil.copytree(trained, tmp_path / "logs" / "run")
 
 
 @pytest.mark.parametrize("moved", [False, True], ids=["copied", "moved"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -60,15 +61,35 @@ class Started:
         monkeypatch.setattr(door, "fit", recorded)
 
 
+class Straight(NamedTuple):
+    """Both stages without a stop.
+
+    Attributes:
+        metrics: of the second.
+        first: folder of the first.
+        started: what each had.
+    """
+
+    metrics: dict[str, float]
+    first: Path
+    started: Started
+
+
+@pytest.fixture(scope="module")
+def straight(compose_shared: Compose) -> Straight:
+    with pytest.MonkeyPatch.context() as patch:
+        started = Started(patch)
+        cfg = compose_shared(*TWO_STAGES)
+        return Straight(train(cfg), first_stage(cfg), started)
+
+
 @pytest.mark.slow
 def test_the_second_stage_starts_from_all_that_the_first_learnt_but_its_tasks(
-    compose_tiny: Compose, monkeypatch: pytest.MonkeyPatch
+    straight: Straight,
 ) -> None:
-    started = Started(monkeypatch)
-    cfg = compose_tiny(*TWO_STAGES)
-    train(cfg)
+    started = straight.started
     assert len(started.states) == 2
-    content = torch.load(chosen_checkpoint(first_stage(cfg)), weights_only=True)
+    content = torch.load(chosen_checkpoint(straight.first), weights_only=True)
     learnt = {name.removeprefix("model."): value for name, value in content["state_dict"].items()}
     before, second = started.states
     handed_over = {name for name in learnt if not name.startswith("tasks.")}
@@ -81,11 +102,9 @@ def test_the_second_stage_starts_from_all_that_the_first_learnt_but_its_tasks(
 
 @pytest.mark.slow
 def test_the_first_stage_learns_from_the_tasks_and_the_second_from_the_next_item(
-    compose_tiny: Compose, monkeypatch: pytest.MonkeyPatch
+    straight: Straight,
 ) -> None:
-    started = Started(monkeypatch)
-    train(compose_tiny(*TWO_STAGES))
-    first, second = started.experiments
+    first, second = straight.started.experiments
     terms = []
     for experiment in (first, second):
         batch = next(iter(experiment.datamodule.train_dataloader()))
@@ -131,33 +150,28 @@ def test_the_first_stage_is_named_by_what_it_depends_on(compose_tiny: Compose) -
 
 @pytest.mark.slow
 def test_a_first_stage_that_was_stopped_goes_on_where_it_was(
-    compose_tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    compose_tiny: Compose, straight: Straight, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    straight = train(compose_tiny(*TWO_STAGES, run="straight"))
-    whole = first_stage(compose_tiny(*TWO_STAGES))
-    whole.rename(tmp_path / "whole")
-
     stage = stage_of(compose_tiny(*TWO_STAGES))
     config = {**stage.config, "trainer": {**stage.config["trainer"], "max_epochs": 1}}
     train_run(stage._replace(config=config))
     (stage.run_dir / "metrics.json").unlink()  # a killed run has none
     started = Started(monkeypatch)
-    assert train(compose_tiny(*TWO_STAGES, run="stopped")) == straight
+    assert train(compose_tiny(*TWO_STAGES, run="stopped")) == straight.metrics
     assert started.resumed_from == [stage.run_dir / "checkpoints" / "last.ckpt", None]
-    expected = (tmp_path / "whole" / "metrics.json").read_bytes()
+    expected = (straight.first / "metrics.json").read_bytes()
     assert (stage.run_dir / "metrics.json").read_bytes() == expected
 
 
 @pytest.mark.slow
 def test_a_second_stage_that_was_stopped_goes_on_from_its_saved_config(
-    compose_tiny: Compose, tmp_path: Path
+    compose_tiny: Compose, straight: Straight, tmp_path: Path
 ) -> None:
-    straight = train(compose_tiny(*TWO_STAGES, run="straight"))
     train(compose_tiny(*TWO_STAGES, "trainer.max_epochs=1", run="stopped"))
     saved = RunFolder(tmp_path / "logs" / "stopped").read_config()
     assert saved["stages"][0]["checkpoint"]
     saved["trainer"]["max_epochs"] = 2
-    assert train_run(read_run(saved)._replace(resume=True)) == straight
+    assert train_run(read_run(saved)._replace(resume=True)) == straight.metrics
 
 
 def test_the_first_stage_reads_the_data_and_split_that_an_experiment_chose(

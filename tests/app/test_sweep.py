@@ -21,6 +21,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from doors import Ended, call
 from missrec.app import gpus
 from missrec.app.gpus import claim_gpu, visible_gpus
 from missrec.app.settings import read_run
@@ -137,7 +138,7 @@ def test_a_job_that_another_command_works_on_is_passed_over(tmp_path: Path) -> N
     run_dir = tmp_path / "sweep" / "0"
     places = [f"hydra.sweep.dir={run_dir.parent}", "hydra.sweep.subdir=${hydra:job.num}"]
     with only_writer(run_dir):
-        busy = sweep(tmp_path, "seed=1", *places)
+        busy = launch(tmp_path, "seed=1", *places)  # of this process the lock is its own
     assert busy.returncode == 1
     assert f"passed over: another process writes into {run_dir}" in busy.stdout
     assert first_cells(busy.stdout, "not finished: its process was ended") == ["0"]
@@ -393,12 +394,26 @@ TINY = (
 )
 
 
-def sweep(tmp_path: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def sweep(tmp_path: Path, *arguments: str) -> Ended:
+    """Runs in this process."""
+    return call("train", *sweep_command(tmp_path, *arguments))
+
+
+def sweep_command(tmp_path: Path, *arguments: str) -> list[str]:
     places = [f"paths.data_dir={tmp_path / 'data'}", f"paths.log_dir={tmp_path / 'logs'}"]
-    command = [sys.executable, str(ROOT / "src" / "train.py"), "-m", *TINY, *places, *arguments]
+    return ["-m", *TINY, *places, *arguments]
+
+
+def launch(tmp_path: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs in another process, and where its launcher starts some, in those."""
+    command = [sys.executable, str(ROOT / "src" / "train.py")]
     own = {"PYTHONPATH": str(ROOT / "tests" / "app"), "OMP_NUM_THREADS": "1", **variables}
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, **own}
+        [*command, *sweep_command(tmp_path, *arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **own},
     )
 
 
@@ -408,7 +423,7 @@ def test_a_failed_job_stops_no_other_and_the_same_command_does_only_what_is_left
 ) -> None:
     heads = "model.network.block.num_heads=3,2"  # 3 does not divide 8
     first = sweep(tmp_path, heads)
-    assert first.returncode == 1
+    assert first.code == 1
     assert "num_heads (3) must divide embed_dim (8)" in first.stdout
     failed, done = sorted((tmp_path / "logs" / "sweeps").glob("*/*_*"))
     assert (failed / "error.txt").is_file()
@@ -416,7 +431,7 @@ def test_a_failed_job_stops_no_other_and_the_same_command_does_only_what_is_left
     metrics = done / "metrics.json"
     written = metrics.stat().st_mtime_ns
     again = sweep(tmp_path, heads)
-    assert again.returncode == 1
+    assert again.code == 1
     assert metrics.stat().st_mtime_ns == written
     assert "had finished before" in again.stdout
     # A folder that holds another run is left alone.
@@ -430,13 +445,13 @@ def test_a_failed_job_stops_no_other_and_the_same_command_does_only_what_is_left
 
 @pytest.mark.slow
 def test_a_sweep_killed_in_the_middle_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
-    assert sweep(tmp_path, "seed=1,2").returncode == 0
+    assert sweep(tmp_path, "seed=1,2").code == 0
     jobs = sorted((tmp_path / "logs" / "sweeps").glob("*/*_*"))
     straight = [(job / "metrics.json").read_text() for job in jobs]
     (jobs[1] / "metrics.json").unlink()  # as if killed after its last epoch
     (jobs[1] / "error.txt").write_text("Killed\n")
     resumed = sweep(tmp_path, "seed=1,2")
-    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.code == 0, resumed.stderr
     assert not (jobs[1] / "error.txt").exists()
     assert [(job / "metrics.json").read_text() for job in jobs] == straight
 
@@ -454,12 +469,12 @@ def test_a_killed_process_of_a_parallel_sweep_is_told_and_the_same_command_goes_
         "+callbacks.kill._target_=kill_once.KillOnce",
         *(f"+callbacks.kill.{key}={value}" for key, value in kill.items()),
     ]
-    killed = sweep(tmp_path, *command)
+    killed = launch(tmp_path, *command)
     assert killed.returncode == 1
     assert "Traceback" not in killed.stderr
     assert "error: A worker process managed by the executor was unexpectedly" in killed.stderr
     assert "1 seed=2" in first_cells(killed.stdout, "not finished: its process was ended")
-    again = sweep(tmp_path, *command)
+    again = launch(tmp_path, *command)
     assert again.returncode == 0, again.stderr
     assert len(list((tmp_path / "logs" / "sweeps").glob("*/*/metrics.json"))) == 2
 
@@ -468,7 +483,7 @@ def test_a_killed_process_of_a_parallel_sweep_is_told_and_the_same_command_goes_
 def test_jobs_of_submitit_fail_one_by_one(tmp_path: Path) -> None:
     # The launcher of a cluster, but for who starts the processes.
     launcher = ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"]
-    done = sweep(tmp_path, *launcher, "model.network.block.num_heads=3,2")
+    done = launch(tmp_path, *launcher, "model.network.block.num_heads=3,2")
     assert done.returncode == 1
     assert first_cells(done.stdout, "num_heads (3) must divide") == [
         "0 model.network.block.num_heads=3"
@@ -479,7 +494,7 @@ def test_jobs_of_submitit_fail_one_by_one(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_each_gpu_has_one_job_at_a_time(tmp_path: Path) -> None:
-    done = sweep(
+    done = launch(
         tmp_path,
         "hydra/launcher=gpus",
         "seed=1,2,3",

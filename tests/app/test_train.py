@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 from conftest import OFFICE, Compose
+from pytorch_lightning import Trainer
 
 from missrec.app.evaluate import evaluate
 from missrec.app.train import train
@@ -18,10 +20,15 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_run_folder_records_what_ran_and_what_came_out(
-    compose_tiny: Compose, tmp_path: Path
+    compose_tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Trainer, "validate", pytest.fail)  # the chosen epoch has been validated
     metrics = train(compose_tiny("trainer.max_epochs=2"))
     run_dir = tmp_path / "logs" / "run"
+    curve = pl.read_csv(run_dir / "csv/version_0/metrics.csv")["val/ndcg@10"].drop_nulls()
+    assert metrics["val/ndcg@10"] == pytest.approx(curve.max(), abs=1e-7)
+    assert curve[-1] == metrics["val/ndcg@10"]  # where the loggers' summaries take it from
+    assert len(curve) == 3
     assert json.loads((run_dir / "metrics.json").read_text()) == metrics
     assert metrics["epochs"] == 2
     assert metrics["stopped_early"] == 0

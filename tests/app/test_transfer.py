@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,16 @@ IDS = {"unisrec": "item_embeddings.weight", "zesrec": "item_offsets.weight"}
 EMBED = "model.embed_dim=8"
 
 
-@pytest.fixture
-def pretrained(compose_tiny: Compose, tmp_path: Path) -> Any:
+@pytest.fixture(scope="module")
+def pretrained(compose_shared: Compose) -> Any:
     """`pretrained("unisrec")`: the run folder of an epoch of pre-training."""
 
+    @cache
     def run(model: str) -> Path:
         base = ("experiment=pretrain", f"model={model}", EMBED, *SIZES)
-        train(compose_tiny("trainer.max_epochs=1", base=base, run="source"))
-        return tmp_path / "logs" / "source"
+        cfg = compose_shared("trainer.max_epochs=1", base=base, run=model)
+        train(cfg)
+        return Path(cfg.run_dir)
 
     return run
 

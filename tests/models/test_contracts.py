@@ -8,6 +8,7 @@ directions. A run is named `<model>`, `<model> <group>=<x>` for a choice on top 
 from __future__ import annotations
 
 import itertools
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -106,7 +107,15 @@ def all_inputs(name: str) -> list[str]:
 
 
 def build_model(name: str, *, transfer: str, inputs: str | None = None) -> nn.Module:
-    """The model of a config file, its interests fresh, in evaluation mode."""
+    """The model of a config file, its interests fresh, in evaluation mode; each call's own."""
+    model = deepcopy(built(name, transfer=transfer, inputs=inputs))
+    torch.manual_seed(0)  # for what the test draws
+    return model
+
+
+@cache
+def built(name: str, *, transfer: str, inputs: str | None) -> nn.Module:
+    """Shared by the tests, because building takes longer than most of them."""
     cfg = config(name, transfer=transfer, inputs=inputs)
     missing = {"image": WITHOUT_IMAGE}
     features = {

@@ -9,6 +9,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
+from typing import Any
 
 import yaml
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
@@ -26,6 +27,7 @@ from missrec.runs.format import current_data_choice
 
 _PIECE = "_"
 _SETTING = re.compile(r"(?:^|[{,])[ -]*(\w+): *([^\s,}#]+)", re.MULTILINE)
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is eight times as fast
 _OTHER_CONFIG = ("--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
 
 
@@ -139,7 +141,8 @@ def _chosen(override: Override) -> Iterator[str]:
 def _named_by(config: str) -> Iterator[str]:
     """Groups and configs that the defaults list of a config names, from `conf/`."""
     path = conf_dir() / f"{config}.yaml"
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    content = yaml.load(text, Loader=_LOADER)  # noqa: S506
     for entry in (content or {}).get("defaults", []):
         for name in entry if isinstance(entry, dict) else [entry]:
             place = name.split(" ")[-1].partition("@")[0]  # without "override" and "optional"

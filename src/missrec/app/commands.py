@@ -14,6 +14,7 @@ from typing import NamedTuple
 from omegaconf import DictConfig
 
 from missrec.app.door import run_door
+from missrec.app.imports import heavy_imports
 
 
 class Command(NamedTuple):
@@ -36,8 +37,9 @@ def run_command(name: str) -> None:
 
 def _prepare(cfg: DictConfig) -> None:
     """Makes the folders of `cfg.data`; or says what one is, or writes it as released files."""
-    from missrec.app.folders import export, verify
-    from missrec.app.prepare import prepare
+    with heavy_imports():
+        from missrec.app.folders import export, verify
+        from missrec.app.prepare import prepare
 
     if cfg.export is not None:
         export(Path(cfg.export), to=cfg.to)
@@ -49,7 +51,8 @@ def _prepare(cfg: DictConfig) -> None:
 
 def _extract(cfg: DictConfig) -> None:
     """Fetches and encodes what is missing in the domains of `cfg.data`."""
-    from missrec.app.extract import extract
+    with heavy_imports():
+        from missrec.app.extract import extract
 
     extract(cfg)
 
@@ -74,8 +77,9 @@ def _train_arguments(arguments: list[str]) -> list[str]:
 
 def _evaluate(cfg: DictConfig) -> None:
     """Ranks the test users again into `<run>/evaluation/`, or compares two systems."""
-    from missrec.app.compare import compare
-    from missrec.app.evaluate import evaluate, read_settings
+    with heavy_imports():
+        from missrec.app.compare import compare
+        from missrec.app.evaluate import evaluate, read_settings
 
     if cfg.against is None:
         evaluate(cfg)
@@ -87,21 +91,24 @@ def _tune(cfg: DictConfig) -> None:
     """Searches on validation alone; goes on with a search that stopped."""
     from hydra.core.hydra_config import HydraConfig
 
-    from missrec.app.tune import tune
+    with heavy_imports():
+        from missrec.app.tune import tune
 
     tune(cfg, overrides=list(HydraConfig.get().overrides.task))
 
 
 def _report(cfg: DictConfig) -> None:
     """Writes `cfg.output_dir`: one page, Markdown, LaTeX, CSV, and figures for print."""
-    from missrec.app.report import report
+    with heavy_imports():
+        from missrec.app.report import report
 
     report(cfg)
 
 
 def _dashboard(cfg: DictConfig) -> None:
     """Saves a view for pre-training, transfer and ablations each, and prints their addresses."""
-    from missrec.app.dashboard import save_dashboard
+    with heavy_imports():
+        from missrec.app.dashboard import save_dashboard
 
     for name, address in save_dashboard(cfg).items():
         print(f"{name}: {address}")  # noqa: T201
@@ -109,8 +116,9 @@ def _dashboard(cfg: DictConfig) -> None:
 
 def _recommend(cfg: DictConfig) -> None:
     """Writes the items for all users, some, or histories from a file."""
-    from missrec.app.recommend import recommend
-    from missrec.app.recommend_settings import read_settings
+    with heavy_imports():
+        from missrec.app.recommend import recommend
+        from missrec.app.recommend_settings import read_settings
 
     recommend(read_settings(cfg))
 
@@ -123,14 +131,16 @@ def _recommend_arguments(arguments: list[str]) -> list[str]:
 
 def _serve(cfg: DictConfig) -> None:
     """Answers over HTTP until it is told to stop."""
-    from missrec.app.serve import read_settings, serve
+    with heavy_imports():
+        from missrec.app.serve import read_settings, serve
 
     serve(read_settings(cfg))
 
 
 def _export(cfg: DictConfig) -> None:
     """Writes `cfg.to`, and pushes it to `cfg.push`."""
-    from missrec.app.export import export
+    with heavy_imports():
+        from missrec.app.export import export
 
     export(cfg)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from typing import Any
 
 import hydra
@@ -19,6 +18,7 @@ from yaml import YAMLError
 
 from missrec.app.choices import check_choices
 from missrec.app.grammar import ambiguous, options_first, parsable_arguments
+from missrec.app.help import help_text
 from missrec.app.invocation import as_started
 from missrec.app.names import check_typed_names, unwrapped
 from missrec.app.project import conf_dir
@@ -67,22 +67,10 @@ def run_door(
         sys.argv[1:] = parsable_arguments(rewrite(options_first(sys.argv[1:])))
         check_typed_names(sys.argv[1:])
         check_choices(config_name, sys.argv[1:])
-        with _help_as_started():
+        if (text := help_text(config_name, sys.argv[1:])) is None:
             main()
-
-
-@contextmanager
-def _help_as_started() -> Iterator[None]:
-    """Has `--help`, which Hydra prints, name commands as this one was started."""
-    if not {"--help", "-h"} & set(sys.argv[1:]):
-        yield
-        return
-    shown = io.StringIO()
-    try:
-        with redirect_stdout(shown):
-            yield
-    finally:  # Hydra then exits
-        sys.stdout.write(as_started(shown.getvalue()))
+        else:
+            print(as_started(text))  # noqa: T201
 
 
 @contextmanager

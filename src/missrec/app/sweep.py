@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from missrec.app.door import USER_ERROR, one_line
 from missrec.app.gpus import claim_gpu
 from missrec.app.grammar import quoted
+from missrec.app.imports import heavy_imports
 from missrec.app.project import conf_dir
 from missrec.app.session import continued, occupied
 from missrec.app.settings import RunSettings
@@ -94,7 +95,8 @@ def run_job(settings: Callable[[], RunSettings], *, run_dir: Path, claims_gpu: b
     """
     if not (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN):
         run = settings()
-        from missrec.app.train import train_run  # heavy: only once the settings are read
+        with heavy_imports():  # only once the settings are read
+            from missrec.app.train import train_run
 
         train_run(run)
         return
@@ -108,7 +110,8 @@ def run_job(settings: Callable[[], RunSettings], *, run_dir: Path, claims_gpu: b
 
 
 def _run_job(settings: Callable[[], RunSettings], record: Path, *, claims_gpu: bool) -> None:
-    from missrec.app.train import train_run
+    with heavy_imports():
+        from missrec.app.train import train_run
 
     try:
         if claims_gpu:

@@ -11,13 +11,14 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers.logger import DummyLogger
 
 from missrec.app.arguments import other_process_arguments
 from missrec.app.build import Experiment, build_experiment, compile_modules
 from missrec.app.doubts import warn_of_encoders, warn_of_parts
 from missrec.app.final_fit import as_trained, holds_nothing_out
+from missrec.app.fitting import fit, keep_untrained, rank_users, validate
 from missrec.app.invocation import another_process
 from missrec.app.model import build
 from missrec.app.preflight import check_batches, check_training
@@ -41,13 +42,11 @@ from missrec.runs.folder import FINAL_FIT, METRICS, RunFolder
 from missrec.runs.owner import writing
 from missrec.runs.ranks import save_ranks
 from missrec.tracking.loggers import logging_to
-from missrec.training.callbacks import MidEpochCheckpoint
 from missrec.training.memory import keep_freed_memory
 from missrec.training.saving import WholeCheckpoints
 from missrec.training.silence import quiet_lightning
 from missrec.training.strategies.ddp import SameConfig, refuse_unsupported, working
 from missrec.training.transfer import count_parameters
-from missrec.types import DiscoversInterests
 
 _log = logging.getLogger(__name__)
 
@@ -86,8 +85,9 @@ def train_run(run: RunSettings) -> dict[str, float]:
         _log.info("run folder: %s", run.run_dir)
         with logging_to(trainer, run.config), working(trainer):
             best, metrics = fit(experiment, trainer, resume_from=ready.start.checkpoint)
-            for rank in (trainer.validate, trainer.test) if held_out else ():
-                metrics |= rank_users(experiment, rank, checkpoint=best)
+            if held_out:
+                metrics |= validate(experiment, trainer, checkpoint=best)
+                metrics |= rank_users(experiment, trainer.test, checkpoint=best)
             best = best or keep_untrained(experiment, trainer)
         if not held_out:
             metrics = {FINAL_FIT: 1.0, **metrics}
@@ -196,58 +196,6 @@ def build_trainer(run: RunSettings) -> Trainer:
     return trainer
 
 
-def fit(
-    experiment: Experiment, trainer: Trainer, *, resume_from: Path | None
-) -> tuple[str | None, dict[str, float]]:
-    """Fits what there is to fit.
-
-    Returns:
-        The checkpoint that validation chose, and `epochs` and `stopped_early` (1 or 0); None and
-        nothing for a model that does not learn.
-    """
-    module = experiment.module
-    if module.learns:
-        data = experiment.datamodule
-        checkpoint = trainer.checkpoint_callback
-        if not isinstance(checkpoint, ModelCheckpoint) or isinstance(
-            checkpoint, MidEpochCheckpoint
-        ):
-            raise ValueError("callbacks: a ModelCheckpoint is needed to choose the epoch to test")
-        try:
-            trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
-        except (MisconfigurationException, RuntimeError) as error:
-            # A monitor that nothing logs, such as a term of a loss that this model has not.
-            if isinstance(error, RuntimeError) and "Early stopping conditioned" not in str(error):
-                raise
-            raise ValueError(f"trainer: {error}") from error
-        if trainer.interrupted:  # Lightning swallows Ctrl-C; an unfinished run has no test
-            raise KeyboardInterrupt
-        if not checkpoint.best_model_path:
-            raise ValueError("trainer: training ended before any epoch was validated and kept")
-        return checkpoint.best_model_path, _ending(trainer)
-    if isinstance(module.model, DiscoversInterests):
-        module.model.refresh_interests()  # no epoch will start
-    return None, {}
-
-
-def rank_users(
-    experiment: Experiment, rank: Callable[..., object], *, checkpoint: str | None
-) -> dict[str, float]:
-    """The metrics of one split, which `rank` goes over: `trainer.validate` or `trainer.test`."""
-    module, data = experiment.module, experiment.datamodule
-    rank(module, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
-    return module.metrics
-
-
-def keep_untrained(experiment: Experiment, trainer: Trainer) -> str | None:
-    """Saves a ranked model that has parameters and trained none of them, as `epoch_000.ckpt`."""
-    if experiment.module.learns or not count_parameters(experiment.module)[1]:
-        return None
-    path = RunFolder(Path(trainer.default_root_dir)).checkpoints / "epoch_000.ckpt"
-    trainer.save_checkpoint(path)
-    return str(path)
-
-
 def record(
     run: RunSettings, experiment: Experiment, metrics: dict[str, float], *, tested: str | None
 ) -> None:
@@ -286,14 +234,3 @@ def print_run(run: RunSettings, metrics: dict[str, float]) -> None:
         return
     rows = {split: split_metrics(metrics, split) for split in ("val", "test")}
     print_metrics(run.name, rows, run.shown)
-
-
-def _ending(trainer: Trainer) -> dict[str, float]:
-    stopping = trainer.early_stopping_callback
-    stopped_early = isinstance(stopping, EarlyStopping) and stopping.stopped_epoch > 0
-    if isinstance(stopping, EarlyStopping) and not stopped_early:
-        _log.warning(
-            "training reached max_epochs (%s) before early stopping: it may not have converged",
-            trainer.max_epochs,
-        )
-    return {"epochs": trainer.current_epoch, "stopped_early": float(stopped_early)}

@@ -12,11 +12,12 @@ from optuna.exceptions import TrialPruned
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
+from missrec.app.fitting import fit, keep_untrained, validate
 from missrec.app.grammar import quoted
 from missrec.app.resume import begin, earlier_run
 from missrec.app.session import composed, continued, plain
 from missrec.app.settings import RunSettings, read_run
-from missrec.app.train import fit, keep_untrained, make_ready, rank_users
+from missrec.app.train import make_ready
 from missrec.files import write_json
 from missrec.runs.folder import RunFolder
 from missrec.runs.owner import writing
@@ -96,7 +97,7 @@ def fit_and_validate(run: RunSettings, *, callbacks: Sequence[Callback] = ()) ->
         begin(run, earlier, ready.start)
         with logging_to(trainer, run.config):
             best, metrics = fit(experiment, trainer, resume_from=ready.start.checkpoint)
-            metrics |= rank_users(experiment, trainer.validate, checkpoint=best)
+            metrics |= validate(experiment, trainer, checkpoint=best)
             keep_untrained(experiment, trainer)
         write_json(record, metrics)
 

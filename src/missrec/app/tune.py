@@ -26,6 +26,7 @@ from optuna.trial import Trial
 
 from missrec.app.door import one_line
 from missrec.app.gpus import visible_gpus
+from missrec.app.imports import heavy_imports
 from missrec.app.invocation import another_process
 from missrec.app.preflight import check_training
 from missrec.app.prepare import prepare_missing
@@ -126,7 +127,8 @@ def _work(study: SharedStudy, commands: TrialCommands, root_dir: Path) -> bool:
 
 def _run_trial(study: SharedStudy, commands: TrialCommands, trial: Trial, root_dir: Path) -> None:
     """Trains and validates a trial once for each seed, and tells the study how it ended."""
-    from missrec.app.trial import ReportValidation, free_memory, run_once  # torch takes seconds
+    with heavy_imports():
+        from missrec.app.trial import ReportValidation, free_memory, run_once
 
     def report(epoch: int, value: float) -> bool:
         return study.report(trial, epoch=epoch, value=value)

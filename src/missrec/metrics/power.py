@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
-from scipy.optimize import brentq
-
 LEVEL, POWER = 0.05, 0.8
 
 
@@ -28,6 +25,9 @@ def detectable_difference(
 
 def _noncentrality(degrees: float, level: float, power: float) -> float:
     """How many standard errors the difference must be."""
+    from scipy import stats  # takes a second, and every run imports this module
+    from scipy.optimize import brentq
+
     limit = float(stats.t.ppf(1 - level / 2, degrees))
     if degrees > 1000:
         return limit + float(stats.norm.ppf(power))

@@ -95,6 +95,15 @@ def model_state(path: Path) -> dict[str, Tensor]:
     }
 
 
+def num_steps(path: Path) -> int:
+    """The steps of the optimiser that a checkpoint was written after.
+
+    Raises:
+        FileNotFoundError, DamagedCheckpointError: see `read_checkpoint`.
+    """
+    return int(read_checkpoint(path, needed=("global_step",), mmap=True)["global_step"])
+
+
 def resumes_training(content: Mapping[str, Any]) -> bool:
     """Whether a checkpoint holds all that training goes on from."""
     return all(key in content for key in _TRAINING_STATE) and any(

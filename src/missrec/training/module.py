@@ -26,7 +26,8 @@ class RecommenderModule(LightningModule):
 
     Logs `train/loss`, its terms, and at validation and test `val/ndcg@10` and the like. With
     several domains that is the mean over them, beside `val/<domain>/ndcg@10`. The trainer keeps
-    these in float32; `metrics` holds those of the last ranking in double.
+    these in float32; `metrics` holds those of the last ranking in double, and `validations` those
+    of each validation of this training, by the steps that it came after.
 
     Of several processes each gets the whole training batch and computes the loss of its rows; what
     is logged is of the whole batch. Dropout draws from a seed of each process.
@@ -68,6 +69,7 @@ class RecommenderModule(LightningModule):
         self.rankings = nn.ModuleList(FullRanking(cutoffs=cutoffs) for _ in self._spans)
         self.target_ranks: list[TargetRanks] = []
         self.metrics: dict[str, float] = {}
+        self.validations: dict[int, dict[str, float]] = {}
         self._domains: list[DomainRanking] = []
         self._random_states: list[list[Tensor]] = []
 
@@ -173,6 +175,8 @@ class RecommenderModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Logs `val/...`."""
         self._finish_ranking("val")
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self.validations[self.global_step] = self.metrics
 
     def on_test_epoch_end(self) -> None:
         """Logs `test/...`; `target_ranks` then holds every user's rank, by domain."""
