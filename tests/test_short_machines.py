@@ -34,12 +34,14 @@ class HalfMade:
         raise AttributeError("_workers_status")
 
 
-def ended(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Ended:
-    """A report that ends so."""
+def ended(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, *, beside: type = HalfMade
+) -> Ended:
+    """A report that ends so, with another object at hand."""
 
     def fail(*_: object) -> None:
-        half_made = HalfMade()
-        assert half_made
+        held = beside()
+        assert held is not None
         raise error
 
     monkeypatch.setattr("missrec.app.report.report", fail)
@@ -73,7 +75,7 @@ def test_what_a_machine_lacks_is_one_line(
 
 def test_a_defect_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        ended(monkeypatch, RuntimeError("shapes do not match"))
+        ended(monkeypatch, RuntimeError("shapes do not match"), beside=object)
 
 
 @pytest.mark.parametrize(("free_kilobytes", "fits"), [(64, False), (399, False), (400, True)])
