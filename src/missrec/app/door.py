@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
@@ -25,6 +26,13 @@ from missrec.app.remedies import remedy_of
 
 USER_ERROR = 2
 _UNNAMED = re.compile(r"Missing mandatory value: ([\w.]+)")  # OmegaConf's words for ???
+_OF_THE_MACHINE = re.compile(
+    r"allocate memory|out of memory|shared memory|torch_\d+_\d+|"
+    r"DataLoader worker .* (?:killed|exited)|connection (?:closed|reset) by peer",
+    re.IGNORECASE,
+)
+"""In torch's words: memory of a CPU, of a GPU, and /dev/shm, where workers of a loader put batches;
+a process of the run that is gone."""
 _USER_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
 
 
@@ -70,12 +78,30 @@ def _one_line_errors(*, debug: bool) -> Iterator[None]:
     """Turns a user's mistake into one line and exit code 2, unless `debug`."""
     try:
         yield
-    except (*_USER_ERRORS, BrokenExecutor) as error:
-        if debug:
+    except (*_USER_ERRORS, MemoryError, RuntimeError) as error:
+        if debug or not (isinstance(error, _USER_ERRORS) or _is_of_the_machine(error)):
             raise
-        sys.stderr.write(f"error: {one_line(error)}\n")
-        # By the latter joblib says that a process of its own was killed.
-        sys.exit(1 if isinstance(error, BrokenExecutor) else USER_ERROR)
+        sys.stderr.write(f"error: {one_line(error) or type(error).__name__}\n")
+        _let_go(error)
+        sys.exit(USER_ERROR if isinstance(error, _USER_ERRORS) else 1)
+
+
+def _is_of_the_machine(error: Exception) -> bool:
+    """Whether it is for want of memory, or a process was killed, as joblib and torch say it."""
+    known = isinstance(error, (BrokenExecutor, MemoryError))
+    return known or _OF_THE_MACHINE.search(str(error)) is not None
+
+
+def _let_go(error: BaseException) -> None:
+    """Frees what an error holds; what is half made may fail again, and that is no news."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        cause: BaseException | None = error
+        while cause is not None:
+            traceback.clear_frames(cause.__traceback__)
+            cause = cause.__context__
+    finally:
+        sys.unraisablehook = hook
 
 
 def one_line(error: BaseException) -> str:

@@ -39,6 +39,7 @@ from missrec.runs.folder import RunFolder
 from missrec.runs.identity import ACCEPTED, recorded_identity
 from missrec.runs.items import keys_of_folders, record_items
 from missrec.runs.lists import EVALUATED_LISTS, save_lists
+from missrec.runs.owner import writing
 from missrec.runs.ranks import recorded_ranks, save_ranks, with_ties_in_expectation
 from missrec.training.checkpoints import model_state
 from missrec.training.saving import WholeCheckpoints
@@ -213,22 +214,22 @@ def _write(
     cutoffs: list[int],
 ) -> dict[str, Any]:
     """Adds the buckets to what is reported, and writes it."""
-    folder.mkdir(exist_ok=True)
     spans, ranks = experiment.datamodule.domains.spans, experiment.module.target_ranks
-    for span, users, own in zip(spans, ranks, lists.by_domain, strict=False):
-        save_lists(folder / f"lists_{span.name}.parquet", users.user_ids, own)
-    for span, users in zip(spans, ranks, strict=True):
-        buckets = popularity_buckets(
-            users,
-            experiment.catalogue.train_counts,
-            edges=settings.bucket_edges,
-            cutoffs=cutoffs,
-        )
-        print_buckets(span.name, buckets, settings.shown)
-        popularity_figure(folder / f"popularity_{span.name}.png", buckets, title=span.name)
-        save_ranks(folder / f"ranks_{span.name}.parquet", span, users)
-        report["buckets"][span.name] = [bucket.as_row() for bucket in buckets]
-    write_json(folder / "metrics.json", report)
+    with writing(folder, waits=True):
+        for span, users, own in zip(spans, ranks, lists.by_domain, strict=False):
+            save_lists(folder / f"lists_{span.name}.parquet", users.user_ids, own)
+        for span, users in zip(spans, ranks, strict=True):
+            buckets = popularity_buckets(
+                users,
+                experiment.catalogue.train_counts,
+                edges=settings.bucket_edges,
+                cutoffs=cutoffs,
+            )
+            print_buckets(span.name, buckets, settings.shown)
+            popularity_figure(folder / f"popularity_{span.name}.png", buckets, title=span.name)
+            save_ranks(folder / f"ranks_{span.name}.parquet", span, users)
+            report["buckets"][span.name] = [bucket.as_row() for bucket in buckets]
+        write_json(folder / "metrics.json", report)
     return report
 
 
