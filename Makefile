@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
 LOAD_VENV := .venv-load
+PEERS_VENV := .venv-peers
 # A process for each core with one thread each; the tests of a file share what they prepare, and
 # the slowest files, those of the app, come first.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
@@ -16,7 +17,7 @@ DEMO_RUN = $$(ls -dt logs/sweeps/demo_transfer-*/1_* | head -1)
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format types bench calibrate results findings lock clean
+.PHONY: help setup demo test test-fast lint format types bench peers calibrate results docs findings lock clean
 
 help: ## what each target does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -32,7 +33,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -c "import missrec.app.train" # bytecode: pip makes it of all packages, uv of none
 	@touch $@
 
-demo: setup ## two floors and a model from scratch, then pre-trained and transferred; what it recommends
+demo: setup ## two baselines and a model from scratch, then pre-trained and transferred; what it recommends
 	$(BIN)/python src/train.py -m experiment=demo_most_popular,demo_text,demo
 	$(BIN)/python src/train.py -m experiment=demo_transfer transfer=inductive,transductive
 	$(BIN)/python src/recommend.py run="$(DEMO_RUN)"
@@ -70,6 +71,9 @@ bench: setup $(BENCH_VENV)/.installed $(LOAD_VENV)/.installed ## speed and memor
 	$(BIN)/python bench/readers.py --number 5000
 	$(BIN)/python bench/recommend.py
 
+peers: $(PEERS_VENV)/.installed ## docs/metrics.md: one example by the metrics of other libraries; needs a network
+	$(PEERS_VENV)/bin/python bench/peer_metrics.py
+
 findings: ## what libraries do that one would not guess, shown again; needs a network
 	@for script in findings/*.sh; do \
 		echo "$$script"; "$$script" || { echo "error: $$script: it is no longer so" >&2; exit 1; }; \
@@ -83,6 +87,9 @@ calibrate: setup ## how often the paired test errs between seeds of one system; 
 results: setup ## the tables and figures of the docs, from the record and the runs in logs/
 	$(BIN)/python bench/results.py --runs logs
 
+docs: setup ## the site of the docs into site/; no network, warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 # RecBole brings a hundred packages that are no part of ours, so it has an environment of its own.
 $(BENCH_VENV)/.installed: requirements.lock pyproject.toml | setup
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(BENCH_VENV)
@@ -95,10 +102,16 @@ $(LOAD_VENV)/.installed: requirements.lock pyproject.toml | setup
 	$(BIN)/uv pip install --quiet --python $(LOAD_VENV)/bin/python -c requirements.lock "locust>=2.40"
 	@touch $@
 
+# And the libraries whose metrics are compared, which want older packages than ours.
+$(PEERS_VENV)/.installed: bench/peer_metrics.txt | setup
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PEERS_VENV)
+	$(BIN)/uv pip install --quiet --python $(PEERS_VENV)/bin/python -r bench/peer_metrics.txt
+	@touch $@
+
 lock: ## pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header \
 		--annotation-style line --extra dev --extra cpu --upgrade pyproject.toml -o requirements.lock
 
 clean: ## remove .venv and caches; data/ and logs/ stay
-	rm -rf $(VENV) $(BENCH_VENV) $(LOAD_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) $(LOAD_VENV) $(PEERS_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Damaged checkpoints, configs, metrics, ranks and manifests: read as they were, or refused.
+"""Damaged files of each kind that is read again: as they were, made again, or refused in a line.
 
 python bench/faults.py           # 2,000 damaged files; --number for others, --seed for other places
 """

@@ -89,6 +89,7 @@ def main() -> None:
         **sizes,
         **{f"{name}_kept": count for name, count in kept.items()},
         "seconds": seconds,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
         "peak_gigabytes": usage.ru_maxrss * 1024 / 1e9,
     }
     write_report("prepare", figures)

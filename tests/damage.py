@@ -1,4 +1,4 @@
-"""Damaged files of a run and of a domain: each is read as it was, or refused in one line."""
+"""Damaged files of a run, a domain and what is kept of them: each is read as it was, or refused."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from missrec.data.domain import read_domain, read_items
 from missrec.data.manifest import MANIFEST, write_manifest
+from missrec.features.codes import ItemCoding
+from missrec.features.encoders.lsa import LsaEncoder
+from missrec.features.quantization import OptimizedProductQuantizer
 from missrec.features.store import FEATURES, read_features
 from missrec.metrics.paired import read_paired, write_ranks
 from missrec.runs.checkpoints import chosen_checkpoint
@@ -21,8 +25,12 @@ from missrec.runs.finding import find_runs
 from missrec.runs.folder import RunFolder
 from missrec.runs.ranks import recorded_ranks
 from missrec.runs.settings import UNMARKED
+from missrec.search.study import DATABASE
 from missrec.training.checkpoints import read_checkpoint, write_checkpoint
 from mutation import KINDS, mutated
+from search.study_worker import open_study
+from synthetic import catalogue, text_and_image
+from toy_encoder import write_items
 
 KEPT = Path(__file__).resolve().parent / "kept_runs/format_0"
 RUN, DOMAIN = KEPT / "logs/demo/sasrec_s1", KEPT / "data/demo_office"
@@ -47,7 +55,7 @@ def cases(folder: Path) -> list[Case]:
         if made == "today":
             _write_again(run, domain)
         found += _cases(made, run, domain)
-    return found
+    return [*found, *_codes(folder / "codes"), *_lsa(folder), *_study(folder / "study")]
 
 
 def tally(case: Case, *, number: int, draw: random.Random, others: list[bytes]) -> Counter[str]:
@@ -127,6 +135,63 @@ def _cases(made: str, run: Path, domain: Path) -> list[Case]:
         *((features / name, of_features, True) for name in ("text.npy", "image.item_ids.npy")),
     ]
     return [Case(f"{made}: {path.name}", path, read, known) for path, read, known in listed]
+
+
+def _codes(folder: Path) -> list[Case]:
+    """What is kept of item codes; what is damaged there is made again."""
+    quantizer = OptimizedProductQuantizer(
+        num_codebooks=2, num_codewords=4, items_per_codeword=1, num_rotations=1, seed=0
+    )
+    coding = ItemCoding(quantizer=quantizer, cache_dir=str(folder))
+    items = catalogue(features={"text": text_and_image()["text"]})
+
+    def read() -> object:
+        codes = coding(items)
+        arrays = [part.tolist() for books in codes.codebooks for part in books]
+        return codes.codewords.tolist(), arrays
+
+    read()
+    (kept,) = folder.glob("[!.]*")
+    return [Case(f"codes: {path.name}", path, read, True) for path in sorted(kept.iterdir())]
+
+
+def _lsa(folder: Path) -> list[Case]:
+    """A fitted LSA encoder."""
+    texts = ["red paint brush", "paint brush blue", "green tea", "black tea leaves"]
+    write_items(folder / "texts", texts)
+    settings: dict[str, Any] = {
+        "fit_on": [str(folder / "texts")],
+        "cache_dir": str(folder / "lsa"),
+        "dim": 2,
+        "max_ngram": 1,
+        "max_char_ngram": 3,
+        "min_documents": 1,
+        "max_terms": 100,
+        "seed": 0,
+    }
+    LsaEncoder(**settings, fitted=None)
+    (kept,) = (folder / "lsa").glob("lsa-*")
+
+    def read() -> object:
+        encoder = LsaEncoder(**settings, fitted=str(kept))
+        return encoder.description("text"), encoder.load("text", texts).values.tolist()
+
+    return [Case(f"LSA: {path.name}", path, read, True) for path in sorted(kept.iterdir())]
+
+
+def _study(folder: Path) -> list[Case]:
+    """The database of a study, which SQLite keeps without a checksum."""
+
+    def read() -> object:
+        with closing(open_study(folder)) as study:
+            return [row.params for row in study.rows()]
+
+    with closing(open_study(folder)) as study:
+        for number in range(3):
+            trial = study.take()
+            assert trial is not None
+            study.tell(trial, value=float(number))
+    return [Case(f"study: {DATABASE}", folder / DATABASE, read, False)]
 
 
 def _write_again(run: Path, domain: Path) -> None:

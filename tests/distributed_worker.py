@@ -230,7 +230,9 @@ def cluster_tokens() -> dict[str, Tensor]:
     found = {}
     for break_ties in (True, False):
         for search in (ExactNeighbors(), FaissNeighbors(num_probes=2)):
-            clustering = dpc_knn(break_ties=break_ties, search=search, block_bytes=4 * 301 * 20)
+            clustering = dpc_knn(
+                num_neighbors=30, break_ties=break_ties, search=search, block_bytes=4 * 301 * 20
+            )
             prototypes, assignment = clustering(tokens, num_clusters=40)
             name = f"{type(search).__name__}, break_ties={break_ties}"
             found[name] = torch.cat([prototypes.flatten(), assignment.to(prototypes)])

@@ -11,6 +11,8 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
+from missrec.features.store import ModalityFeatures
+from missrec.features.table import FeatureTable
 from missrec.interests.index import InterestIndex
 from missrec.retrieval.catalogue import CatalogueItems, CatalogueUsers
 from missrec.retrieval.exact import ExactSearch
@@ -106,6 +108,18 @@ def toy_items(known: Sequence[bool] | None = None) -> CatalogueItems:
         first_id=FIRST_ID,
         known=None if known is None else np.array(known),
     )
+
+
+def toy_features() -> FeatureTable:
+    """The tokens of the items as their raw features."""
+    present = {"text": TEXT.any(dim=1).numpy(), "image": IMAGE.any(dim=1).numpy()}
+    features = {
+        name: ModalityFeatures(
+            np.flatnonzero(present[name]) + FIRST_ID, values.numpy()[present[name]]
+        )
+        for name, values in (("text", TEXT), ("image", IMAGE))
+    }
+    return FeatureTable([features], num_items=[FIRST_ID + len(KEYS)], resident_bytes=1 << 20)
 
 
 def toy_recommender(model: nn.Module | None = None, **changes: Any) -> CatalogueRecommender:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from configparser import ConfigParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import ROOT
@@ -21,7 +20,6 @@ from missrec.app.grammar import parsable_arguments
 from missrec.app.serve import ServeSettings, read_settings
 
 DEPLOY = ROOT / "docs" / "deploy"
-CONFIGS = {path.stem for path in (ROOT / "conf").glob("*.yaml")}
 KEY = "0123456789abcdef"
 
 
@@ -36,34 +34,6 @@ def served_by(arguments: list[str], keys: Path) -> ServeSettings:
     named = [re.sub(r"^keys=.*", f"keys={keys}", one) for one in arguments]
     assert named != arguments
     return read_settings(composed("serve", *named))
-
-
-def commands() -> list[Any]:
-    """Each call of `src/<command>.py` on the pages of the service."""
-    found = []
-    for page in ("serve", "explorer"):
-        text = (ROOT / "docs" / f"{page}.md").read_text()
-        for block in re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S):
-            lines = block.replace("\\\n", " ").splitlines()
-            found += [
-                pytest.param(line, id=line) for line in lines if re.search(r" src/\w+\.py ", line)
-            ]
-        found += [pytest.param(line, id=line) for line in re.findall(r"`(python src/.*?)`", text)]
-    return found
-
-
-@pytest.mark.parametrize("command", commands())
-def test_the_commands_of_the_pages_have_settings_that_there_are(command: str) -> None:
-    words = shlex.split(command.partition(" src/")[2], comments=True)
-    name = words[0].removesuffix(".py")
-    assert name in CONFIGS
-    run = [word.replace("<run>", "run").replace("<new run>", "run") for word in words[1:]]
-    known = [word for word in run if not word.endswith("=")]
-    assert composed(name, *known) is not None
-
-
-def test_there_are_commands_on_both_pages() -> None:
-    assert len(commands()) > 8
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def both(monitor: str) -> dict[str, Any]:
         {},
         {"trainer.max_epochs": -1},
         {"trainer.max_epochs": None},
-        {"trainer.fast_dev_run": False},
+        {"trainer.fast_dev_run": False, "trainer.overfit_batches": 0},
         {"trainer.num_sanity_val_steps": 2},
         {"trainer.limit_train_batches": 1, "trainer.limit_val_batches": 1},
         {"trainer.limit_test_batches": 0.5},
@@ -77,6 +77,7 @@ def both(monitor: str) -> dict[str, Any]:
         {"datamodule.mixing_exponent": 0},
         {"datamodule.mixing_exponent": 0.5, "datamodule.num_workers": 0},
         {"callbacks.checkpoint.every_n_epochs": None},
+        {"optimizer.lr": 1, "optimizer.weight_decay": 0.1},
     ],
 )
 def test_what_can_work_is_let_through(settings: dict[str, Any]) -> None:
@@ -88,6 +89,8 @@ def test_what_can_work_is_let_through(settings: dict[str, Any]) -> None:
     [
         ({"trainer.fast_dev_run": True}, r"fast_dev_run \(True\).*: trainer.max_epochs=1 "),
         ({"trainer.fast_dev_run": 3}, r"fast_dev_run \(3\) keeps no checkpoint"),
+        ({"trainer.overfit_batches": 1}, r"overfit_batches \(1\) would validate on what it"),
+        ({"trainer.overfit_batches": 0.1}, r"overfit_batches \(0.1\) would validate on what"),
         *(
             ({"trainer.max_epochs": value}, rf"max_epochs \({value}\) must be a whole number, at")
             for value in (0, -2, 1.5, "abc", True)
@@ -173,6 +176,11 @@ def test_what_can_work_is_let_through(settings: dict[str, Any]) -> None:
         *(
             ({"datamodule.mixing_exponent": value}, rf"exponent \({value}\) must be .* 0 to 1$")
             for value in (-0.5, 1.5, "abc", float("nan"), True)
+        ),
+        *(
+            ({key: value}, rf"^{key} \({value}\) must be a number, 0 or more$")
+            for key in ("optimizer.lr", "optimizer.weight_decay")
+            for value in (-1e-3, "abc", None, True, float("nan"), float("inf"))
         ),
         ({"metrics.min_users": "abc"}, r"metrics.min_users \(abc\) must be a number"),
         ({"metrics.max_target_share": float("nan")}, r"max_target_share \(nan\) must be a number"),

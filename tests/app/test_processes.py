@@ -191,6 +191,7 @@ def test_the_first_process_alone_writes_and_speaks(sweep: tuple[Path, str]) -> N
             "process_0.json",
             "process_1.json",
             "provenance.json",
+            "test_lists_demo_office.parquet",
             "test_ranks_demo_office.parquet",
             "train.log",
         }

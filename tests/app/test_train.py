@@ -13,6 +13,7 @@ from missrec.app.evaluate import evaluate
 from missrec.app.train import train
 from missrec.metrics.paired import read_ranks, target_ranks
 from missrec.metrics.ranking import ranking_metrics
+from missrec.runs.lists import read_lists
 from run_settings import evaluation
 from synthetic import demo_source_sizes
 
@@ -46,6 +47,14 @@ def test_a_run_folder_records_what_ran_and_what_came_out(
     from_ranks = ranking_metrics(users.num_greater, users.num_equal, cutoffs=[10, 50])
     assert {f"test/{key}": value for key, value in from_ranks.items()}.items() <= metrics.items()
 
+    lists = read_lists(run_dir / "test_lists_demo_office.parquet")
+    assert lists["place"].to_list() == [*range(1, 11)] * 60
+    ranks = read_ranks(run_dir / "test_ranks_demo_office.parquet")
+    hits = lists.join(ranks, left_on=["user_id", "item_id"], right_on=["user_id", "target_id"])
+    assert metrics["test/tie_rate"] == 0
+    assert len(hits) / 60 == pytest.approx(metrics["test/recall@10"])
+    assert (hits["place"] == hits["rank"]).all()
+
 
 def test_evaluate_gives_the_test_metrics_of_the_run_exactly(
     compose_tiny: Compose, tmp_path: Path
@@ -58,6 +67,8 @@ def test_evaluate_gives_the_test_metrics_of_the_run_exactly(
     assert report["metrics"] == {k: v for k, v in metrics.items() if k.startswith("test/")}
     assert sum(bucket["test_users"] for bucket in report["buckets"]["demo_office"]) == 60
     assert (run_dir / "evaluation" / "popularity_demo_office.png").stat().st_size > 0
+    recorded, again = run_dir / "test_lists_demo_office.parquet", "lists_demo_office.parquet"
+    assert read_lists(run_dir / "evaluation" / again).equals(read_lists(recorded))
 
 
 @pytest.mark.parametrize("model", ["last_item_transition", "most_popular", "nearest_neighbor"])
@@ -71,7 +82,10 @@ def test_a_model_without_parameters_is_ranked_without_training(
     users = target_ranks(read_ranks(run_dir / "test_ranks_demo_office.parquet"))
     from_ranks = ranking_metrics(users.num_greater, users.num_equal, cutoffs=[10])
     assert metrics["test/recall@10"] == from_ranks["recall@10"]
-    report = evaluate(evaluation(run_dir, tmp_path / "data"))
+    report = evaluate(evaluation(run_dir, tmp_path / "data", "lists.cold_user=9"))
+    assert report["lists"] == {"cutoffs": [10], "cold_item": 4, "cold_user": 9}
+    groups = [found["test/cold_user_users"] for found in (metrics, report["metrics"])]
+    assert 0 < groups[0] < groups[1] < 60
     assert "epochs" not in metrics
     assert report["metrics"]["test/recall@10"] == metrics["test/recall@10"] > 0
 
@@ -94,4 +108,7 @@ def test_pretraining_mixes_domains_and_reports_their_mean(
     assert (tmp_path / "logs" / "run" / "checkpoints" / "snapshot_000.ckpt").is_file()
     by_domain = [metrics[f"test/demo_{name}/ndcg@10"] for name in ("kitchen", "garden", "music")]
     assert metrics["test/ndcg@10"] == pytest.approx(sum(by_domain) / 3)
+    for name, average in (("novelty@10", 1 / 3), ("cold_user_users", 1)):
+        own = [metrics[f"test/demo_{domain}/{name}"] for domain in ("kitchen", "garden", "music")]
+        assert metrics[f"test/{name}"] == pytest.approx(sum(own) * average)
     assert len(list((tmp_path / "logs" / "run").glob("test_ranks_*.parquet"))) == 3

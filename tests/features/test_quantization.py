@@ -117,6 +117,24 @@ def test_the_seed_decides_the_codes() -> None:
     assert (codes != other).any()
 
 
+def test_no_number_of_threads_changes_a_code() -> None:
+    vectors = correlated(num_items=600, width=48)
+    before = faiss.omp_get_max_threads(), torch.get_num_threads()
+    made = []
+    try:
+        for threads in (1, 2, 3):
+            faiss.omp_set_num_threads(threads)
+            torch.set_num_threads(threads)
+            learned = quantizer(num_codewords=64).learn(vectors)
+            made.append((*learned.arrays, torch.from_numpy(learned(vectors))))
+            assert faiss.omp_get_max_threads() == threads  # as it was
+    finally:
+        faiss.omp_set_num_threads(before[0])
+        torch.set_num_threads(before[1])
+    for one in made[1:]:
+        assert all(part.equal(first) for part, first in zip(one, made[0], strict=True))
+
+
 def test_learning_from_few_items_warns_of_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     vectors = correlated(num_items=20, width=8)
     quantizer().learn(vectors)

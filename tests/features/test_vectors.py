@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,24 @@ def test_floats_stay_as_they_are_and_other_numbers_become_float32(
     assert found.values.tolist() == VALUES.tolist()
 
 
-@pytest.mark.parametrize("keys", [np.array([12, 7, 300]), np.array([12.0, 7.0, 300.0])])
-def test_keys_that_are_numbers_are_read_as_ids_are(tmp_path: Path, keys: np.ndarray) -> None:
+@pytest.mark.parametrize(
+    "keys",
+    [np.array([12, 7, 300]), np.array([12.0, 7.0, 300.0]), np.array([b"12", b"7", b"300"])],
+)
+def test_keys_of_any_type_are_read_as_ids_are(tmp_path: Path, keys: np.ndarray) -> None:
     for path in (npz(tmp_path, keys=keys, x=VALUES), parquet(tmp_path, {"k": keys, "v": VALUES})):
         assert read(path).keys.to_list() == ["12", "7", "300"]
+
+
+def test_keys_that_are_decimals_are_read_as_ids_are(tmp_path: Path) -> None:
+    keys = [Decimal("12.00"), Decimal("7.50"), Decimal("-300.00")]
+    path = parquet(tmp_path, {"k": keys, "v": VALUES})
+    assert read(path).keys.to_list() == ["12", "7.5", "-300"]
+
+
+def test_keys_that_are_bytes_of_no_text_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"vectors.npz: its keys are bytes that are no UTF-8"):
+        read(npz(tmp_path, keys=np.array([b"a", b"\xe9", b"c"]), x=VALUES))
 
 
 def test_an_npz_without_keys_and_an_npy_take_the_file_that_is_named(tmp_path: Path) -> None:

@@ -425,6 +425,24 @@ def test_every_parameter_that_trains_gets_a_gradient(
 
 
 @pytest.mark.parametrize("name", TRAINED)
+def test_a_popular_item_learns_from_each_of_its_histories_in_bfloat16(name: str) -> None:
+    # One by one, sums in bfloat16 end at 256 of the 700 equal gradients.
+    batch = sequence_batch([[3]] * 700, [4] * 700)
+    model = build_model(name, transfer="inductive")
+    lengths = []
+    for narrow in (False, True):
+        model.zero_grad()
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+            model.training_loss(batch).total.backward()
+        gradients = [p.grad.norm() for p in model.parameters() if p.grad is not None]
+        lengths.append(torch.stack(gradients))
+    expected, found = lengths
+    counts = expected > expected.max() / 100
+    torch.testing.assert_close(found[counts], expected[counts], rtol=0.3, atol=0)
+
+
+@pytest.mark.parametrize("name", TRAINED)
 def test_eight_sequences_can_be_overfitted(name: str, transfer: str) -> None:
     model, batch = build_model(name, transfer=transfer), batch_of_eight()
     learning_rate, num_steps = OVERFITTING.get(name, (0.003, 20))

@@ -26,6 +26,16 @@ from toy_paper import BASELINE, FLOOR, asked, ranked_run, toy_paper
 
 HOSTILE = "</script><script>alert(1)</script>|`$x_1^2$`\\input{x}\n=1+1 & <b>%{x}"
 KEY = "table-9-toys-from-scratch"
+LISTS = {
+    "test/coverage@10": 0.25,
+    "test/gini@10": 0.5,
+    "test/popularity@10": 12.34,
+    "test/novelty@10": 3.456,
+    "test/diversity_text@10": 0.75,
+    "test/serendipity@10": 0.01,
+    "test/cold_item_recall@10": 0.125,
+    "test/cold_item_users": 8.0,
+}
 
 
 @pytest.fixture
@@ -40,6 +50,14 @@ def report(tmp_path: Path) -> Report:
     ]
     floor = ranked_run(tmp_path / "f", [30.0] * 40, setup=FLOOR)
     floor = floor._replace(metrics={**floor.metrics, "epochs": 3})  # one seed of what learns
+    ours = [
+        run._replace(
+            metrics={**run.metrics, **LISTS, "test/coverage@10": 0.25 + run.seed / 4},
+            settings={"metrics.lists.cold_item": "4"},
+        )
+        for run in ours
+        if run.seed is not None
+    ]
     paper = toy_paper()
     planned = plan_sections(paper, group_runs([*ours, *base, floor]))
     sections = [complete_section(section, asked()) for section in planned]
@@ -94,7 +112,7 @@ def test_markdown_has_ours_beside_the_paper_s_and_escapes_names(report: Report) 
     widths = {
         len(re.split(r"(?<!\\)\|", line)) for line in text.split("\n") if line.startswith("| Ours")
     }
-    assert widths == {8}
+    assert widths == {8, 11}  # of accuracy, and of what is recommended
 
 
 def test_latex_escapes_names_and_balances_its_braces(report: Report) -> None:
@@ -106,7 +124,7 @@ def test_latex_escapes_names_and_balances_its_braces(report: Report) -> None:
     plain = re.sub(r"\\[\\{}%]", "", body)
     assert plain.count("{") == plain.count("}")
     rows = [line for line in body.split("\n") if line.endswith("\\\\") and "Ours" in line]
-    assert [row.count("&") for row in rows] == [5]
+    assert [row.count("&") for row in rows] == [5, 7]
 
 
 def test_results_have_a_line_a_metric_that_a_program_reads(report: Report) -> None:
@@ -190,3 +208,56 @@ def test_columns_sort_by_the_numbers_behind_the_texts(report: Report) -> None:
     assert "4321" in values
     buttons = [tag for tag, _ in found.tags if tag == "button"]
     assert buttons
+
+
+def test_what_is_recommended_stands_beside_accuracy_with_its_floor(report: Report) -> None:
+    section = next(section for section in report.filled if section.key == KEY)
+    names = [key.removeprefix("test/") for key in LISTS if "@" in key]
+    assert section.list_metrics == names
+    text = markdown(report)
+    header = "| coverage@10 | Gini@10 | popularity@10 | novelty@10 | diversity@10 (text) |"
+    assert header in text
+    row = "| Ours | 2 (seeds 1, 2) | 0.6250 ± 0.1768 | 0.5000 ± 0.0000 | 12.3 ± 0.0 | 3.46 ± 0.00 |"
+    assert row in text
+    assert "Cold items occur at most 4 times in training: 8 test users." in text
+    assert "Floor, by which the others are read, has no run with them." in text
+    assert f"| Floor | 1 (seed 1) |{f' {NONE} |' * len(names)}" in text
+    assert "Runs whose lists were not measured (3):" in text
+    assert "python src/evaluate.py run=" in text
+    assert "- coverage: share of the items that are in any list" in text
+    assert "R@10 of cold items" in latex(report)
+    assert r"0.6250 $\pm$ 0.1768 & 0.5000" in latex(report)
+    lines = csv.DictReader(io.StringIO(results_csv(report)))
+    found = {line["row"]: line for line in lines if line["metric"] == "coverage@10"}
+    assert float(found["Ours"]["mean"]) == 0.625
+    assert found["Floor"]["mean"] == ""
+    shown = Page(page(report))
+    assert "12.3 ± 0.0" in [text.strip() for text in shown.texts]
+    assert "0.625" in [a.get("data-value") for _, a in shown.tags]
+
+
+def test_a_floor_with_lists_is_no_longer_missed_and_runs_without_any_make_no_table(
+    report: Report,
+) -> None:
+    section = next(section for section in report.filled if section.key == KEY)
+
+    def with_lists(name: str) -> str:
+        rows = [
+            row._replace(group=row.group._replace(
+                runs=tuple(run._replace(metrics={**run.metrics, **LISTS}) for run in row.group.runs)
+            )) if row.group and name in {row.label, "all"} else row
+            for row in section.rows
+        ]  # fmt: skip
+        return markdown(report._replace(sections=(section._replace(rows=tuple(rows)),)))
+
+    assert "has no run with them" not in with_lists("Floor")
+    assert "not measured" not in with_lists("all")
+    bare = [
+        row._replace(group=row.group._replace(
+            runs=tuple(run._replace(metrics={"test/recall@10": 0.5}) for run in row.group.runs)
+        )) if row.group else row
+        for row in section.rows
+    ]  # fmt: skip
+    text = markdown(report._replace(sections=(section._replace(rows=tuple(bare)),)))
+    assert "Beyond accuracy" not in text
+    assert "Runs whose lists were not measured (5):" in text

@@ -75,6 +75,8 @@ def test_recommendations_have_scores_and_shares(explorer: Explorer) -> None:
     sizes = sum(map(abs, parts.values()))
     assert best["shares"] == pytest.approx({name: abs(v) / sizes for name, v in parts.items()})
     assert found["unknown"] == []
+    assert found["measures"]["mean_popularity"] == 6 / 5
+    assert explorer.recommend([], k=1)["measures"] == {}
 
 
 def test_parts_that_are_left_out_have_no_share(explorer: Explorer) -> None:
@@ -89,7 +91,7 @@ def test_parts_that_are_left_out_have_no_share(explorer: Explorer) -> None:
 
 @pytest.mark.parametrize("history", [[], ["x"], ["x", "y"]])
 def test_a_history_of_nothing_known_gets_nothing(explorer: Explorer, history: list[str]) -> None:
-    assert explorer.recommend(history, k=3) == {"items": [], "unknown": history}
+    assert explorer.recommend(history, k=3) == {"items": [], "unknown": history, "measures": {}}
 
 
 def test_unknown_items_of_a_history_are_named(explorer: Explorer) -> None:

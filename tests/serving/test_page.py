@@ -63,6 +63,11 @@ def test_recommendations_have_picture_title_score_and_shares(
     assert "Came next: Toy a" in browser.text("#next")
     assert "came next" in [badge.text for badge in browser.all("#recommended .badge")]
     assert "What came next is in place" in browser.text("#changes")
+    said = browser.text("#about-list")
+    # b, e, 10 and a were had 2, 1, 1 and 1 times, each by one of three users.
+    assert "its items have been had 1.3 times; any item 1.2 times." in said
+    assert "1.6 bits: about one user in 3 has had such an item." in said
+    assert "0.47 by text, 0.67 by image; 0 where all items are alike" in said
     images = """
         return [...document.querySelectorAll('#recommended img')]
             .map((image) => [image.alt, image.naturalWidth])

@@ -11,7 +11,7 @@ from missrec.retrieval.catalogue import CatalogueItems
 from missrec.retrieval.recommender import CatalogueRecommender
 from missrec.serving.exploring import Explorer
 from missrec.serving.pictures import Pictures
-from toy_recommender import FIRST_ID, KEYS, ToyInterests, toy_recommender
+from toy_recommender import FIRST_ID, KEYS, ToyInterests, toy_features, toy_recommender
 
 EPOCHS = [
     {"epoch": 0, "live": 3, "drift": None, "alpha": 1.0},
@@ -39,7 +39,7 @@ PATHS = ["../../outside.png", "<b>.png", "a/b?c=d&e#f", "%2e%2e%2foutside", "\\.
 
 
 def toys_with_interests() -> CatalogueRecommender:
-    return toy_recommender(ToyInterests())
+    return toy_recommender(ToyInterests(), features=toy_features())
 
 
 def marked_recommender() -> CatalogueRecommender:

@@ -119,18 +119,21 @@ def test_any_domain_has_a_name_that_an_artifact_may_have(name: str) -> None:
     Artifact(f"domain-{_plain(name)}", type="domain")
 
 
-@pytest.fixture
-def wandb_dir(compose_tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def wandb_dir(compose_shared: Compose, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Of a run of one epoch, resumed for a second, without a login."""
-    for name in ("WANDB_API_KEY", "WANDB_MODE"):
-        monkeypatch.setenv(name, "")  # so that what a run sets is undone
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
-    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staging"))
-    settings = ("logger=wandb", "names.group=a sweep", "model.contrast_weight=1")
-    train(compose_tiny(*settings, "trainer.max_epochs=1"))
-    train(compose_tiny(*settings, "trainer.max_epochs=2", "resume=run"))
-    return tmp_path / "logs" / "run" / "wandb"
+    folder = tmp_path_factory.mktemp("wandb")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("WANDB_API_KEY", "WANDB_MODE"):
+            patch.setenv(name, "")  # so that what a run sets is undone
+            patch.delenv(name)
+        patch.setenv("NETRC", str(folder / "no-netrc"))
+        patch.setenv("WANDB_DATA_DIR", str(folder / "staging"))
+        settings = ("logger=wandb", "names.group=a sweep", "model.contrast_weight=1")
+        train(compose_shared(*settings, "trainer.max_epochs=1"))
+        cfg = compose_shared(*settings, "trainer.max_epochs=2", "resume=run")
+        train(cfg)
+        yield Path(cfg.run_dir) / "wandb"
 
 
 def test_an_offline_run_holds_all_that_the_dashboard_shows(wandb_dir: Path) -> None:

@@ -20,6 +20,7 @@ from missrec.runs.finding import find_runs, run_folders
 from missrec.runs.groups import Group, differences, group_runs
 from missrec.runs.identity import ACCEPTED
 from missrec.runs.marks import read_marks
+from missrec.runs.owner import writing
 from missrec.runs.ranks import recorded_ranks
 from missrec.runs.settings import Marks
 
@@ -56,8 +57,8 @@ def compare(settings: EvaluateSettings) -> dict[str, Any]:
     for domain, figures in report["domains"].items():
         title = f"{domain}: {len(ours)} x {settings.run} against {len(theirs)} x {settings.against}"
         print_comparison(title, figures, _caption(figures))
-    settings.output_dir.mkdir(parents=True, exist_ok=True)
-    write_json(settings.output_dir / "comparison.json", report)
+    with writing(settings.output_dir, waits=True):
+        write_json(settings.output_dir / "comparison.json", report)
     return report
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
@@ -35,6 +36,13 @@ USER_ERROR = 2
 INTERRUPTED = 130
 """As a shell has it of what Ctrl-C broke off."""
 _UNNAMED = re.compile(r"Missing mandatory value: ([\w.]+)")  # OmegaConf's words for ???
+_OF_THE_MACHINE = re.compile(
+    r"allocate memory|out of memory|shared memory|torch_\d+_\d+|"
+    r"DataLoader worker .* (?:killed|exited)|connection (?:closed|reset) by peer",
+    re.IGNORECASE,
+)
+"""In torch's words: memory of a CPU, of a GPU, and /dev/shm, where workers of a loader put batches;
+a process of the run that is gone."""
 _USER_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
 
 
@@ -124,11 +132,29 @@ def _one_line_errors(*, debug: bool) -> Iterator[None]:
         sys.stderr.write("interrupted; the same command starts again\n")
         sys.exit(INTERRUPTED)
     except Exception as error:
-        if debug or not _is_told(error):
+        if debug or not (_is_mistake(error) or _is_of_the_machine(error)):
             raise
-        sys.stderr.write(f"error: {one_line(error)}\n")
-        # By the latter joblib says that a process of its own was killed.
-        sys.exit(1 if isinstance(error, BrokenExecutor) else USER_ERROR)
+        sys.stderr.write(f"error: {one_line(error) or type(error).__name__}\n")
+        _let_go(error)
+        sys.exit(USER_ERROR if _is_mistake(error) else 1)
+
+
+def _is_of_the_machine(error: Exception) -> bool:
+    """Whether it is for want of memory, or a process was killed, as joblib and torch say it."""
+    known = isinstance(error, (BrokenExecutor, MemoryError))
+    return known or _OF_THE_MACHINE.search(str(error)) is not None
+
+
+def _let_go(error: BaseException) -> None:
+    """Frees what an error holds; what is half made may fail again, and that is no news."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        cause: BaseException | None = error
+        while cause is not None:
+            traceback.clear_frames(cause.__traceback__)
+            cause = cause.__context__
+    finally:
+        sys.unraisablehook = hook
 
 
 def _is_multirun() -> bool:
@@ -136,11 +162,11 @@ def _is_multirun() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
-def _is_told(error: BaseException) -> bool:
-    """Whether an error is told in a line: a user's mistake, or of a process that was killed."""
+def _is_mistake(error: Exception) -> bool:
+    """Whether it is a user's: in the config, the data, or what is asked of the machine."""
     # Lightning says by it that a device is not there, and takes seconds to import.
     is_of_lightning = type(error).__name__ == "MisconfigurationException"
-    return is_of_lightning or isinstance(error, (*_USER_ERRORS, BrokenExecutor))
+    return is_of_lightning or isinstance(error, _USER_ERRORS)
 
 
 def one_line(error: BaseException) -> str:

@@ -17,21 +17,29 @@ from pytorch_lightning import Trainer
 from missrec.app.build import Experiment, build_experiment
 from missrec.app.doubts import warn_of_parts
 from missrec.app.final_fit import holds_nothing_out
+from missrec.app.lists import MeasuredLists, measure_lists
 from missrec.app.new_items import bring_in, domain_places, find_items
 from missrec.app.same_data import check_run
 from missrec.app.saved_run import read_saved_run
 from missrec.app.session import plain
-from missrec.app.settings import NewItems, accepts, read_new_items
+from missrec.app.settings import NewItems, accepts, read_lists, read_new_items
 from missrec.features.checks import check_truths
 from missrec.files import write_json
 from missrec.metrics.buckets import popularity_buckets
 from missrec.report.figures.buckets import popularity_figure
-from missrec.report.formats.terminal import print_buckets, print_metrics, split_metrics
+from missrec.report.formats.terminal import (
+    print_buckets,
+    print_list_metrics,
+    print_metrics,
+    split_metrics,
+)
 from missrec.retrieval.known_items import KnownItems
 from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder
 from missrec.runs.identity import ACCEPTED, recorded_identity
 from missrec.runs.items import keys_of_folders, record_items
+from missrec.runs.lists import EVALUATED_LISTS, save_lists
+from missrec.runs.owner import writing
 from missrec.runs.ranks import recorded_ranks, save_ranks, with_ties_in_expectation
 from missrec.training.checkpoints import model_state
 from missrec.training.saving import WholeCheckpoints
@@ -54,6 +62,7 @@ class EvaluateSettings(NamedTuple):
         accelerator: to rank on.
         shown: metrics on the terminal.
         bucket_edges: of the popularity of targets.
+        lists: what is measured of lists, where it is not what the run's settings say; None else.
         metrics: to compare.
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
@@ -70,6 +79,7 @@ class EvaluateSettings(NamedTuple):
     accelerator: str
     shown: list[str]
     bucket_edges: list[int]
+    lists: dict[str, Any]
     metrics: list[str]
     num_resamples: int
     seed: int
@@ -103,9 +113,10 @@ def read_settings(cfg: DictConfig) -> EvaluateSettings:
 def evaluate(cfg: DictConfig) -> dict[str, Any]:
     """Ranks the users of a run's test split with its best checkpoint.
 
-    Prints the metrics and the buckets of the paper's Figure 4, and writes
-    `evaluation/{metrics.json,popularity_<domain>.png,ranks_<domain>.parquet}` into the run
-    folder. What the run itself recorded is left as it is; a warning says where it differs.
+    Prints the metrics, those of the recommended lists and the buckets of the paper's Figure 4, and
+    writes `metrics.json`, `popularity_<domain>.png`, `ranks_<domain>.parquet` and
+    `lists_<domain>.parquet` into `evaluation/` of the run folder. What the run itself recorded is
+    left as it is; a warning says where it differs.
 
     Returns:
         What `evaluation/metrics.json` holds.
@@ -121,6 +132,8 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     quiet_lightning()
     folder = RunFolder(Path(settings.run))
     run = read_saved_run(folder, data_dir=settings.data_dir, trust=settings.trust)
+    own = {name: value for name, value in settings.lists.items() if value is not None}
+    run = run._replace(lists=read_lists({**run.lists._asdict(), **own}))
     if holds_nothing_out(run.config):
         raise ValueError(
             f"{folder.path} is trained on everything (split=none), so nothing is left to test on; "
@@ -147,13 +160,19 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     is_to_load = experiment.module.learns and settings.new_items is None
     checkpoint = chosen_checkpoint(folder.path) if is_to_load else None
     _rank(experiment, trainer, checkpoint=checkpoint)
+    lists = measure_lists(run, experiment, device=trainer.strategy.root_device)
+    metrics = {**experiment.module.metrics, **lists.metrics}
     if settings.new_items is None:
         _say_differences(folder, experiment.module.metrics)
-    print_metrics(
-        run.name, {"test": split_metrics(experiment.module.metrics, "test")}, settings.shown
-    )
-    report = {"metrics": experiment.module.metrics, "buckets": {}, ACCEPTED: changed}
-    return _write(report, experiment, folder.evaluation, settings, cutoffs=run.cutoffs)
+    print_metrics(run.name, {"test": split_metrics(metrics, "test")}, settings.shown)
+    print_list_metrics(run.name, split_metrics(metrics, "test"))
+    report = {
+        "metrics": metrics,
+        "buckets": {},
+        EVALUATED_LISTS: run.lists._asdict(),
+        ACCEPTED: changed,
+    }
+    return _write(report, experiment, lists, folder.evaluation, settings, cutoffs=run.cutoffs)
 
 
 def _same_items(folder: RunFolder, experiment: Experiment, settings: EvaluateSettings) -> list[str]:
@@ -188,27 +207,29 @@ def _same_items(folder: RunFolder, experiment: Experiment, settings: EvaluateSet
 def _write(
     report: dict[str, Any],
     experiment: Experiment,
+    lists: MeasuredLists,
     folder: Path,
     settings: EvaluateSettings,
     *,
     cutoffs: list[int],
 ) -> dict[str, Any]:
     """Adds the buckets to what is reported, and writes it."""
-    folder.mkdir(exist_ok=True)
-    for span, users in zip(
-        experiment.datamodule.domains.spans, experiment.module.target_ranks, strict=True
-    ):
-        buckets = popularity_buckets(
-            users,
-            experiment.catalogue.train_counts,
-            edges=settings.bucket_edges,
-            cutoffs=cutoffs,
-        )
-        print_buckets(span.name, buckets, settings.shown)
-        popularity_figure(folder / f"popularity_{span.name}.png", buckets, title=span.name)
-        save_ranks(folder / f"ranks_{span.name}.parquet", span, users)
-        report["buckets"][span.name] = [bucket.as_row() for bucket in buckets]
-    write_json(folder / "metrics.json", report)
+    spans, ranks = experiment.datamodule.domains.spans, experiment.module.target_ranks
+    with writing(folder, waits=True):
+        for span, users, own in zip(spans, ranks, lists.by_domain, strict=False):
+            save_lists(folder / f"lists_{span.name}.parquet", users.user_ids, own)
+        for span, users in zip(spans, ranks, strict=True):
+            buckets = popularity_buckets(
+                users,
+                experiment.catalogue.train_counts,
+                edges=settings.bucket_edges,
+                cutoffs=cutoffs,
+            )
+            print_buckets(span.name, buckets, settings.shown)
+            popularity_figure(folder / f"popularity_{span.name}.png", buckets, title=span.name)
+            save_ranks(folder / f"ranks_{span.name}.parquet", span, users)
+            report["buckets"][span.name] = [bucket.as_row() for bucket in buckets]
+        write_json(folder / "metrics.json", report)
     return report
 
 

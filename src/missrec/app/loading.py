@@ -100,6 +100,7 @@ def load_recommender(
         max_seq_len=settings.config["datamodule"]["max_seq_len"],
         device=place,
         shared=shared,
+        features=built.catalogue.features if settings.modalities else None,
     )
 
 
@@ -163,6 +164,21 @@ def _learns(model: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in model.parameters())
 
 
+def items_of(
+    domains: SplitDomains, chosen: int, *, known: np.ndarray | None = None
+) -> CatalogueItems:
+    """The items of one of the domains of a run, as `catalogue_of` has them."""
+    span = domains.spans[chosen]
+    titles = read_titles([domains.folders[chosen]])
+    return CatalogueItems(
+        domain=span.name,
+        keys=titles["item_key"],
+        titles=titles["title"],
+        first_id=span.first_item,
+        known=None if known is None else known[span.first_item : span.last_item + 1],
+    )
+
+
 def catalogue_of(
     domains: SplitDomains, chosen: int, *, known: np.ndarray | None = None
 ) -> tuple[CatalogueItems, CatalogueUsers]:
@@ -174,14 +190,7 @@ def catalogue_of(
         known: (N + 1,) bool, False of items that the model knows nothing of; None for all.
     """
     span, folder, mixed = domains.spans[chosen], domains.folders[chosen], domains.mixed
-    titles = read_titles([folder])
-    items = CatalogueItems(
-        domain=span.name,
-        keys=titles["item_key"],
-        titles=titles["title"],
-        first_id=span.first_item,
-        known=None if known is None else known[span.first_item : span.last_item + 1],
-    )
+    items = items_of(domains, chosen, known=known)
     first, last = mixed.first_users[chosen : chosen + 2]
     offsets = mixed.offsets[first : last + 1]
     numbers = items.numbers_of(mixed.items[offsets[0] : offsets[-1]])

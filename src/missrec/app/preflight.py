@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ def check_training(run: RunSettings) -> None:
     _check_trainer(run.config["trainer"])
     measured = _measured(run.config["metrics"])
     _check_sizes(run.config)
+    _check_optimizer(run.config.get("optimizer") or {})
     num_epochs = run.config["trainer"].get("max_epochs")
     callbacks = {key: chosen for key, chosen in run.config["callbacks"].items() if chosen}
     for key, callback in callbacks.items():
@@ -101,6 +103,11 @@ def _check_trainer(trainer: Mapping[str, Any]) -> None:
         raise ValueError(
             f"trainer.fast_dev_run ({trainer['fast_dev_run']}) keeps no checkpoint to test;"
             " for one quick batch of everything: debug=fast"
+        )
+    if trainer.get("overfit_batches"):
+        raise ValueError(
+            f"trainer.overfit_batches ({trainer['overfit_batches']}) would validate on what it"
+            " trains on; trainer.limit_train_batches trains on few batches"
         )
     for key, besides in (("max_epochs", -1), ("max_steps", -1), ("check_val_every_n_epoch", None)):
         count = trainer.get(key)
@@ -183,6 +190,14 @@ def _check_sizes(config: Mapping[str, Any]) -> None:
         "datamodule.pin_memory": data.get("pin_memory", False),
     }
     check_truths(**truths)
+
+
+def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
+    """Refuses what the optimizer would choke on once the data has been read."""
+    for key in ("lr", "weight_decay"):
+        value = optimizer.get(key, 0)
+        if not (_is_number(value) and 0 <= value < math.inf):
+            raise ValueError(f"optimizer.{key} ({value}) must be a number, 0 or more")
 
 
 def _check_numbers(key: str, callback: Mapping[str, Any], num_epochs: int | None) -> None:

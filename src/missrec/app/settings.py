@@ -66,6 +66,24 @@ class NewItems(NamedTuple):
     predict_ids: bool
 
 
+class ListSettings(NamedTuple):
+    """What is measured of the best items of each test user; see docs/beyond_accuracy.md.
+
+    Attributes:
+        cutoffs: values of k; without any, nothing is measured.
+        cold_item: a cold item occurs at most so often in training.
+        cold_user: a cold user has a history of at most so many items.
+    """
+
+    cutoffs: list[int]
+    cold_item: int
+    cold_user: int
+
+
+LISTS_BEFORE = ListSettings(cutoffs=[10], cold_item=4, cold_user=5)
+"""Of runs that are older than these settings: what conf/train.yaml says was before."""
+
+
 class RunSettings(NamedTuple):
     """The settings of a run that the app itself reads; parts read theirs from `config`.
 
@@ -91,6 +109,7 @@ class RunSettings(NamedTuple):
         trainable: names that still train of what was loaded; None for all.
         cutoffs: values of k of its metrics.
         shown: metrics on the terminal.
+        lists: what is measured of the lists of its test users.
     """
 
     config: Config
@@ -113,6 +132,7 @@ class RunSettings(NamedTuple):
     trainable: list[str] | None
     cutoffs: list[int]
     shown: list[str]
+    lists: ListSettings
 
 
 def read_paths(config: Config) -> Paths:
@@ -204,7 +224,34 @@ def _read_run(config: Config) -> RunSettings:
         trainable=config["freeze"]["trainable"],
         cutoffs=config["metrics"]["cutoffs"],
         shown=config["metrics"]["shown"],
+        lists=read_lists(config["metrics"].get("lists")),
     )
+
+
+def read_lists(asked: Config | None) -> ListSettings:
+    """What to measure of lists; of a run from before there were settings, what they say by default.
+
+    Raises:
+        ValueError: a setting has a value that it cannot have.
+    """
+    if asked is None:
+        return LISTS_BEFORE
+    found = ListSettings(**{name: asked[name] for name in ListSettings._fields})
+    if not isinstance(found.cutoffs, list) or not all(_is_whole(k, 1) for k in found.cutoffs):
+        raise ValueError(
+            f"lists.cutoffs ({found.cutoffs}) must be a list of whole numbers, each at "
+            "least 1, such as [10]"
+        )
+    if len(set(found.cutoffs)) < len(found.cutoffs):
+        raise ValueError(f"lists.cutoffs ({found.cutoffs}) names a number twice")
+    for name in ("cold_item", "cold_user"):
+        if not _is_whole(limit := asked[name], 0):
+            raise ValueError(f"lists.{name} ({limit}) must be a whole number, 0 or more")
+    return found
+
+
+def _is_whole(value: object, lowest: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest
 
 
 def accepts(changed_data: str) -> bool:

@@ -20,6 +20,7 @@ from missrec.app.doubts import warn_of_encoders, warn_of_parts
 from missrec.app.final_fit import as_trained, holds_nothing_out
 from missrec.app.fitting import fit, keep_untrained, rank_users, validate
 from missrec.app.invocation import another_process
+from missrec.app.lists import MeasuredLists, measure_lists
 from missrec.app.model import build
 from missrec.app.parts import check_parts
 from missrec.app.preflight import check_batches, check_training
@@ -40,6 +41,7 @@ from missrec.distributed import is_first_process
 from missrec.report.formats.terminal import print_metrics, split_metrics
 from missrec.runs.checkpoints import record_tested, tidy
 from missrec.runs.folder import FINAL_FIT, METRICS, RunFolder
+from missrec.runs.lists import lists_file, save_lists
 from missrec.runs.owner import writing
 from missrec.runs.ranks import save_ranks
 from missrec.tracking.loggers import logging_to
@@ -79,6 +81,7 @@ def train_run(run: RunSettings) -> dict[str, float]:
         ready = make_ready(run, earlier, train_run, record=METRICS)
         run, experiment, trainer = ready.run, ready.experiment, ready.trainer
         held_out = experiment.datamodule.domains.holds_out
+        lists = MeasuredLists([], {})
         warn_of_parts(experiment, run, names=("val", "test") if held_out else ())
         warn_of_encoders(experiment.identity, starting_point(run))
         if is_first_process():
@@ -90,10 +93,15 @@ def train_run(run: RunSettings) -> dict[str, float]:
                 metrics |= validate(experiment, trainer, checkpoint=best)
                 metrics |= rank_users(experiment, trainer.test, checkpoint=best)
             best = best or keep_untrained(experiment, trainer)
+            if held_out and is_first_process():
+                lists = measure_lists(run, experiment, device=trainer.strategy.root_device)
+                for logger in trainer.loggers if lists.metrics else ():
+                    logger.log_metrics(lists.metrics, step=trainer.global_step)
         if not held_out:
             metrics = {FINAL_FIT: 1.0, **metrics}
         if is_first_process():
-            record(run, experiment, metrics, tested=best)
+            metrics |= lists.metrics
+            record(run, experiment, metrics, lists=lists, tested=best)
         return metrics
 
 
@@ -201,7 +209,12 @@ def build_trainer(run: RunSettings) -> Trainer:
 
 
 def record(
-    run: RunSettings, experiment: Experiment, metrics: dict[str, float], *, tested: str | None
+    run: RunSettings,
+    experiment: Experiment,
+    metrics: dict[str, float],
+    *,
+    lists: MeasuredLists,
+    tested: str | None,
 ) -> None:
     """Writes what came out of a run, the metrics last, and prints them.
 
@@ -209,9 +222,12 @@ def record(
     follow.
     """
     folder = RunFolder(run.run_dir)
+    domains = experiment.datamodule.domains
     ranks = experiment.module.target_ranks  # of a final fit, none
-    for span, users in zip(experiment.datamodule.domains.spans, ranks, strict=bool(ranks)):
+    for span, users in zip(domains.spans, ranks, strict=bool(ranks)):
         save_ranks(folder.path / f"test_ranks_{span.name}.parquet", span, users)
+    for span, users, own in zip(domains.spans, ranks, lists.by_domain, strict=False):
+        save_lists(lists_file(folder.path, span.name), users.user_ids, own)
     if tested is not None:
         record_tested(run.run_dir, Path(tested).name)
     folder.write_metrics(metrics)

@@ -12,13 +12,16 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
 
 from missrec.data.batching import LengthBucketSampler, SortedSampler
-from missrec.data.loader import ResumableLoader
+from missrec.data.loader import ResumableLoader, check_shared_memory
 from missrec.data.parts import PURPOSES
 from missrec.data.sequences import SequenceDataset
 from missrec.data.split_domains import SplitDomains
 from missrec.data.splits import AnySplitter, SplitError
 from missrec.distributed import num_processes, process_index
 from missrec.types import SequenceBatch
+
+_NUMBERS_BESIDE = 2
+"""Of a user in a batch beside the history: who it is, and the target."""
 
 
 class SequenceDataModule(LightningDataModule):
@@ -184,6 +187,10 @@ class SequenceDataModule(LightningDataModule):
         sampler: Sampler[np.ndarray],
         kind: type[DataLoader[SequenceBatch]],
     ) -> DataLoader[SequenceBatch]:
+        if self._num_workers:
+            most_users = max(self._batch_size, self._eval_batch_size)
+            numbers = most_users * (self._max_seq_len + _NUMBERS_BESIDE)
+            check_shared_memory(num_workers=self._num_workers, batch_bytes=8 * numbers)
         # batch_size=None: the sampler yields whole batches, and the dataset cuts each at once.
         return kind(
             dataset,

@@ -16,6 +16,7 @@ from missrec.data.identity import domain_identities, split_mixed
 from missrec.data.mixing import MixedDomains, mix_domains
 from missrec.data.parts import Part, parts_of
 from missrec.data.splits import AnySplitter, NothingHeldOut, Split, SplitError, seen_in_training
+from missrec.metrics.beyond_accuracy import users_per_item
 from missrec.types import DomainSpan, TrainSequences
 
 
@@ -103,6 +104,14 @@ class SplitDomains:
         seen = seen_in_training(self.mixed.offsets, self.split.train_ends)
         counts = np.bincount(self.mixed.items[seen], minlength=self.num_items + 1)
         return torch.from_numpy(counts)
+
+    @property
+    def train_user_counts(self) -> Tensor:
+        """(N + 1,) int64, how many users have each item in their training sequence."""
+        starts, ends = self.mixed.offsets[:-1], self.split.train_ends
+        items = self.mixed.items[seen_in_training(self.mixed.offsets, ends)]
+        offsets = np.concatenate([[0], (ends - starts).cumsum()])
+        return torch.from_numpy(users_per_item(items, offsets, num_items=self.num_items + 1))
 
     @property
     def train_sequences(self) -> TrainSequences:

@@ -180,6 +180,7 @@ class ItemCoding:
             "features_sha256": digest.hexdigest(),
             "quantizer": self._quantizer.settings,
             "faiss": faiss.__version__,
+            "threads": 1,  # those of before, of any number, are made again
         }
 
 

@@ -5,6 +5,8 @@ G codebooks, one for each sub-vector (the paper's D); W codewords in each (the p
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,8 +50,9 @@ class Codebooks:
         """(P, G) uint8, the nearest codeword of each sub-vector of the vectors (P, F)."""
         import faiss
 
-        rotated = self.rotation.apply(_filled_up(vectors, width=self.rotation.d_in))
-        packed = self.quantizer.compute_codes(rotated)
+        with _one_thread():
+            rotated = self.rotation.apply(_filled_up(vectors, width=self.rotation.d_in))
+            packed = self.quantizer.compute_codes(rotated)
         codes = faiss.unpack_bitstrings(packed, self.quantizer.M, self.quantizer.nbits)
         return np.asarray(codes, dtype=np.uint8)
 
@@ -72,7 +75,7 @@ class OptimizedProductQuantizer:
     `items_per_codeword` items a codeword, at least 2 and at most W.
 
     **Source**: VQ-Rec (Hou et al. 2023) section 3.1; optimised product quantisation (Ge et al.
-    2013) as `OPQMatrix` and `ProductQuantizer` of FAISS learn it.
+    2013) as `OPQMatrix` and `ProductQuantizer` of FAISS learn it, in one thread.
     **Differs**: VQ-Rec's public code puts an inverted file of one cell before the quantiser, which
     shifts all sub-vectors alike and so changes no code; a width that G does not divide is filled
     up with zeros.
@@ -144,7 +147,6 @@ class OptimizedProductQuantizer:
 
         if len(vectors) < 2:
             raise ValueError(f"codes are learned from at least 2 items, not {len(vectors)}")
-        faiss.omp_set_num_threads(torch.get_num_threads())
         bits, width = self.num_bits(len(vectors)), vectors.shape[1]
         width += -width % self.num_codebooks
         vectors = _filled_up(vectors, width=width)
@@ -152,11 +154,12 @@ class OptimizedProductQuantizer:
         rotation.niter = self._num_rotations
         alternating = self._untrained(width, bits)  # named: FAISS does not keep it alive
         rotation.pq = alternating
-        # FAISS writes past its memory where it has fewer vectors than dimensions; to repeat all of
-        # them equally often moves no optimum.
-        rotation.train(np.tile(vectors, (-(-width // len(vectors)), 1)))
         quantizer = self._untrained(width, bits)
-        quantizer.train(rotation.apply(vectors))
+        with _one_thread():
+            # FAISS writes past its memory where it has fewer vectors than dimensions; to repeat all
+            # of them equally often moves no optimum.
+            rotation.train(np.tile(vectors, (-(-width // len(vectors)), 1)))
+            quantizer.train(rotation.apply(vectors))
         rotation.pq = None
         return Codebooks(rotation=rotation, quantizer=quantizer)
 
@@ -167,6 +170,22 @@ class OptimizedProductQuantizer:
         quantizer.cp.seed = self._seed
         quantizer.cp.min_points_per_centroid = 1  # few items are no mistake, see the class
         return quantizer
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """FAISS works alone: its sums differ in their last bits with the number of threads.
+
+    That is enough for k-means to go elsewhere, and for other codes: see docs/reliability.md.
+    """
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def _filled_up(vectors: np.ndarray, *, width: int) -> np.ndarray:

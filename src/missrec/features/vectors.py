@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from missrec.data.sources.keys import read_key
+
 _NUMBERS = "fiu"
 """Kinds of a numpy type: floats and whole numbers."""
 
@@ -166,9 +168,21 @@ def _the_column(
 
 
 def _as_keys(path: Path, keys: pl.Series) -> pl.Series:
-    """Keys of any type as texts: 12, 12.0 and "12" are the same."""
+    """Keys of any type as texts: 12, 12.0 and "12" are the same.
+
+    Raises:
+        ValueError: they are of another type, or bytes that are no UTF-8.
+    """
+    if keys.dtype == pl.Binary:
+        try:
+            keys = keys.cast(pl.String)
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(f"{path}: its keys are bytes that are no UTF-8") from error
     if keys.dtype.is_float() and keys.is_finite().all() and (keys == keys.round()).all():
         keys = keys.cast(pl.Int64)
+    if keys.dtype.is_decimal():
+        texts = [None if key is None else read_key(key, "key") for key in keys]
+        keys = pl.Series(texts, dtype=pl.String)
     if not (keys.dtype.is_integer() or keys.dtype in (pl.String, pl.Categorical, pl.Enum)):
         raise ValueError(f"{path}: its keys are {keys.dtype}, expected texts or whole numbers")
     return keys.cast(pl.String)

@@ -18,6 +18,8 @@ from missrec.interests.neighbors import (
 
 _KEPT_NEIGHBORS = 16
 """Neighbours kept of each token: with more, fewer tokens need the second search for delta."""
+_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Whole numbers as wide as a floating-point one."""
 
 
 class DensityPeaks(NamedTuple):
@@ -49,8 +51,9 @@ def density_peaks(
     """Density peaks of the tokens and the nearest peak of each (MISSRec Eq. 3-4, section 3.3.1).
 
     Distances are computed in row blocks, so that no T x T matrix exists. Equal rho x delta and
-    equal distances are ordered by index. Several processes, all with the same tokens, search a
-    share of the rows each and tell each other what they found.
+    equal distances are ordered by index. Equal tokens have one density, whatever the blocks, the
+    search and the device round: that of the first of them. Several processes, all with the same
+    tokens, search a share of the rows each and tell each other what they found.
 
     Args:
         tokens: (T, D) floating point.
@@ -80,18 +83,36 @@ def density_peaks(
         raise ValueError(f"num_peaks ({num_peaks}) must be in 1..{num_tokens}")
     if not torch.isfinite(tokens).all():
         raise ValueError("tokens hold NaN or Inf; the training may have diverged")
+    first = first_equal(tokens)
     # Distances do not change, but |a|^2 + |b|^2 - 2ab loses fewer digits around the mean.
     centered = (tokens - tokens.mean(dim=0)).contiguous()
     squared_sum, neighbors = _nearest(
         tokens, centered, num_others, search=search, block_bytes=block_bytes
     )
-    log_density = -squared_sum / num_neighbors
+    log_density = (-squared_sum / num_neighbors)[first]
     separation = _separation(
         tokens, centered, log_density, neighbors, break_ties=break_ties, block_bytes=block_bytes
-    )
+    )[first]
+    if break_ties:  # the first of equal tokens is as dense as the others, and at distance 0
+        separation[first < torch.arange(num_tokens, device=tokens.device)] = 0
     peaks = (log_density + separation.log()).argsort(descending=True, stable=True)[:num_peaks]
-    assignment = _assign(centered, peaks, separation, neighbors, block_bytes=block_bytes)
+    assignment = _assign(centered, peaks, separation, neighbors, first, block_bytes=block_bytes)
     return DensityPeaks(log_density, separation, peaks, assignment)
+
+
+def first_equal(tokens: Tensor) -> Tensor:
+    """(T,) int64, of each token (T, D) the first one that equals it in all its numbers."""
+    first = torch.arange(len(tokens), device=tokens.device)
+    # Equal tokens have equal bits, once -0 is 0, and sums of whole numbers have no rounding. So
+    # only the few that share a sum are compared number by number.
+    bits = (tokens + 0.0).view(_BITS[tokens.element_size()])
+    _, group, sizes = torch.unique(bits.sum(dim=1), return_inverse=True, return_counts=True)
+    shared = (sizes[group] > 1).nonzero().squeeze(1)
+    if len(shared):
+        _, equal = torch.unique(tokens[shared], dim=0, return_inverse=True)
+        lowest = torch.full_like(shared, len(tokens)).scatter_reduce(0, equal, shared, "amin")
+        first[shared] = lowest[equal]
+    return first
 
 
 def planned_bytes(
@@ -194,28 +215,41 @@ def _separation(
 
 
 def _assign(
-    tokens: Tensor, peaks: Tensor, separation: Tensor, neighbors: Tensor, *, block_bytes: int
+    tokens: Tensor,
+    peaks: Tensor,
+    separation: Tensor,
+    neighbors: Tensor,
+    first: Tensor,
+    *,
+    block_bytes: int,
 ) -> Tensor:
     """(T,) index into `peaks` of the nearest peak of each token; a peak's is itself.
 
-    A peak that duplicates a denser token (delta = 0) attracts nothing, not even itself.
+    Of equal peaks the first attracts the others: they are no better, and come after it in `peaks`.
+    One at delta = 0 does not even attract itself.
     """
     indices = torch.arange(len(peaks), device=tokens.device)
+    is_first = first == torch.arange(len(tokens), device=tokens.device)
+    attracts = is_first[peaks]
     peak_index = torch.full((len(tokens),), -1, dtype=torch.int64, device=tokens.device)
-    peak_index[peaks] = indices.where(separation[peaks] > 0, -1)
+    peak_index[peaks[attracts]] = indices[attracts]
     # The first peak among the neighbours, nearest first, is the nearest peak of all.
-    neighbor_peaks = peak_index[neighbors]  # (T, kept)
-    first = (neighbor_peaks >= 0).int().argmax(dim=1, keepdim=True)
+    neighbor_peaks = peak_index[first[neighbors]]  # (T, kept)
+    nearest = (neighbor_peaks >= 0).int().argmax(dim=1, keepdim=True)
     assignment = torch.where(
-        peak_index >= 0, peak_index, neighbor_peaks.gather(1, first).squeeze(1)
+        peak_index >= 0, peak_index, neighbor_peaks.gather(1, nearest).squeeze(1)
     )
-    rest = share((assignment < 0).nonzero().squeeze(1))
-    by_index = peaks.argsort()  # of equally near peaks, the token with the lower index
+    rest = share(((assignment < 0) & is_first).nonzero().squeeze(1))
+    by_index = indices[attracts]  # of equally near peaks, the token with the lower index
+    by_index = by_index[peaks[by_index].argsort(stable=True)]
     centers = tokens[peaks[by_index]]
     halves = half_squared(centers)
-    row_bytes = tokens.element_size() * len(peaks)
+    row_bytes = tokens.element_size() * len(centers)
     for block in row_blocks(range(len(rest)), row_bytes=row_bytes, block_bytes=block_bytes):
         distances = shifted_distances(tokens[rest[block]], centers, halves)
         assignment[rest[block]] = by_index[distances.argmin(dim=1)]
     assignment[gather(rest).rows] = gather(assignment[rest]).rows
+    assignment = assignment[first]
+    themselves = indices[separation[peaks] > 0]
+    assignment[peaks[themselves]] = themselves
     return assignment

@@ -64,8 +64,35 @@ def popularity_buckets(
         inside = counts >= low
         if high is not None:
             inside &= counts <= high
-        num_users = int(inside.sum())
-        counted = (users.num_greater[inside], users.num_equal[inside])
-        metrics = ranking_metrics(*counted, cutoffs=cutoffs) if num_users else {}
-        buckets.append(Bucket(low, high, num_users, metrics))
+        metrics = group_metrics(users, inside, cutoffs=cutoffs)
+        buckets.append(Bucket(low, high, int(inside.sum()), metrics))
     return buckets
+
+
+def group_metrics(
+    users: TargetRanks, inside: Tensor, *, cutoffs: Sequence[int]
+) -> dict[str, float]:
+    """`ranking_metrics` of the users where `inside` (U,) is True; empty without any."""
+    group = users.select(inside)
+    if not len(group.user_ids):
+        return {}
+    return ranking_metrics(group.num_greater, group.num_equal, cutoffs=cutoffs)
+
+
+def cold_recall(
+    users: TargetRanks, is_cold: Tensor, *, name: str, cutoffs: Sequence[int]
+) -> dict[str, float]:
+    """Recall of a group of users who are hard to serve, and how many they are.
+
+    Args:
+        users: ranks of the split.
+        is_cold: (U,) bool, such as of users whose target is rare in training.
+        name: of the group, such as `cold_item`.
+        cutoffs: as `ranking_metrics`.
+
+    Returns:
+        Such as `cold_item_users` and `cold_item_recall@10`; of no user, the number alone.
+    """
+    metrics = group_metrics(users, is_cold, cutoffs=cutoffs)
+    recalls = {f"{name}_recall@{k}": metrics[f"recall@{k}"] for k in cutoffs if metrics}
+    return {f"{name}_users": float(is_cold.sum()), **recalls}

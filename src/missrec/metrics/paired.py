@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,14 +10,12 @@ import numpy as np
 import polars as pl
 from polars.exceptions import PanicException, PolarsError
 
-from missrec.files import written_whole
 from missrec.metrics.ranking import TargetRanks, per_user_metrics
+from missrec.metrics.signed import read_signed
 from missrec.metrics.significance import PairedDifference, paired_differences
 
 _COLUMNS = ("user_id", "target_id", "rank")
 _TIES = "num_equal"
-_CHECKSUM = "missrec_sha256"
-"""Of the values; files of before have none."""
 
 
 class Compared(NamedTuple):
@@ -50,12 +47,6 @@ def read_paired(files: Sequence[Path]) -> list[pl.DataFrame]:
     return tables
 
 
-def write_ranks(path: Path, table: pl.DataFrame) -> None:
-    """Writes ranks whole or not at all, with a checksum that `read_ranks` compares."""
-    with written_whole(path) as draft:
-        table.write_parquet(draft, metadata={_CHECKSUM: _checksum(table)})
-
-
 def read_ranks(path: Path) -> pl.DataFrame:
     """The ranks that a run recorded, by rising user.
 
@@ -67,18 +58,13 @@ def read_ranks(path: Path) -> pl.DataFrame:
         FileNotFoundError: the file is missing.
         ValueError: it is damaged, or no table of ranks, each from 1.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; only a finished run has it")
+    table = read_signed(path, of="ranks")
     try:
-        own = pl.read_parquet_metadata(path).get(_CHECKSUM)
-        table = pl.read_parquet(path)
         ranks = table.select(_COLUMNS)["rank"].cast(pl.Float64)
         ties = table[_TIES].cast(pl.Int64) if _TIES in table.columns else None
     except (PolarsError, PanicException, ValueError, ArithmeticError) as error:
         reason = str(error).split("\n")[0]
         raise ValueError(f"{path} is no whole table of ranks: {reason}") from error
-    if own is not None and own != _checksum(table):
-        raise ValueError(f"{path} was changed since it was written")
     if not len(ranks) or ranks.null_count() or not (ranks.is_finite() & (ranks >= 1)).all():
         raise ValueError(f"{path} must hold ranks, each a number from 1")
     if ties is not None:
@@ -157,11 +143,3 @@ def compare_ranks(
         metric: Compared(tuple(map(float, own)), tuple(map(float, other)), difference)
         for metric, own, other, difference in found
     }
-
-
-def _checksum(table: pl.DataFrame) -> str:
-    digest = hashlib.sha256()
-    for column in table.iter_columns():
-        digest.update(f"{column.name} {column.dtype} {len(column)} ".encode())
-        digest.update(column.to_numpy().tobytes())
-    return digest.hexdigest()

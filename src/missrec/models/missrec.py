@@ -14,7 +14,7 @@ from missrec.nn.adapters import modality_adapters
 from missrec.nn.dropout import Dropout
 from missrec.nn.fusion import DynamicFusion, FixedFusion
 from missrec.nn.item_embeddings import ItemEmbeddings, spread_rows
-from missrec.nn.precision import full_precision, single
+from missrec.nn.precision import full_precision, repeated, single
 from missrec.nn.sequence_networks import EncodedSequence, ItemTokens
 from missrec.objectives.ranking import RankingObjective
 from missrec.types import (
@@ -296,9 +296,9 @@ class MISSRec(nn.Module):
         """
         shared = self.positions(self._position_ids(batch))  # (B, L, D)
         if items.ids is not None:
-            shared = shared + F.embedding(history, items.ids)
+            shared = shared + repeated(items.ids, history)
         tokens = ItemTokens(
-            modalities=torch.stack([F.embedding(history, part) for part in items.tokens], dim=1),
+            modalities=torch.stack([repeated(part, history) for part in items.tokens], dim=1),
             present=items.present[:, history].transpose(0, 1) & batch.valid_mask[:, None],
             shared=shared,
             valid_mask=batch.valid_mask,

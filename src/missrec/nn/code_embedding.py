@@ -17,7 +17,7 @@ from missrec.features.quantization import CodebookArrays
 from missrec.features.table import FeatureTable
 from missrec.nn.item_embeddings import mean_of
 from missrec.nn.permutation import CodewordPermutation
-from missrec.nn.precision import single
+from missrec.nn.precision import repeated, single
 from missrec.types import Catalogue, ItemRows, ItemVectors
 
 
@@ -104,7 +104,7 @@ class CodeEmbedding(nn.Module):
             return F.embedding(item_ids, self._frozen)
         unique_ids, inverse = torch.unique(item_ids, return_inverse=True)
         codewords, present = self.codewords[unique_ids].long(), self.present[unique_ids]
-        return F.embedding(inverse, self._embed(codewords, present))
+        return repeated(self._embed(codewords, present), inverse)
 
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """The items (C,) by modality, each with codebooks of its own."""

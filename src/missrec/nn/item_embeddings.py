@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from missrec.nn.adapters import modality_adapters
+from missrec.nn.precision import repeated
 from missrec.types import Catalogue, InputsError, ItemRows, ItemVectors
 
 Augmentation = Callable[[str, Tensor, Tensor], Tensor]
@@ -107,7 +108,7 @@ class FeatureEmbedding(nn.Module):
         unique_ids, inverse = torch.unique(item_ids, return_inverse=True)
         tokens, present = self._adapt(unique_ids, augment=augment)
         embeddings = tokens.sum(dim=0)
-        return F.embedding(inverse, embeddings / present.sum(dim=0).clamp_min(1)[:, None])
+        return repeated(embeddings / present.sum(dim=0).clamp_min(1)[:, None], inverse)
 
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """The items (C,) by modality, for a model that scores by <u, embedding>."""

@@ -8,6 +8,7 @@ from threading import Lock
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def single(tensor: Tensor) -> Tensor:
@@ -24,6 +25,14 @@ def inner_products(queries: Tensor, keys: Tensor) -> Tensor:
     """
     with full_precision(queries.device.type):
         return single(queries) @ single(keys).T
+
+
+def repeated(rows: Tensor, index: Tensor) -> Tensor:
+    """(..., D) the rows (U, D) at `index` (...), whose gradients add up in float32.
+
+    In bfloat16 a sum of ones ends at 256, so the item of 257 histories would learn no more.
+    """
+    return F.embedding(index, single(rows))
 
 
 @contextmanager

@@ -206,7 +206,7 @@ def _notes(section: Section, asked: Asked) -> Iterator[str]:
     if section.variant.note:
         yield section.variant.note
     yield from asked.data_notes.get(section.data, ())
-    runs = [run for row in section.rows if row.group for run in row.group.runs]
+    runs = section.runs
     changed = dict.fromkeys(text for run in runs for text in asked.changed_since(run))
     if changed:
         yield f"The data is no longer what runs were made on: {'; '.join(changed)}."

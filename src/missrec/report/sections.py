@@ -8,8 +8,9 @@ from statistics import mean
 from typing import NamedTuple
 
 from missrec.metrics.significance import PairedDifference
+from missrec.report.list_metrics import list_metrics
 from missrec.report.paper import Dataset, Paper, PaperTable, TableRow, Variant
-from missrec.runs.groups import Group, Setup, preferred
+from missrec.runs.groups import Group, Run, Setup, preferred
 
 _LONGEST_NAME = 80
 
@@ -133,6 +134,26 @@ class Section(NamedTuple):
     def comparisons(self) -> list[Comparison]:
         """Those of all rows and metrics."""
         return [found for row in self.rows for found in row.comparisons.values()]
+
+    @property
+    def runs(self) -> list[Run]:
+        """Those of all rows."""
+        return [run for row in self.rows if row.group for run in row.group.runs]
+
+    @property
+    def list_metrics(self) -> list[str]:
+        """The metrics of recommended lists that any run has, such as `coverage@10`."""
+        return list_metrics(name for run in self.runs for name in run.tested)
+
+    @property
+    def without_lists(self) -> list[Run]:
+        """The runs that have no such metric; older ones recorded none."""
+        return [run for run in self.runs if not list_metrics(run.tested)]
+
+    @property
+    def floor(self) -> ResultRow | None:
+        """The first row of what learns nothing, by which the others are read."""
+        return next((row for row in self.rows if row.setup and not row.definition.trained), None)
 
     @property
     def num_tests(self) -> int:

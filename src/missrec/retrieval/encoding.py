@@ -50,7 +50,7 @@ class HistoryEncoder:
         order = recent.lengths.argsort(kind="stable")
         parts = np.split(order, range(_AT_ONCE, len(order), _AT_ONCE))
         encoded = torch.cat([self._encode(recent.at(rows)) for rows in parts])
-        return encoded[torch.from_numpy(order.argsort()).to(self.device)]
+        return encoded[torch.from_numpy(order.argsort(kind="stable")).to(self.device)]
 
     def _encode(self, histories: Histories) -> Tensor:
         item_ids = Histories(self._item_ids[histories.items], histories.offsets).padded()

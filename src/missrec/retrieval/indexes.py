@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
+
+from torch import Tensor, nn
 
 from missrec.retrieval.bounded import BoundedSearch
 from missrec.retrieval.exact import ExactSearch
 from missrec.retrieval.mapped import mapped_faiss
 from missrec.retrieval.milvus import MilvusIndex
+from missrec.retrieval.scored import ScoredSearch
 from missrec.retrieval.search import Search
 from missrec.retrieval.table import ItemTable
+from missrec.types import HasItemVectors, Recommender
 
 Index: TypeAlias = Callable[[ItemTable], Search]
 """Makes a search in a table of items."""
@@ -50,6 +54,22 @@ def named_index(words: str, *, shared: Path | None = None) -> Index:
         f"index ({words}) must be exact, faiss, faiss:<an index in its words>, "
         "milvus:<a file.db or an address>, or auto"
     )
+
+
+def exact_search(model: nn.Module, item_ids: Tensor, *, key_ranks: Tensor) -> Search:
+    """Finds the best items by exact score, with any `Recommender`.
+
+    Args:
+        model: in evaluation mode.
+        item_ids: (N,) as the model knows the items.
+        key_ranks: (N,) int64, place of each item among the sorted keys.
+
+    Raises:
+        ValueError: the catalogue is empty, or a vector is not finite.
+    """
+    if isinstance(model, HasItemVectors):
+        return ExactSearch(ItemTable.of(model, item_ids, key_ranks=key_ranks))
+    return ScoredSearch(cast("Recommender", model), item_ids, key_ranks=key_ranks)
 
 
 def _faiss(table: ItemTable, *, shared: Path | None, description: str | None = None) -> Search:

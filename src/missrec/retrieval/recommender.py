@@ -12,12 +12,14 @@ import polars as pl
 import torch
 from torch import nn
 
+from missrec.features.table import FeatureTable
 from missrec.retrieval.catalogue import CatalogueItems, CatalogueUsers
 from missrec.retrieval.encoding import HistoryEncoder
 from missrec.retrieval.finding import ItemFinder
 from missrec.retrieval.frames import HISTORY, ITEM, vectors_frame
 from missrec.retrieval.histories import KeyLists, Keys, flat_keys
 from missrec.retrieval.indexes import Index
+from missrec.retrieval.measured import ListMeasures
 from missrec.retrieval.requests import (
     all_numbers,
     check_k,
@@ -54,6 +56,7 @@ class CatalogueRecommender:
         max_seq_len: int,
         device: str | torch.device = "cpu",
         shared: Path | None = None,
+        features: FeatureTable | None = None,
     ) -> None:
         """Computes the vectors of the items and makes the index.
 
@@ -65,6 +68,7 @@ class CatalogueRecommender:
             max_seq_len: the model reads so many items of a history, the most recent.
             device: of the model.
             shared: where several processes keep one table of the items, see `retrieval.mapped`.
+            features: raw ones of the items, by which `measure` tells how alike they are.
 
         Raises:
             ValueError: there are no items, or the index cannot be made.
@@ -80,6 +84,7 @@ class CatalogueRecommender:
             device=torch.device(device),
         )
         self._finder = ItemFinder(self._encoder, items, index=index, shared=shared)
+        self._measures = ListMeasures(items, users, features)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -319,6 +324,19 @@ class CatalogueRecommender:
         if not len(read):
             raise ValueError(f"history holds none of the {self._items.index.name}")
         return self._finder.explained(read, number)
+
+    def measure(self, items: Keys) -> dict[str, float]:
+        """What can be said of a list of items beyond their scores.
+
+        Returns:
+            `popularity`, how often an item of the list has been had by the known users, on average;
+            `mean_popularity`, the same of all items; `novelty` in bits; and for each modality with
+            features `diversity_<modality>`, see `missrec.metrics.beyond_accuracy`.
+
+        >>> {name: round(value, 2) for name, value in model.measure(["item_8", "item_17"]).items()}
+        {'popularity': 23.0, 'mean_popularity': 13.32, 'novelty': 1.74, 'diversity_text': 0.84}
+        """
+        return self._measures.of(known_numbers(self._items.index, items, where="items"))
 
     def interests(self) -> pl.DataFrame:
         """The interests that the model has found in the items, the largest first.

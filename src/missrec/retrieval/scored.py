@@ -40,7 +40,7 @@ class ScoredSearch:
             raise ValueError("there are no items to recommend")
         self._model = model
         self._places = key_ranks
-        self._items = key_ranks.argsort()
+        self._items = key_ranks.argsort(stable=True)
         self._blocks = torch.split(item_ids[self._items], items_per_block)
 
     @torch.no_grad()

@@ -59,7 +59,7 @@ class ItemTable:
         """
         self.vectors = vectors
         self.places = key_ranks
-        self.items = key_ranks.argsort()
+        self.items = key_ranks.argsort(stable=True)
         self.parts = (
             *vectors.modalities,
             *(() if vectors.ids is None else ("id",)),
@@ -93,7 +93,7 @@ class ItemTable:
         """
         if not len(item_ids):
             raise ValueError("there are no items to recommend")
-        by_place = item_ids[key_ranks.argsort()]
+        by_place = item_ids[key_ranks.argsort(stable=True)]
         vectors = _Filling(len(item_ids))
         with full_precision(item_ids.device.type):
             for start in range(0, len(by_place), items_per_block):

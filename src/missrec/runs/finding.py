@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 from missrec.runs.folder import CONFIG, FINAL_FIT, METRICS, PROVENANCE, RunFolder, data_places
 from missrec.runs.groups import Run, Setup
 from missrec.runs.identity import accepted_changes, recorded_identity
+from missrec.runs.lists import evaluated_later
 from missrec.runs.ranks import recorded_ranks, with_ties_in_expectation
 from missrec.runs.settings import Marks, comparable_settings, source_of
 
 _NO_RUNS_BELOW = {"wandb", "mlruns"}
+_LISTS, _LIMITS = "metrics.lists", ("cold_item", "cold_user")
 
 
 class FoundRuns(NamedTuple):
@@ -103,6 +105,8 @@ def _read_run(folder: Path, *, name: str, marks: Marks) -> Run:
         resume = shlex.join(["python", "src/train.py", f"resume={folder}"])
         raise _UnfinishedError(f"no {METRICS}; {resume}")
     metrics = _read_metrics(RunFolder(folder))
+    limits = {name: json.loads(settings.get(f"{_LISTS}.{name}", "null")) for name in _LIMITS}
+    metrics |= evaluated_later(RunFolder(folder).evaluation, metrics, limits=limits)
     if source_of(config) is not None:
         settings["pretraining_run"] = json.dumps(_origin_key(folder, origin, marks))
     commit, dirty = _git_state(folder / PROVENANCE)

@@ -29,7 +29,8 @@ _FORGET = "delete it, and the run no longer knows where it came from"
 _OWN = (
     *(CONFIG, METRICS, PROVENANCE, "validation.json", "error.txt", "wandb_id.txt"),
     "items.parquet",
-    *("test_ranks_*.parquet", "checkpoints", "evaluation", "interests"),
+    *("test_ranks_*.parquet", "test_lists_*.parquet"),
+    *("checkpoints", "evaluation", "interests"),
     *("csv", "wandb", "version_*"),  # of the loggers
 )
 """What a run, and its evaluation, write into its folder."""

@@ -78,6 +78,11 @@ class Run(NamedTuple):
         return self.settings.get("datamodule.split._target_", "LeaveOneOut")
 
     @property
+    def tested(self) -> list[str]:
+        """The names of its test metrics, such as `ndcg@10`; of several domains, of their means."""
+        return [key[5:] for key in self.metrics if key.startswith("test/") and key.count("/") == 1]
+
+    @property
     def learns(self) -> bool:
         """Whether it was trained; what was not comes out the same with every seed."""
         return "epochs" in self.metrics

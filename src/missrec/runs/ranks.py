@@ -8,8 +8,9 @@ from statistics import fmean
 
 import polars as pl
 
-from missrec.metrics.paired import read_ranks, user_metric, write_ranks
+from missrec.metrics.paired import read_ranks, user_metric
 from missrec.metrics.ranking import TargetRanks
+from missrec.metrics.signed import write_signed
 from missrec.types import DomainSpan
 
 _RANKS = ("test_ranks_", ".parquet")
@@ -33,7 +34,7 @@ def save_ranks(path: Path, span: DomainSpan, users: TargetRanks) -> None:
             "num_equal": users.num_equal.cpu().numpy(),
         }
     )
-    write_ranks(path, table)
+    write_signed(path, table)
 
 
 def with_ties_in_expectation(

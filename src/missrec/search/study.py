@@ -18,7 +18,6 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import DatabaseError
 
 from missrec.runs.format import current_settings
 from missrec.runs.identity import ACCEPTED, DATA, Identity, check_same, identity_in
@@ -91,7 +90,7 @@ class SharedStudy:
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as opened:
             self._locks: TextIO = opened.enter_context((folder / "locks").open("a"))
-            with self.exclusively(), _undisturbed():
+            with self.exclusively(), _undisturbed(), _readable(folder / DATABASE):
                 self._storage = _open_storage(folder / DATABASE)
                 opened.callback(self._storage.engine.dispose)
                 opened.callback(self._storage.remove_session)
@@ -104,6 +103,7 @@ class SharedStudy:
                 )
                 self._check(dict(settings), marks)
                 self._refuse_strangers()
+                self.rows()
             self._opened = opened.pop_all()
 
     def close(self) -> None:
@@ -297,12 +297,21 @@ def _undisturbed() -> Iterator[None]:
         signal.raise_signal(received)
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Says in a line that a database is none of a study, or damaged: either raises anything."""
+    try:
+        yield
+    except (OtherStudyError, UntrustedError):
+        raise
+    except Exception as error:
+        said = str(getattr(error, "orig", None) or error) or type(error).__name__
+        raise OtherStudyError(f"{path} is no study: {said.splitlines()[0]}") from error
+
+
 def _open_storage(path: Path) -> RDBStorage:
     options = {"connect_args": {"timeout": _WAIT_SEC}}
-    try:
-        return RDBStorage(f"sqlite:///{path}", engine_kwargs=options)
-    except DatabaseError as error:
-        raise OtherStudyError(f"{path} is no study: {error.orig}") from error
+    return RDBStorage(f"sqlite:///{path}", engine_kwargs=options)
 
 
 def _row(trial: FrozenTrial) -> TrialRow:

@@ -108,7 +108,8 @@ class Explorer:
             without: parts of the scores to leave out.
 
         Returns:
-            `items`: cards with `score` and `shares`; `unknown`: keys that no item has.
+            `items`: cards with `score` and `shares`; `unknown`: keys that no item has;
+            `measures` of the list, see `CatalogueRecommender.measure`.
 
         Raises:
             ValueError: what is left out is no part of a score, or all of it.
@@ -116,15 +117,17 @@ class Explorer:
         unknown = self._recommender.unknown([history])["item"].to_list()
         known = [key for key in history if key not in unknown]
         if not known:
-            return {"items": [], "unknown": unknown}
+            return {"items": [], "unknown": unknown, "measures": {}}
         found = self._without(frozenset(without)).recommend([known], k=k)
-        cards = self._cards(found["item"].to_list())
+        items = found["item"].to_list()
+        cards = self._cards(items)
         rows = map(_with_shares, found.iter_rows(named=True))
         scored = [
             card | {"score": row["score"], "shares": row["shares"]}
             for card, row in zip(cards, rows, strict=True)
         ]
-        return {"items": scored, "unknown": unknown}
+        measures = self._recommender.measure(items)
+        return {"items": scored, "unknown": unknown, "measures": measures}
 
     def explain(
         self, history: Sequence[str], item: str, *, without: Collection[str] = ()

@@ -109,7 +109,8 @@ class WandbRecords(Callback):
     def _log_examples(
         self, logger: WandbLogger, data: SequenceDataModule, module: RecommenderModule
     ) -> None:
-        titles = read_titles(self._folders)["title"]
+        named = read_titles(self._folders)
+        titles, keys = named["title"], named["item_key"]
         rows = []
         for loader, span, users in zip(
             data.test_dataloader(), data.domains.spans, module.target_ranks, strict=True
@@ -123,6 +124,7 @@ class WandbRecords(Callback):
                 cast("Recommender", module.model),
                 batch,
                 span,
+                keys=keys[span.first_item - 1 : span.last_item],
                 count=self._num_recommended,
                 items_at_once=self._items_at_once,
             )
@@ -160,19 +162,27 @@ class WandbRecords(Callback):
 
 
 def highest_scored(
-    model: Recommender, batch: SequenceBatch, span: DomainSpan, *, count: int, items_at_once: int
+    model: Recommender,
+    batch: SequenceBatch,
+    span: DomainSpan,
+    *,
+    keys: pl.Series,
+    count: int,
+    items_at_once: int,
 ) -> Tensor:
-    """(B, count) the items of a domain that a model scores highest, best first.
+    """(B, count) the items of a domain that a model scores highest, best first; ties by key.
 
     Args:
         model: in evaluation mode.
         batch: B histories.
         span: the items.
+        keys: (N,) of them.
         count: of items, or all if they are fewer.
         items_at_once: items scored at a time.
     """
     device = batch.item_ids.device
-    items = torch.arange(span.first_item, span.last_item + 1, device=device)
+    by_key = keys.arg_sort().to_numpy().astype(np.int64)
+    items = torch.from_numpy(span.first_item + by_key).to(device)
     with full_precision(device.type):
         encoded = model.encode(batch)
         blocks = [
@@ -180,7 +190,7 @@ def highest_scored(
             for block in torch.split(items, items_at_once)
         ]
     scores = torch.cat(blocks, dim=1)
-    return items[scores.topk(min(count, len(items)), dim=1).indices]
+    return items[scores.argsort(dim=1, descending=True, stable=True)[:, :count]]
 
 
 def _names(titles: pl.Series, item_ids: Tensor) -> str:

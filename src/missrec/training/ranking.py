@@ -119,7 +119,7 @@ class _Users:
     def __init__(
         self, encoded: Tensor, user_ids: Tensor, target_ids: Tensor, histories: Tensor
     ) -> None:
-        order = target_ids.argsort()
+        order = target_ids.argsort(stable=True)
         self.encoded = encoded[order]
         self.target_ids = target_ids[order]
         self.histories = histories[order]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -75,6 +76,7 @@ def test_the_share_is_of_one_file(tmp_path: Path) -> None:
     assert rejects.num_rejected == 2
 
 
-def test_share_out_of_range_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"max_share \(2\) must be in \[0, 1\]"):
-        Rejects(path="x", max_share=2)
+@pytest.mark.parametrize("share", [2, -0.1, float("nan"), None, "1", True, [0.1]])
+def test_what_is_no_share_is_refused(share: Any) -> None:
+    with pytest.raises(ValueError, match=r"max_share \(.*\) must be a number in \[0, 1\]"):
+        Rejects(path="x", max_share=share)

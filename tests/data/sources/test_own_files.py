@@ -76,6 +76,11 @@ def test_files_are_known_by_suffix_and_first_line(
     assert shop.read_clicks(gzip.compress(raw) if packed else raw, named, **changes) == BY_TIME
 
 
+@pytest.mark.parametrize("name", ["b.csv", "b", "b.data"])
+def test_a_packed_file_whose_name_does_not_say_so_is_read(shop: Shop, name: str) -> None:
+    assert shop.read_clicks(gzip.compress(CLICKS.encode()), name) == BY_TIME
+
+
 @pytest.mark.parametrize(
     ("encoding", "told"),
     [

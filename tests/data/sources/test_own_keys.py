@@ -143,6 +143,8 @@ def test_an_item_that_two_known_ones_could_be_stays_unknown() -> None:
         (b"a7", "a7"),
         (" a 7 ", "a 7"),
         ("007", "007"),
+        ("b'357'", "357"),
+        ("b'357", "b'357"),
         (1e22, "10000000000000000000000"),
     ],
 )

@@ -228,6 +228,11 @@ def test_a_pattern_may_stand_below_a_folder_whose_name_looks_like_one(shop: Shop
     assert read(shop, "a [1]/c-*.csv") == BY_FILE
 
 
+def test_a_name_that_the_settings_would_fill_in_is_had_by_a_pattern(shop: Shop) -> None:
+    write(shop, "${x}.csv", CLICKS)
+    assert read(shop, "?{x}.csv") == BY_FILE
+
+
 def test_a_tilde_is_the_home_folder(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(shop.folder))
     for named in ("~/clicks.csv", "~/cl*.csv"):

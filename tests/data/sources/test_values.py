@@ -67,6 +67,13 @@ FILES = ["a.jpg", "b.jpg"]
         ('["a.jpg", "b.jpg"]', FILES),
         ("['a.jpg' 'b.jpg']", FILES),
         ("[a.jpg, b.jpg]", FILES),
+        ("('http://x/1.jpg', 'http://x/2.jpg')", HTTP),
+        ("{'http://x/1.jpg', 'http://x/2.jpg'}", HTTP),
+        ('{"http://x/1.jpg","http://x/2.jpg"}', HTTP),
+        ("{http://x/1.jpg,http://x/2.jpg}", HTTP),
+        ("{a.jpg,b.jpg}", FILES),
+        ("b'http://x/1.jpg'", HTTP[:1]),
+        ("http:\\/\\/x\\/1.jpg", HTTP[:1]),
         ("[{'large': 'http://x/1.jpg', 'hi_res': None}]", HTTP[:1]),
         ('{"large": "http://x/1.jpg", "variant": "MAIN"}', HTTP[:1]),
         (["http://x/1.jpg", None, ["http://x/2.jpg"]], HTTP),
@@ -114,6 +121,7 @@ def test_a_cell_names_addresses_and_files(cell: Any, kept: list[str]) -> None:
         "a/../../1.jpg",
         "C:\\1.jpg",
         "//x/1.jpg",
+        "<http://x/1.jpg",
         "http://",
         "http:///1.jpg",
         "http://x/\ud83d.jpg",
@@ -151,6 +159,16 @@ def test_files_whose_folder_is_no_host_are_files(file: str) -> None:
         ('["Toys", "Games"]', "Toys Games."),
         ("['Toys' \"Men's\"]", "Toys Men's."),
         ("['Toys', nan]", "Toys."),
+        ("('Toys', 'Games')", "Toys Games."),
+        ("('Toys', 1995)", "Toys 1995."),
+        ('{"Arts & Crafts",Toys}', "{Arts & Crafts,Toys}."),
+        ('{"Arts & Crafts","Toys"}', "Arts & Crafts Toys."),
+        (r"b'Caf\xc3\xa9'", "Café."),
+        (r'b"Ann\'s Caf\xc3\xa9"', "Ann's Café."),
+        ("(Deluxe)", "(Deluxe)."),
+        ("('til) Pen (Large)", "('til) Pen (Large)."),
+        ("b'ball", "b'ball."),
+        ("b'x' and b'y'", "b'x' and b'y'."),
         ("[['Toys', 'Games'], ['Chess']]", "Toys Games Chess."),
         ("[{'id': 16, 'name': 'Animation'}]", "16 Animation."),
         ('{"en": "Pen", "fr": null}', "Pen."),
@@ -175,8 +193,11 @@ def test_lists_written_as_a_text_and_nulls_are_read_as_such(
     assert prepared.item_texts[0] == text
 
 
-def test_a_host_without_its_beginning_is_said(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    rows = "1,Pen,cdn.shop.com/p/4.jpg\n2,Ink,p/4.jpg\n3,Pad,\n"
+@pytest.mark.parametrize("address", ["cdn.shop.com/p/4.jpg", "//cdn.shop.com/p/4.jpg"])
+def test_a_host_without_its_beginning_is_said(
+    shop: Shop, caplog: pytest.LogCaptureFixture, address: str
+) -> None:
+    rows = f"1,Pen,{address}\n2,Ink,p/4.jpg\n3,Pad,\n"
     shop.write("p.csv", f"sku,name,photo\n{rows}")
     shop.read(items="p.csv", of_items={"texts": ["name"]})
     assert "begins with a host: write https://cdn.shop.com/p/4.jpg)" in caplog.text

@@ -172,7 +172,7 @@ def test_a_folder_with_any_kind_of_file_is_extracted_to_its_end(
 
 
 def test_images_of_before_they_were_converted_are_encoded_again(encoder: ClipEncoder) -> None:
-    assert encoder.description("image")["preprocessing"]["converted"] == "upright RGB on white"
+    assert encoder.description("image")["preprocessing"]["converted"] == "upright sRGB on white"
     assert "converted" not in encoder.description("text")["preprocessing"]
 
 

@@ -189,6 +189,106 @@ def test_printed_colours_are_those_of_the_screen(
     assert np.abs(np.subtract(pixel, expected)).max() <= 3
 
 
+def fixed(value: float) -> bytes:
+    """A number as profiles have it."""
+    return struct.pack(">i", round(value * 65536))
+
+
+SRGB_OF_D50 = {
+    "r": (0.4361, 0.2225, 0.0139),
+    "g": (0.3851, 0.7169, 0.0971),
+    "b": (0.1431, 0.0606, 0.7141),
+}
+"""Primaries of sRGB as profiles have them, in XYZ under the light D50."""
+
+
+def profile(space: str, tags: dict[str, bytes], *, pcs: str = "XYZ ") -> bytes:
+    """An ICC profile, version 2: its header, the table of its tags, and these."""
+    white = b"XYZ \0\0\0\0" + fixed(0.9642) + fixed(1) + fixed(0.8249)
+    text = b"text\0\0\0\0none\0\0\0\0"
+    tags = {"wtpt": white, "cprt": text, **tags}
+    start = 128 + 4 + 12 * len(tags)
+    table, body = struct.pack(">I", len(tags)), b""
+    for name, content in tags.items():
+        table += name.encode() + struct.pack(">II", start + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    header = struct.pack(">I4sI", start + len(body), b"lcms", 0x02400000)
+    header += b"mntr" + space.encode() + pcs.encode() + bytes(12) + b"acsp" + bytes(28)
+    return (header + white[8:]).ljust(128, b"\0") + table + body
+
+
+def gamma(exponent: float) -> bytes:
+    return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(exponent * 256)) + bytes(2)
+
+
+def of_primaries(red: str, green: str, blue: str, *, exponent: float = 2.2) -> bytes:
+    """A profile in which each channel has the colour of one of sRGB's."""
+    named = zip("rgb", (red, green, blue), strict=True)
+    tags = {
+        f"{name}XYZ": b"XYZ \0\0\0\0" + b"".join(map(fixed, SRGB_OF_D50[as_in]))
+        for name, as_in in named
+    }
+    return profile("RGB ", {**tags, **{f"{name}TRC": gamma(exponent) for name in "rgb"}})
+
+
+def of_ink() -> bytes:
+    """A profile in which any ink, however full, is black."""
+    lab = np.zeros((16, 3), dtype=np.uint8) + np.uint8([0, 128, 128])
+    lab[0, 0] = 255  # without ink
+    ramp = bytes(range(256))
+    head = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + b"".join(map(fixed, np.eye(3).ravel()))
+    return profile("CMYK", {"A2B0": head + ramp * 4 + lab.tobytes() + ramp * 3}, pcs="Lab ")
+
+
+SWAPPED = of_primaries("b", "g", "r")
+LINEAR = of_primaries("r", "g", "b", exponent=1)
+LINEAR_GREY = profile("GRAY", {"kTRC": gamma(1)})
+
+
+def on_screen(linear: float) -> int:
+    """A share of the light as a value of sRGB."""
+    return round(255 * (1.055 * linear ** (1 / 2.4) - 0.055))
+
+
+@pytest.mark.parametrize(
+    ("image", "profile", "expected"),
+    [
+        (of_pixels("RGB", [RED, GREEN]), SWAPPED, [(0, 0, 255), GREEN]),
+        (
+            of_pixels("RGB", [(64, 128, 255)]),
+            LINEAR,
+            [tuple(map(on_screen, (64 / 255, 128 / 255, 1)))],
+        ),
+        (of_pixels("RGB", [RED, GREEN]).quantize(2), SWAPPED, [(0, 0, 255), GREEN]),
+        (of_pixels("RGBA", [(*RED, 255), (*RED, 0)]), SWAPPED, [(0, 0, 255), WHITE]),
+        (of_pixels("L", [64]), LINEAR, [(on_screen(64 / 255),) * 3]),
+        (of_pixels("L", [64]), LINEAR_GREY, [(on_screen(64 / 255),) * 3]),
+        (of_pixels("LA", [(64, 255), (64, 0)]), LINEAR_GREY, [(on_screen(64 / 255),) * 3, WHITE]),
+        (of_pixels("RGB", [RED, GREEN]), LINEAR_GREY, [RED, GREEN]),  # of other colours
+        (of_pixels("RGB", [RED, GREEN]), b"no profile", [RED, GREEN]),
+        (of_pixels("RGB", [RED, GREEN]), SWAPPED[:200], [RED, GREEN]),
+    ],
+)
+def test_colours_are_those_that_a_profile_means(
+    image: Image.Image, profile: bytes, expected: list[tuple[int, int, int]]
+) -> None:
+    found = decoded(encoded(image, "PNG", icc_profile=profile))
+    assert np.abs(np.subtract(found, expected)).max() <= 2
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "MPO"])
+def test_every_format_has_the_colours_of_its_profile(kind: str) -> None:
+    image = Image.new("RGB", (16, 8), (200, 128, 0))
+    pixel = decoded(encoded(image, kind, icc_profile=SWAPPED, quality=95))[0]
+    assert np.abs(np.subtract(pixel, (0, 128, 200))).max() <= 6
+
+
+def test_ink_is_that_of_its_profile() -> None:
+    image = of_pixels("CMYK", [(0, 0, 0, 0)] * 8 + [(0, 255, 255, 0)] * 8)
+    pixels = decoded(encoded(image, "JPEG", quality=100, icc_profile=of_ink()))
+    assert np.abs(np.subtract([pixels[0], pixels[-1]], [WHITE, BLACK])).max() <= 6
+
+
 UPRIGHT = np.array([[10, 20, 30], [40, 50, 60]], dtype=np.uint8)
 AS_STORED = {
     1: UPRIGHT,

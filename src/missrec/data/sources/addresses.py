@@ -13,7 +13,7 @@ _NO_CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
 _ADDRESS = re.compile(rf"https?://[^\s/?#{_NO_CONTROLS}][^{_NO_CONTROLS}]*", re.IGNORECASE)
 _ONE_ADDRESS = re.compile(rf"https?://[^\s/?#|,;{_NO_CONTROLS}][^\s|,;{_NO_CONTROLS}]*")
 _FILE = re.compile(
-    rf"(?![/\\~]|[a-z][a-z0-9+.-]*:)[^|{_NO_CONTROLS}]+\.(?:jpe?g|jpe|jfif|mpo|png|webp|gif|bmp|avif)",
+    rf"(?![/\\~]|[a-z][a-z0-9+.-]*:|.*://)[^|{_NO_CONTROLS}]+\.(?:jpe?g|jpe|jfif|mpo|png|webp|gif|bmp|avif)",
     re.IGNORECASE,
 )
 _UPWARDS = re.compile(r"(?:^|[/\\])\.\.(?:[/\\]|$)")
@@ -49,8 +49,9 @@ def read_addresses(cell: Any) -> Addresses:
     object, such as `{"large": ..., "variant": ...}`, may say other things besides; lists in it are
     read picture by picture, after what stands beside them.
     """
-    if type(cell) is str and _ONE_ADDRESS.fullmatch(cell):
-        return Addresses([cell], [])  # what most are
+    several = cell if type(cell) is list else [cell]
+    if all(type(one) is str and _ONE_ADDRESS.fullmatch(one) for one in several):
+        return Addresses(list(several), [])  # what most are
     found = Addresses([], [])
     for picture in _pictures(cell):
         if isinstance(picture, Mapping):
@@ -81,8 +82,9 @@ def _fits(text: str) -> bool:
 
 def what_is_wrong(text: str) -> str:
     """Why a refused text is none, as far as it is no plain "neither"; empty otherwise."""
-    if _HOST.match(text) and is_image_file(text):
-        return f" (begins with a host: write https://{text[:40]}{'...' * (len(text) > 40)})"
+    if text.startswith("//") or (_HOST.match(text) and is_image_file(text)):
+        shown = f"{text.lstrip('/')[:40]}{'...' * (len(text) > 40)}"
+        return f" (begins with a host: write https://{shown})"
     return ""
 
 
@@ -120,7 +122,7 @@ def _rows(value: Mapping[str, Any]) -> list[Any]:
 def _texts(value: Any) -> Iterator[str]:
     """The texts in a value without lists, those in one text each for itself."""
     for scalar in scalars(value):
-        whole = str(scalar).strip()
+        whole = str(scalar).strip().replace("\\/", "/")  # as PHP writes JSON
         texts = _BETWEEN_ADDRESSES.split(whole)
         if len(texts) == 1 and all(map(is_image_file, files := _BETWEEN_FILES.split(whole))):
             texts = files
@@ -131,6 +133,8 @@ def _parsed(text: str) -> Any:
     """The list or the object that is written in a text; the text itself where it is none."""
     value = unwritten(text)
     inner = text.strip()
-    if value is not text or (inner[:1], inner[-1:]) != ("[", "]") or "{" in inner:
+    ends, within = (inner[:1], inner[-1:]), inner[1:-1]
+    is_list = ends == ("[", "]") or (ends == ("{", "}") and not set(within) & set("'\""))
+    if value is not text or not is_list or "{" in within:
         return value
-    return quoted_in(inner) or inner[1:-1].split(",")
+    return quoted_in(inner) or within.split(",")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class AmazonFormat:
             images_per_item: pictures of an item whose addresses are kept.
         """
         self._fields = (user, item, time)
-        self._places = [list(csv_columns).index(field) for field in self._fields]
+        self._pick = itemgetter(*(list(csv_columns).index(field) for field in self._fields))
         self._header = ",".join(csv_columns)
         self._num_columns = len(csv_columns)
         self._title = title
@@ -76,7 +77,7 @@ class AmazonFormat:
         values = line.split(",")
         if len(values) != self._num_columns:
             raise ValueError(f"has {len(values)} fields, expected {self._header}")
-        return self._event(*(values[place] for place in self._places))
+        return self._event(*self._pick(values))
 
     def review(self, line: str) -> tuple[str, str, int]:
         """User, item and time of a line of a file of reviews; ValueError if it has none."""
@@ -100,13 +101,14 @@ class AmazonFormat:
         return key, text, self._image_urls(record)
 
     def _event(self, user: str, item: str, time: str | int) -> tuple[str, str, int]:
-        for name, key in zip(self._fields[:2], (user, item), strict=True):
-            check_key(name, key if isinstance(key, str) else "")
+        user_field, item_field, time_field = self._fields
+        check_key(user_field, user if isinstance(user, str) else "")
+        check_key(item_field, item if isinstance(item, str) else "")
         try:
             moment = int(time)
         except (ValueError, TypeError, OverflowError) as error:
-            raise ValueError(f"{self._fields[2]} {time!r} is no whole number") from error
-        return user, item, check_time(self._fields[2], moment)
+            raise ValueError(f"{time_field} {time!r} is no whole number") from error
+        return user, item, check_time(time_field, moment)
 
     def _image_urls(self, record: dict[str, Any]) -> list[str]:
         entries = record.get("images")

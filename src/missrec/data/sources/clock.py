@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from missrec.data.sources.dates import DateReader
 from missrec.data.sources.events import LARGEST_TIME
+from missrec.data.sources.keys import WHOLE
 from missrec.data.sources.values import is_nothing, shown
 
 _DIGITS_OF_LARGEST = len(str(LARGEST_TIME))
@@ -187,6 +188,8 @@ class Clock:
                 text = text.replace(beyond[0], beyond[1], 1)
             try:
                 found = self._dates.read(text)
+                if found is None and self._format and (whole := re.match(WHOLE, text)):
+                    found = self._dates.read(whole[1])  # 20191001.0, of a column with gaps
             except ValueError as error:
                 raise ValueError(f"{self._column} {error}") from error
             if found is None:

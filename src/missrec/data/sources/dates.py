@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 _LONGEST_DATE = 100  # characters
 
-_OFFSET = re.compile(  # set apart from the time; Go and Java name the zone besides
-    r"\s*(?:UTC|GMT|\s)\s*([+-])(\d{1,2}):?(\d{2})(?:\s+[A-Z]{1,5})?$"
+_OFFSET = re.compile(  # set apart from the time; Go and JavaScript name the zone besides
+    r"\s*(?:UTC|GMT|\s)\s*([+-])(\d{1,2})(?::?(\d{2}))?(?:\s+(?:[A-Z]{1,5}|\([^()]+\)))?$"
 )
 _ALSO_NAMED = re.compile(r"(?<=[\dZ])\[[A-Za-z0-9_/+-]+\]$")  # Java: +02:00[Europe/Berlin]
 _ZONE = re.compile(
@@ -21,6 +21,12 @@ _OF_MAIL = re.compile(  # RFC 2822, whose names of zones these are
     r"(?:[A-Za-z]{3},?\s+)?\d{1,2}\s+[A-Za-z]{3}\s+\d{4}\s+\d{1,2}:\d{2}(?::\d{2})?"
     r"(?:\s+(?:[+-]\d{4}(?:\s+\([A-Za-z]+\))?|UTC?|GMT|Z|[ECMP][SD]T))?"
 )
+_HOURS = {  # east of Greenwich
+    **{"EDT": -4, "CST": -6, "CDT": -5, "MDT": -6, "PST": -8, "PDT": -7},
+    **{"WEST": 1, "CEST": 2, "EEST": 3},
+}
+"""Zones of RFC 2822, and those of Europe in summer, that the tz database does not know by these
+names. Other abbreviations stand for several zones: IST is that of India, Israel and Ireland."""
 
 
 class DateReader:
@@ -55,7 +61,8 @@ class DateReader:
         if (named := _ALSO_NAMED.search(text)) and (moment := self._date(text[: named.start()])):
             return moment
         if (offset := _OFFSET.search(text)) and (moment := self._date(text[: offset.start()])):
-            return _at_offset(moment, sign=offset[1], hours=int(offset[2]), minutes=int(offset[3]))
+            minutes = int(offset[3] or 0)
+            return _at_offset(moment, sign=offset[1], hours=int(offset[2]), minutes=minutes)
         if (zoned := _ZONE.fullmatch(text)) and (moment := self._date(zoned[1].strip())):
             zone = _zone(zoned[2])
             if zone is None:
@@ -99,9 +106,11 @@ def _check_format(time_format: str) -> None:
 
 @lru_cache(maxsize=256)
 def _zone(name: str) -> tzinfo | None:
-    """A zone of the tz database by its name; None where there is none."""
+    """A zone by its name in the tz database, or abbreviated; None where there is none."""
     if name.upper() in ("UTC", "GMT", "Z"):
         return UTC
+    if name in _HOURS:
+        return timezone(timedelta(hours=_HOURS[name]))
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):

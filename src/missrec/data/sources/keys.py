@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from missrec.data.sources.text import UNPRINTABLE
-from missrec.data.sources.values import NULLS, is_nothing, shown
+from missrec.data.sources.values import NULLS, is_nothing, shown, unwritten
 
 WHOLE = r"^(-?\d+)\.0*$"
 """A whole number with decimals: 7.0."""
@@ -32,6 +32,8 @@ def read_key(value: Any, column: str) -> str:
         return value  # what most are
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
+    elif isinstance(value, str) and value.startswith(("b'", 'b"')):
+        value = unwritten(value)
     if is_nothing(value):
         raise ValueError(f"{column} is missing")
     is_endless = isinstance(value, float | Decimal) and not math.isfinite(value)

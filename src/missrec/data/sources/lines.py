@@ -30,14 +30,27 @@ _ORDERS_OF_UTF_32: dict[tuple[bool, ...], str] = {
     (True, True, False, False): "utf-32-be",
 }
 _GUESSES = ("cp1252", "latin-1")  # the latter takes any byte
+_GZIP = b"\x1f\x8b"
 _log = logging.getLogger(__name__)
 _Row = TypeVar("_Row")
+
+
+def open_unpacked(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    """A file to be read, a `.gz` unpacked on the way, as is one that only begins like one.
+
+    Some servers pack what they send, and its name does not say so.
+    """
+    stream = path.open("rb")
+    if path.suffix.lower() != ".gz" and not stream.peek(len(_GZIP)).startswith(_GZIP):
+        return stream
+    stream.close()
+    return gzip.open(path)
 
 
 def stream_lines(
     path: Path, *, remedy: str, encoding: str | None = None
 ) -> Iterator[tuple[int, str]]:
-    """Line number, from 1, and line without its break; a `.gz` is unpacked on the way.
+    """Line number, from 1, and line without its break; see `open_unpacked`.
 
     A byte order mark goes, and says that a file is UTF-16. Bytes that are not of the encoding
     become U+FFFD, and it is said in how many lines. Only a line is in memory.
@@ -53,7 +66,7 @@ def stream_lines(
     """
     number, misread = 0, Misread(path)
     try:
-        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
+        with open_unpacked(path) as stream:
             head = stream.peek(4)  # at least; what is buffered
             mark = next((mark for mark in _MARKS if head.startswith(mark)), b"")
             codec = _codec(path, encoding or _MARKS.get(mark) or _without_mark(head), head, mark)
@@ -184,10 +197,11 @@ class Rejects:
             max_share: of the rows of a table that may be rejected, in [0, 1].
 
         Raises:
-            ValueError: max_share is outside its range.
+            ValueError: max_share is no number, or outside its range.
         """
-        if not 0 <= max_share <= 1:
-            raise ValueError(f"max_share ({max_share}) must be in [0, 1]")
+        is_number = isinstance(max_share, int | float) and not isinstance(max_share, bool)
+        if not (is_number and 0 <= max_share <= 1):
+            raise ValueError(f"max_share ({max_share}) must be a number in [0, 1]")
         self.path = None if path is None else Path(path)
         self.num_rejected = 0
         self._num_listed = 0

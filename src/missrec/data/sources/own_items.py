@@ -99,7 +99,7 @@ def _said(cell: Any) -> Any:
     if not isinstance(cell, str):
         return cell
     text = cell.strip()
-    if text[:1] in ("[", "{"):
+    if text.startswith(("[", "{", "(", "b'", 'b"')):
         return unwritten(text)
     return None if text in NULLS else cell
 

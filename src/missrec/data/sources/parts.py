@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import filecmp
 import glob
-import gzip
 import logging
 import os
 import re
@@ -16,6 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import unquote
+
+from missrec.data.sources.lines import open_unpacked
 
 DELIMITED = (".csv", ".tsv", ".txt", ".dat", ".inter", ".item", ".user")
 JSON_LINES = (".jsonl", ".ndjson", ".json")
@@ -65,7 +66,7 @@ def _told_kind(path: Path) -> str:
 def _kind_of_content(path: Path) -> str:
     is_packed = path.suffix.lower() == ".gz"
     try:
-        with gzip.open(path) if is_packed else path.open("rb") as stream:
+        with open_unpacked(path) as stream:
             head = stream.read(1024)
     except (OSError, EOFError, zlib.error):
         return ""

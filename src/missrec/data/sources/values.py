@@ -16,10 +16,11 @@ NULLS = frozenset({r"\N", "nan", "NaN", "NaT", "NULL", "null", "None", "<NA>"})
 
 _LONGEST_TEXT = 100_000  # characters of a list in Python's own notation
 _LONGEST_SHOWN = 80
-_ENDS = (("[", "]"), ("{", "}"))
+_ENDS = (("[", "]"), ("{", "}"), ("(", ")"))
+_BYTES = re.compile(r"b'.*'|b\".*\"", re.DOTALL)  # as Python shows them
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"", re.DOTALL)
 _QUOTED_ALONE = re.compile(  # possessive, so that it takes one walk
-    r"(?:[\[\](),\s]++|nan|None|'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\")*+", re.DOTALL
+    r"(?:[\[\](){},\s]++|nan|None|'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\")*+", re.DOTALL
 )
 
 
@@ -59,10 +60,14 @@ def plain_text(value: Any) -> str:
 def unwritten(text: str) -> Any:
     """The list or the object that is written in a text; the text itself where none is.
 
-    In JSON, as Python shows it, `['Toys', nan]`, or as numpy shows arrays, without commas. One
-    without any quotes is a text: `[REC]`.
+    In JSON, as Python shows it, `['Toys', nan]`, as numpy shows arrays, without commas, or as
+    PostgreSQL does, `{"Toys","Games"}`. One without any quotes is a text: `[REC]`. Bytes that
+    Python wrote, `b'Toys'`, are the text in them.
     """
     inner = text.strip()
+    if _BYTES.fullmatch(inner):
+        raw = python_literal(inner)
+        return raw.decode(errors="replace") if isinstance(raw, bytes) else text
     is_enclosed = (inner[:1], inner[-1:]) in _ENDS
     if is_enclosed and not inner[1:-1].strip():
         return []
@@ -70,10 +75,10 @@ def unwritten(text: str) -> Any:
         return text
     with suppress(ValueError, RecursionError):
         return json.loads(inner)
-    if inner[0] == "[" and _QUOTED_ALONE.fullmatch(inner):
+    if _QUOTED_ALONE.fullmatch(inner):
         return quoted_in(inner)
     value = python_literal(inner)
-    return value if isinstance(value, list | dict) else text
+    return value if isinstance(value, list | tuple | dict) else text
 
 
 def quoted_in(text: str) -> list[str]:

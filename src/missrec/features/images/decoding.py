@@ -52,7 +52,7 @@ class ImageRefusedError(Exception):
 
 
 def decode_image(content: bytes, *, max_pixels: int) -> Image.Image:
-    """The image upright, on white, in RGB; of an animation or several pictures the first.
+    """The image upright, on white, in sRGB; of an animation or several pictures the first.
 
     The size is read from the header and checked before any pixel is decoded. A JPEG or PNG that
     lacks nothing but its end marker is whole. The result's `format` is that of the file.

@@ -117,8 +117,8 @@ def _read_manifest(path: Path, *, retry: Collection[str]) -> list[Fetched]:
     # Which images are placeholders depends on the others, and is decided anew.
     outcome = pl.col("outcome").replace(PLACEHOLDER, OK)
     kept = table.filter(~pl.col("outcome").is_in(retry))
-    rows = kept.unique("url").with_columns(outcome=outcome).iter_rows()
-    return [Fetched(*row) for row in rows]
+    kept = kept.unique("url", keep="first", maintain_order=True).with_columns(outcome=outcome)
+    return [Fetched(*row) for row in kept.iter_rows()]
 
 
 def _read_journal(path: Path) -> list[Fetched]:

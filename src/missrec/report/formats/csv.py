@@ -27,14 +27,14 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def results_csv(report: Report) -> str:
-    """Every row of every section, one line a metric."""
+    """Every row of every section, one line a metric, those of recommended lists last."""
     return _csv(
         _RESULTS,
         (
             _result(section, row, metric)
             for section in report.sections
             for row in section.rows
-            for metric in section.table.metrics
+            for metric in (*section.table.metrics, *section.list_metrics)
         ),
     )
 

@@ -8,8 +8,10 @@ from missrec.report.contents import Report
 from missrec.report.formats.words import (
     MINUS,
     NONE,
+    about_lists,
     count,
     explanation,
+    list_score,
     mark,
     metric_name,
     published,
@@ -82,6 +84,20 @@ def _section(section: Section) -> Iterator[str]:
     for row in section.rows:
         for flag in row.flags:
             yield f"% {' '.join(f'{row.label}: {flag}'.split())}"
+    if section.list_metrics:
+        yield from _lists(section)
+
+
+def _lists(section: Section) -> Iterator[str]:
+    """Beyond accuracy."""
+    metrics = section.list_metrics
+    caption = f"{section.title}, beyond accuracy. {about_lists(section)}"
+    yield from _begin(caption, f"report:{section.key}-lists", list(map(metric_name, metrics)))
+    for row in section.rows:
+        if row.group:
+            figures = [plain(list_score(row, metric)) for metric in metrics]
+            yield f"{' & '.join([plain(row.label), *figures])} \\\\"
+    yield from _end()
 
 
 def _cells(section: Section, row: ResultRow) -> Iterator[str]:

@@ -7,10 +7,14 @@ from collections.abc import Iterator, Sequence
 
 from missrec.report.contents import OtherRow, Report, Statistics, other_settings
 from missrec.report.formats.words import (
+    about_lists,
     count,
     detectable,
     explanation,
     interval,
+    list_commands,
+    list_meanings,
+    list_score,
     mark,
     metric_name,
     p_value,
@@ -22,6 +26,7 @@ from missrec.report.formats.words import (
 from missrec.report.paper import STATISTICS
 from missrec.report.sections import ResultRow, Section
 
+_COMMANDS_SHOWN = 5
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 
 
@@ -90,12 +95,31 @@ def _section(section: Section) -> Iterator[str]:
         yield from ("", plain(explanation(section)), "")
         rows = [[plain(row.label), *(_difference(row, m) for m in metrics)] for row in compared]
         yield from _table(["", *map(metric_name, metrics)], rows, left=set(range(len(metrics) + 1)))
+    yield from _lists(section)
     if section.remarks:
         yield from ("", *_bullets([f"{label}: {remark}" for label, remark in section.remarks]))
     if others := other_settings(section):
         yield from ("", "Same rows, other settings; in no row and no comparison:", "")
         yield from _other_table(others, metrics)
     yield from _commands("Missing", section.rows)
+
+
+def _lists(section: Section) -> Iterator[str]:
+    """Beyond accuracy."""
+    if metrics := section.list_metrics:
+        yield from ("", "Beyond accuracy:", "", plain(about_lists(section)), "")
+        yield from (*_bullets(list_meanings(section)), "")
+        rows = [
+            [plain(row.label), seeds(row.group), *(list_score(row, metric) for metric in metrics)]
+            for row in section.rows
+            if row.group
+        ]
+        yield from _table(["", "runs", *map(metric_name, metrics)], rows, left={0, 1})
+    if commands := list_commands(section):
+        yield from ("", f"Runs whose lists were not measured ({len(commands)}):", "")
+        more = len(commands) - _COMMANDS_SHOWN
+        rest = [f"# and {more} more, in report.html"] if more > 0 else []
+        yield from ("```bash", *commands[:_COMMANDS_SHOWN], *rest, "```")
 
 
 def _scores(section: Section) -> Iterator[str]:

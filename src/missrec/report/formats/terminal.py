@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from missrec.report.list_metrics import described, list_metrics
+
 if TYPE_CHECKING:  # torch, behind the metrics, takes seconds to import
     from missrec.metrics.buckets import Bucket
 
@@ -48,6 +50,20 @@ def print_buckets(domain: str, buckets: Sequence[Bucket], keys: Sequence[str]) -
             *(f"{bucket.metrics[key]:.4f}" if key in bucket.metrics else "-" for key in keys),
         )
     print_table(table)
+
+
+def print_list_metrics(title: str, metrics: Mapping[str, float]) -> None:
+    """What is recommended, beyond accuracy: one line a metric, with what it says."""
+    table = Table("", title=f"{title}, what is recommended")
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("says", overflow="fold")
+    for metric in list_metrics(metrics):
+        shown = described(metric)
+        users = metrics.get(f"{metric.partition('@')[0].removesuffix('_recall')}_users")
+        of = "" if users is None else f", of {users:,.0f} users"
+        table.add_row(shown.label, f"{metrics[metric]:.{shown.digits}f}", f"{shown.meaning}{of}")
+    if table.row_count:
+        print_table(table)
 
 
 def print_transfer(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 from missrec.metrics.power import LEVEL, POWER
 from missrec.metrics.significance import FEW_USERS
+from missrec.report.list_metrics import described, is_list_metric, meanings
 from missrec.report.sections import Comparison, ResultRow, Section
 from missrec.runs.groups import Group, mean_and_deviation
 
@@ -18,17 +20,24 @@ MINUS, NONE = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 def metric_name(metric: str) -> str:
     """Such as R@10 for recall@10, as the paper's tables."""
+    if is_list_metric(metric):
+        return described(metric).label
     name, _, cutoff = metric.partition("@")
     return f"{ {'recall': 'R', 'ndcg': 'N'}.get(name, name.upper()) }@{cutoff}"
 
 
-def score(values: list[float]) -> str:
+def score(values: list[float], *, digits: int = 4) -> str:
     """Mean ± standard deviation over seeds."""
     found = mean_and_deviation(values)
     if found is None:
         return NONE
     average, deviation = found
-    return f"{average:.4f}" + ("" if deviation is None else f" ± {deviation:.4f}")
+    return f"{average:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")
+
+
+def list_score(row: ResultRow, metric: str) -> str:
+    """Mean ± standard deviation of a metric of lists, with the digits that it is read by."""
+    return score(row.values(metric), digits=described(metric).digits)
 
 
 def published(row: ResultRow, metric: str) -> str:
@@ -125,3 +134,41 @@ def explained(comparisons: Sequence[Comparison], reference: str) -> str:
 def few_users(num_users: int) -> str:
     """What a table of so few users says."""
     return f"Only {num_users:,} users, fewer than {FEW_USERS}: intervals and p are rough."
+
+
+def about_lists(section: Section) -> str:
+    """How the metrics of lists of a section are to be read."""
+    metrics = section.list_metrics
+    sentences = [f"What test users are recommended, {_OVER_SEEDS}."]
+    for group, what in _COLD.items():
+        counted = [run for run in section.runs if f"test/{group}_users" in run.metrics]
+        limits = {run.settings.get(f"metrics.lists.{group}") for run in counted} - {None}
+        numbers = {run.metrics[f"test/{group}_users"] for run in counted}
+        if limits and numbers:
+            users = " or ".join(f"{number:,.0f}" for number in sorted(numbers))
+            limit = " or ".join(sorted(map(str, limits)))
+            sentences.append(f"{what.format(limit)}: {users} test users.")
+    floor = section.floor
+    if floor is not None and not any(floor.values(metric) for metric in metrics):
+        sentences.append(f"{floor.label}, by which the others are read, has no run with them.")
+    return " ".join(sentences)
+
+
+_OVER_SEEDS = "mean ± standard deviation over seeds"
+_COLD = {
+    "cold_item": "Cold items occur at most {} times in training",
+    "cold_user": "Cold users have a history of at most {} items",
+}
+
+
+def list_meanings(section: Section) -> list[str]:
+    """What each kind of them says."""
+    return [f"{name}: {meaning}" for name, meaning in meanings(section.list_metrics).items()]
+
+
+def list_commands(section: Section) -> list[str]:
+    """What measures the lists of runs that did not."""
+    return [
+        shlex.join(["python", "src/evaluate.py", f"run={run.folder}"])
+        for run in section.without_lists
+    ]

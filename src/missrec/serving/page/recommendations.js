@@ -1,7 +1,7 @@
 // What is recommended for the history, and what changes when something is left out.
 
 import { latestOnly, post } from "./api.js";
-import { byId, el, itemButton, legendOf, score, shareBar, tell } from "./dom.js";
+import { byId, el, itemButton, legendOf, number, score, shareBar, tell } from "./dom.js";
 import { cameNext, history, leaveOutPart, onHistory, wholeHistory, without } from "./history.js";
 import { showItem } from "./item.js";
 
@@ -42,6 +42,7 @@ async function update() {
       isLessened ? post("recommend", { history: whole, k: K }, asked) : null,
     ]);
     show(now.items, before?.items ?? null, whole);
+    tellOfList(now.measures);
   } catch (error) {
     tell(error);
   }
@@ -87,6 +88,36 @@ function summary(items, places, before, whole) {
   }
   return said.join(" ");
 }
+
+/** How popular, how new and how different the items are, in words. */
+function tellOfList(measures) {
+  const said = aboutList(measures);
+  byId("about-list").hidden = said.length === 0;
+  byId("about-list")
+    .querySelector("dl")
+    .replaceChildren(...said.flatMap(([term, words]) => [el("dt", {}, term), el("dd", {}, words)]));
+}
+
+function aboutList({ popularity, mean_popularity: mean, novelty, ...others }) {
+  const said = [];
+  if (popularity !== undefined) {
+    const often = `on average its items have been had ${number(rounded(popularity))} times`;
+    said.push(["Popularity", `${often}; any item ${number(rounded(mean))} times.`]);
+    const users = number(Math.round(2 ** novelty));
+    said.push(["Novelty", `${novelty.toFixed(1)} bits: about one user in ${users} has had such an item.`]);
+  }
+  const diversity = Object.entries(others).map(
+    ([name, value]) => `${value.toFixed(2)} by ${name.replace("diversity_", "")}`,
+  );
+  if (diversity.length > 0) {
+    const scale = "0 where all items are alike, 1 where they share nothing";
+    said.push(["Diversity", `${diversity.join(", ")}; ${scale}.`]);
+  }
+  return said;
+}
+
+/** With one digit behind the point where that tells something. */
+const rounded = (value) => (value < 10 ? Math.round(value * 10) / 10 : Math.round(value));
 
 /** How a place differs from the one before: a sign, and words. */
 function change(place, earlier) {
