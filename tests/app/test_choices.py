@@ -9,6 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 
 from missrec.app.choices import check_choices, choices
+from missrec.app.values import check_values
 
 OF_TRAINING = {
     "model",
@@ -120,9 +121,10 @@ def test_all_else_is_left_to_hydra(command: str, words: str) -> None:
 )
 def test_a_word_is_no_truth_value(command: str, argument: str) -> None:
     with pytest.raises(ValueError, match=r"\((no|maybe|yes|off|on)\) must be true or false"):
-        check_choices(command, argument.split())
+        check_values(argument.split(), choices(command))
 
 
 def test_what_is_true_or_false_or_no_truth_value_at_all_passes() -> None:
     passes = ["trust=True", "overwrite=false", "debug=${trust}", "metrics.filter_seen=true,false"]
-    check_choices("train", [*passes, "names.experiment=no", "data.interactions.event=on"])
+    passes += ["names.experiment=no", "data.interactions.event=on"]
+    check_values(passes, choices("train"))

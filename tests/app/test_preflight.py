@@ -87,7 +87,7 @@ def test_what_can_work_is_let_through(settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"trainer.fast_dev_run": True}, r"fast_dev_run \(True\).*: trainer.max_epochs=1 "),
+        ({"trainer.fast_dev_run": True}, r"fast_dev_run \(True\).*: debug=fast"),
         ({"trainer.fast_dev_run": 3}, r"fast_dev_run \(3\) keeps no checkpoint"),
         ({"trainer.overfit_batches": 1}, r"overfit_batches \(1\) would validate on what it"),
         ({"trainer.overfit_batches": 0.1}, r"overfit_batches \(0.1\) would validate on what"),

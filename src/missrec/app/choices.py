@@ -76,7 +76,7 @@ def check_choices(command: str, arguments: Sequence[str]) -> None:
     for override in overrides(arguments):
         group = override.key_or_group
         options = choices(command).get(group, [])
-        if options and override.value() in ([], None) and not override.is_delete():
+        if options and override.package is None and override.value() in ([], None):
             raise ValueError(
                 f"{override.input_line} chooses nothing; {group} takes {', '.join(options)}"
             )

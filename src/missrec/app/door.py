@@ -142,7 +142,8 @@ def _one_line_errors(*, debug: bool) -> Iterator[None]:
 def _is_of_the_machine(error: Exception) -> bool:
     """Whether it is for want of memory, or a process was killed, as joblib and torch say it."""
     known = isinstance(error, (BrokenExecutor, MemoryError))
-    return known or _OF_THE_MACHINE.search(str(error)) is not None
+    is_torch = isinstance(error, RuntimeError)
+    return known or (is_torch and _OF_THE_MACHINE.search(str(error)) is not None)
 
 
 def _let_go(error: BaseException) -> None:

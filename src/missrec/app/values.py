@@ -6,8 +6,9 @@
     accelerator: auto # one of auto, cpu, gpu
 
 A setting is a number where every value that `conf/` gives its name is one, and likewise a whole
-number, a list or a truth value. The range stands first in the comment, before a `;`; of a name with
-several ranges each counts. So a mistake on the command line is found before anything is imported.
+number, a list or a truth value; but not where a comment says `or` what else it can be. The range
+stands first in the comment, before a `;`; of a name with several ranges each counts. So a mistake
+on the command line is found before anything is imported.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _COMMENTED = re.compile(r"^ *(\w+):.* # (?:@\w+(?: [^;]*)?; )?(above|at least|fr
 _COMMENT = re.compile(r"^ *(?:- )?([\w/@.]+):.*? # (?:@[^;\n]*(?:; |$))?(.*)$", re.M)
 _RANGE = re.compile(r"(above|at least|from) (\S+?)(?: (?:up )?(to|below) (\S+?))?(?:[;,]|$)")
 _ONE_OF = re.compile(r"^ *(\w+):.* # (?:@\w+(?: [^;]*)?; )?one of ([^;\n]+)", re.M)
+_OR = re.compile(r"^ *(\w+):.* # (?:.*; )?or ", re.M)
 _CONVENTION = re.compile(r"num_\w+|\w+_(dim|size|prob|sec|std)")  # STYLE: names that are numbers
 
 
@@ -67,7 +69,10 @@ def check_values(arguments: Sequence[str], groups: Container[str]) -> None:
             continue
         for value in values_of(override):
             if not _is_open(value):
-                _check(override.key_or_group, value, declared)
+                is_swept = (
+                    override.is_sweep_override()
+                )  # of a list without brackets Hydra says more
+                _check(override.key_or_group, value, declared, is_swept=is_swept)
 
 
 def overrides(arguments: Sequence[str]) -> list[Override]:
@@ -102,7 +107,7 @@ def _is_open(value: Any) -> bool:
     return value is None or (isinstance(value, str) and "${" in value)
 
 
-def _check(key: str, value: Any, declared: Declared) -> None:
+def _check(key: str, value: Any, declared: Declared, *, is_swept: bool) -> None:
     kinds, name = declared.kinds, key.rpartition(".")[2]
     if declared.one_of and str(value) not in declared.one_of:
         raise ValueError(f"{key} ({value}) must be one of {', '.join(sorted(declared.one_of))}")
@@ -110,7 +115,7 @@ def _check(key: str, value: Any, declared: Declared) -> None:
         if not isinstance(value, bool):
             raise ValueError(f"{key} ({value}) must be true or false")
     elif kinds == {list}:
-        if not isinstance(value, list):
+        if not isinstance(value, list) and not is_swept:
             raise ValueError(f"{key} ({value}) must be a list; type '{key}=[{value}]'")
     elif kinds and kinds <= {int, float}:
         if declared.may_be_null and isinstance(value, str) and not _CONVENTION.fullmatch(name):
@@ -157,6 +162,8 @@ def _declared() -> dict[str, Declared]:
         for name, first, rest in _COMMENTED.findall(text):
             if found := _RANGE.match(f"{first} {rest}"):
                 ranges.setdefault(name, set()).add(found[0].rstrip(";,"))
+        for name in _OR.findall(text):
+            kinds.setdefault(name, set()).add(object)
         for name, listed in _ONE_OF.findall(text):
             one_of.setdefault(name, set()).update(map(str.strip, listed.split(",")))
     return {
