@@ -79,3 +79,14 @@ def test_one_batch_of_everything_is_what_the_user_does_not_say_otherwise() -> No
     assert [one for one in arguments if one in limits] == limits
     assert fast_arguments(["resume=a", "debug=fast"]) == ["resume=a", "debug=fast"]
     assert fast_arguments(["seed=1"]) == ["seed=1"]
+
+
+def test_where_a_run_stands_is_that_of_the_checkpoint_it_would_go_on_from(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress = {"current": {"processed": 7}}
+    content = {"epoch": 6, "global_step": 91, "loops": {"fit_loop": {"epoch_progress": progress}}}
+    monkeypatch.setattr("missrec.runs.checkpoints.resumable", lambda _: Path("last.ckpt"))
+    monkeypatch.setattr("missrec.training.checkpoints.read_checkpoint", lambda *_, **__: content)
+    ended = train(interrupt_as_lightning)
+    assert "interrupted: last.ckpt has 7 of up to 25 epochs, 91 steps; go on" in ended.stderr
