@@ -26,7 +26,7 @@ def process(name: str, *arguments: str) -> Ended:
         ("train", ["experiment=nowhere"], "nowhere"),
         ("train", ["model.network.block.num_heads=7"], "num_heads (7) must divide"),
         ("train", ["+model.depth=3"], "unexpected keyword argument 'depth'"),
-        ("train", ["optimizer.lr=fast"], "optimizer:"),
+        ("train", ["optimizer.lr=fast"], "optimizer.lr (fast)"),
         ("train", ["data=scientific", "paths.data_dir={tmp}/data"], "prepare.py data=scientific"),
         ("train", ["resume={tmp}"], "config.yaml is missing"),
         ("train", ["experiment=finetune"], "pretrained=logs/pretrain/<run>"),
