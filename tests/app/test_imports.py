@@ -35,7 +35,7 @@ Import = Callable[..., ModuleType]
 
 
 @pytest.fixture
-def import_shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Import]:
+def import_fair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Import]:
     """Imports a package `fair` of which `Light` is at hand; arguments change its files."""
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -52,31 +52,31 @@ def import_shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Imp
         del sys.modules[name]
 
 
-def test_what_is_named_comes_alone_and_the_rest_when_it_is_asked_for(import_shop: Import) -> None:
-    shop = import_shop({"log": "early"})
-    light = shop.Light
+def test_what_is_named_comes_alone_and_the_rest_when_it_is_asked_for(import_fair: Import) -> None:
+    fair = import_fair({"log": "early"})
+    light = fair.Light
     assert "fair.heavy" not in sys.modules
-    assert issubclass(shop.Heavy, light)
-    assert light is shop.Light
-    assert shop.log.name == "fair"
-    assert getsource(shop) == WHOLE
+    assert issubclass(fair.Heavy, light)
+    assert light is fair.Light
+    assert fair.log.name == "fair"
+    assert getsource(fair) == WHOLE
     with pytest.raises(AttributeError, match="module 'fair' has no attribute 'other'"):
-        _ = shop.other
+        _ = fair.other
 
 
-def test_a_package_that_is_made_otherwise_comes_whole(import_shop: Import) -> None:
-    shop = import_shop({})  # light asks for what is not known
+def test_a_package_that_is_made_otherwise_comes_whole(import_fair: Import) -> None:
+    fair = import_fair({})  # light asks for what is not known
     assert "fair.heavy" in sys.modules
-    assert shop.Light.log.name == "fair"
+    assert fair.Light.log.name == "fair"
 
 
-def test_a_rest_that_fails_is_tried_again(import_shop: Import, tmp_path: Path) -> None:
-    shop = import_shop({"log": None}, heavy="raise OSError('not yet')")
+def test_a_rest_that_fails_is_tried_again(import_fair: Import, tmp_path: Path) -> None:
+    fair = import_fair({"log": None}, heavy="raise OSError('not yet')")
     for _ in range(2):
         with pytest.raises(OSError, match="not yet"):
-            _ = shop.Heavy
+            _ = fair.Heavy
     (tmp_path / "fair" / "heavy.py").write_text(HEAVY.replace("pass", "there = True"))
-    assert shop.Heavy.there
+    assert fair.Heavy.there
 
 
 def test_metrics_are_deferred_once(monkeypatch: pytest.MonkeyPatch) -> None:
