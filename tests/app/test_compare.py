@@ -16,6 +16,7 @@ import pytest
 
 from missrec.app.compare import compare
 from missrec.app.evaluate import EvaluateSettings
+from missrec.app.settings import LISTS_BEFORE
 from missrec.runs.identity import ChangedDataError
 from run_folders import ROOT, an_identity, record_run, run_config, write_ranks
 
@@ -50,6 +51,7 @@ def config(tmp_path: Path, **changes: Any) -> EvaluateSettings:
         accelerator="cpu",
         shown=[],
         bucket_edges=[],
+        lists=LISTS_BEFORE,
         metrics=["recall@10", "ndcg@10"],
         num_resamples=199,
         seed=0,

@@ -18,16 +18,16 @@ from missrec.app.imports import Deferring, defer_metrics, heavy_imports
 
 WHOLE = """
 import logging
-log = logging.getLogger("shop")
-from shop.light import Light
-from shop.heavy import Heavy
+log = logging.getLogger("fair")
+from fair.light import Light
+from fair.heavy import Heavy
 """
 LIGHT = """
-from shop import log
+from fair import log
 class Light: log = log
 """
 HEAVY = """
-from shop.light import Light
+from fair.light import Light
 class Heavy(Light): pass
 """
 
@@ -35,48 +35,48 @@ Import = Callable[..., ModuleType]
 
 
 @pytest.fixture
-def import_shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Import]:
-    """Imports a package `shop` of which `Light` is at hand; arguments change its files."""
+def import_fair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Import]:
+    """Imports a package `fair` of which `Light` is at hand; arguments change its files."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def begin(known: Mapping[str, Any], **files: str) -> ModuleType:
-        (tmp_path / "shop").mkdir()
+        (tmp_path / "fair").mkdir()
         for name, source in {"__init__": WHOLE, "light": LIGHT, "heavy": HEAVY, **files}.items():
-            (tmp_path / "shop" / f"{name}.py").write_text(source)
-        finder = Deferring("shop", {"Light": "shop.light"}, known=known)
+            (tmp_path / "fair" / f"{name}.py").write_text(source)
+        finder = Deferring("fair", {"Light": "fair.light"}, known=known)
         monkeypatch.setattr(sys, "meta_path", [finder, *sys.meta_path])
-        return import_module("shop")
+        return import_module("fair")
 
     yield begin
-    for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "fair"]:
         del sys.modules[name]
 
 
-def test_what_is_named_comes_alone_and_the_rest_when_it_is_asked_for(import_shop: Import) -> None:
-    shop = import_shop({"log": "early"})
-    light = shop.Light
-    assert "shop.heavy" not in sys.modules
-    assert issubclass(shop.Heavy, light)
-    assert light is shop.Light
-    assert shop.log.name == "shop"
-    assert getsource(shop) == WHOLE
-    with pytest.raises(AttributeError, match="module 'shop' has no attribute 'other'"):
-        _ = shop.other
+def test_what_is_named_comes_alone_and_the_rest_when_it_is_asked_for(import_fair: Import) -> None:
+    fair = import_fair({"log": "early"})
+    light = fair.Light
+    assert "fair.heavy" not in sys.modules
+    assert issubclass(fair.Heavy, light)
+    assert light is fair.Light
+    assert fair.log.name == "fair"
+    assert getsource(fair) == WHOLE
+    with pytest.raises(AttributeError, match="module 'fair' has no attribute 'other'"):
+        _ = fair.other
 
 
-def test_a_package_that_is_made_otherwise_comes_whole(import_shop: Import) -> None:
-    shop = import_shop({})  # light asks for what is not known
-    assert "shop.heavy" in sys.modules
-    assert shop.Light.log.name == "shop"
+def test_a_package_that_is_made_otherwise_comes_whole(import_fair: Import) -> None:
+    fair = import_fair({})  # light asks for what is not known
+    assert "fair.heavy" in sys.modules
+    assert fair.Light.log.name == "fair"
 
 
-def test_a_rest_that_fails_is_tried_again(import_shop: Import, tmp_path: Path) -> None:
-    shop = import_shop({"log": None}, heavy="raise OSError('not yet')")
+def test_a_rest_that_fails_is_tried_again(import_fair: Import, tmp_path: Path) -> None:
+    fair = import_fair({"log": None}, heavy="raise OSError('not yet')")
     for _ in range(2):
         with pytest.raises(OSError, match="not yet"):
-            _ = shop.Heavy
-    (tmp_path / "shop" / "heavy.py").write_text(HEAVY.replace("pass", "there = True"))
-    assert shop.Heavy.there
+            _ = fair.Heavy
+    (tmp_path / "fair" / "heavy.py").write_text(HEAVY.replace("pass", "there = True"))
+    assert fair.Heavy.there
 
 
 def test_metrics_are_deferred_once(monkeypatch: pytest.MonkeyPatch) -> None:
