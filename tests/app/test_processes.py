@@ -110,7 +110,7 @@ def killed(running_sweep: subprocess.Popen[str], folder: Path) -> Path:
     """A run like the first job; its second process is ended, and, once resumed, the first one."""
     first = folder / "sweep" / "0" / "config.yaml"
     until = time.monotonic() + LIMIT_SEC
-    while not (first.is_file() and "\ntrial:" in first.read_text()):
+    while not (first.is_file() and "\n  trial:" in first.read_text()):
         assert running_sweep.poll() is None, running_sweep.communicate()
         assert time.monotonic() < until
         time.sleep(0.2)

@@ -408,12 +408,12 @@ def test_rows_that_cannot_be_used_are_listed_once_and_for_this_output(
 
 
 MISTAKES = [
-    (("k=0",), "k (0) must be a whole number of at least 1"),
+    (("k=0",), "k (0) must be a whole number at least 1"),
     (("k=ten",), "k (ten) must be a whole number"),
     (("out=recs.xlsx",), "cannot write .xlsx, expected .parquet, .csv"),
     (("out=null", "show=0"), "out has no value and show is 0; add out=<file>"),
     (("out={tmp}",), "is a folder|cannot write"),
-    (("run={tmp}/none",), "config.yaml is missing; run must name the folder of a training run"),
+    (("run={tmp}/none",), "none' is no folder; run must name the folder of a training run"),
     (("run=[a,b]",), "must name one run folder"),
     (("users=a.csv", "items=all"), "users and items are both given: choose one"),
     (("histories=a.csv", "users=b.csv"), "users and histories are both given: choose one"),
@@ -426,7 +426,7 @@ MISTAKES = [
     (("items=all", "allow={tmp}/other.csv"), "similar items, which take no allow"),
     (("items=all", "vectors=true"), "similar items, which take no vectors"),
     (("domain=toys",), "domain (toys) must be one of those of the run: demo_office"),
-    (("changed_data=maybe",), "changed_data (maybe) must be refuse or accept"),
+    (("changed_data=maybe",), "changed_data (maybe) must be one of accept, refuse"),
     (("exclude_seen=no",), "exclude_seen (no) must be true or false"),
     (("trust=1",), "trust"),
     (("devices=0",), "devices (0) must be a number of processes, or auto"),

@@ -100,7 +100,7 @@ def test_a_setting_that_cannot_be_is_named(override: str, said: str) -> None:
 
 
 def test_a_file_of_keys_that_is_not_there_is_named(tmp_path: Path) -> None:
-    ended = call("serve", "run=a", f"keys={tmp_path / 'none.txt'}")
+    ended = call("serve", f"run={tmp_path}", f"keys={tmp_path / 'none.txt'}")
     assert ended.code == 2
     assert re.search(r"error: .*No such file .*none.txt", ended.stderr)
 
@@ -121,7 +121,7 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_that_is_not_there_is_said() -> None:
     ended = call("serve", "run=nowhere", "port=0")
     assert ended.code == 2
-    assert "nowhere/config.yaml is missing; run must name the folder" in ended.stderr
+    assert "nowhere' is no folder; run must name the folder" in ended.stderr
 
 
 def test_a_version_is_of_the_weights_and_of_the_catalogue(tmp_path: Path) -> None:

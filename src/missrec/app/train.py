@@ -86,7 +86,6 @@ def train_run(run: RunSettings) -> dict[str, float]:
         warn_of_encoders(experiment.identity, starting_point(run))
         if is_first_process():
             begin(run, earlier, ready.start)
-        _log.info("run folder: %s", run.run_dir)
         with logging_to(trainer, run.config), working(trainer):
             best, metrics = fit(experiment, trainer, resume_from=ready.start.checkpoint)
             if held_out:
