@@ -263,13 +263,13 @@ def test_two_workers_try_each_value_once(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(search: Search) -> None:
-    folder = search("search=learning_rate", LR % "-1,0.01,1e30")
+    folder = search("search=learning_rate", LR % "0.01,-1,1e30")
     rows = table(folder)
-    assert [row["state"] for row in rows] == ["failed", "complete", "failed"]
-    assert rows[0]["reason"] == "ValueError: Invalid learning rate: -1"
+    assert [row["state"] for row in rows] == ["complete", "failed", "failed"]
+    assert rows[1]["reason"] == "ValueError: optimizer.lr (-1) must be a number, 0 or more"
     assert "the model has diverged" in rows[2]["reason"]
     assert "Traceback" in (folder / "trial_0002" / "error.txt").read_text()
-    assert best(folder)["trial"] == 1
+    assert best(folder)["trial"] == 0
     assert not list(folder.rglob("*.ckpt"))
 
 
@@ -277,10 +277,11 @@ def test_a_search_without_a_completed_trial_ends_with_exit_code_1(
     search: Search, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        search("search=learning_rate", LR % "-1,-2")
+        search("search=learning_rate", LR % "1e29,1e30")
     assert ended.value.code == 1
-    said = "error: none of 2 trials completed: ValueError: Invalid learning rate: -2"
-    assert said in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "error: none of 2 trials completed: " in said
+    assert "the model has diverged" in said
 
 
 def test_a_trial_with_several_seeds_counts_with_their_mean(search: Search) -> None:
