@@ -147,6 +147,7 @@ def test_the_map_shows_interests_and_their_items(browser: Browser, address: str)
     assert radii == sorted(radii, reverse=True)
     fills = {dot.value_of_css_property("fill") for dot in browser.all("#map circle")}
     assert len(fills) == 3  # each another mixture
+    titles = [dot.get_attribute("textContent") for dot in browser.all("#map circle")]
     browser.click("#map circle[data-interest='0']")
     until(lambda: browser.text("#interest-heading") == "Interest 0")
     assert browser.texts("#interest .key") == ["a", "b", "e"]
@@ -154,8 +155,10 @@ def test_the_map_shows_interests_and_their_items(browser: Browser, address: str)
     assert "33 % text, 67 % image" in browser.text("#interest")
     until(lambda: browser.script("return document.querySelector('#interest img').naturalWidth"))
     assert browser.one("#interest-list [aria-current]").accessible_name.startswith("Interest 0, 3")
-    browser.click("#interest-list button", named="Interest 2, 1 tokens, around Toy d")
+    browser.click("#interest-list button", named="Interest 2, 1 token, around Toy d")
     until(lambda: browser.text("#interest-heading") == "Interest 2")
+    assert "1 token of 1 item." in browser.text("#interest")
+    assert "Interest 2, 1 token: Toy d" in titles
     browser.click("#interest button")
     until(lambda: browser.text("#item-title") == "Toy d")
 

@@ -16,34 +16,23 @@ from serving.toy_explorer import (
     toy_explorer,
     toys_with_interests,
 )
+from serving.walk import LOOKS, walk
 from toy_recommender import KEYS, ToyChain, toy_recommender
 from toy_service import KEY
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), [(1200, "light"), (1200, "dark"), (400, "light")], ids=str
-)
+@pytest.mark.parametrize(("width", "scheme"), LOOKS, ids=str)
 def test_every_view_can_be_had_by_everybody(
     browser: Browser, address: str, width: int, scheme: str
 ) -> None:
-    browser.open(address, width=width, scheme=scheme)
-    until(lambda: browser.all("#items li"))
-    assert browser.violations() == []
-    take_user(browser, "ann")
-    browser.click("#history button", named="Leave out Toy b")
-    until(lambda: browser.all("#recommended .change"))
-    assert browser.violations() == []
-    browser.click("#recommended button")
-    until(lambda: browser.all(".similar li") and browser.all(".why li"))
-    assert browser.violations() == []
-    browser.click("#item button", named="Close")
-    browser.click("#to-interests")
-    browser.click("#interest-list button")
-    until(lambda: browser.all("#interest li"))
-    browser.click("#epochs summary")
-    assert browser.violations() == []
+    violations = {
+        view: browser.violations()
+        for view in walk(browser, address, width=width, scheme=scheme)
+    }
+    assert len(violations) == 14
+    assert {view: found for view, found in violations.items() if found} == {}
 
 
 @pytest.mark.parametrize("width", [320, 400, 800, 1200])

@@ -33,6 +33,8 @@ export function tell(error) {
 }
 
 export const number = (value) => value.toLocaleString("en");
+/** A number of things, whose name gets an s unless there is one. */
+export const counted = (count, name) => `${number(count)} ${name}${count === 1 ? "" : "s"}`;
 export const score = (value) => value.toFixed(3);
 export const percent = (share) => `${Math.round(share * 100)} %`;
 export const signed = (value) => {

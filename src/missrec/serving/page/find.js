@@ -1,7 +1,7 @@
 // Finding items by their titles, and users by their keys.
 
 import { get, latestOnly } from "./api.js";
-import { button, byId, debounced, el, itemButton, number, tell } from "./dom.js";
+import { button, byId, counted, debounced, el, itemButton, tell } from "./dom.js";
 import { add, takeUser } from "./history.js";
 import { showItem } from "./item.js";
 
@@ -9,11 +9,11 @@ import { showItem } from "./item.js";
 export function startFinding() {
   search("item", "items", (found) => {
     byId("items").replaceChildren(...found.items.map(shownItem));
-    byId("items-found").textContent = counted(found.total, found.items.length, "item");
+    byId("items-found").textContent = summary(found.total, found.items.length, "item");
   });
   search("user", "users", (found) => {
     byId("users").replaceChildren(...found.users.map(shownUser));
-    byId("users-found").textContent = counted(found.total, found.users.length, "user");
+    byId("users-found").textContent = summary(found.total, found.users.length, "user");
   });
 }
 
@@ -46,7 +46,7 @@ function shownUser(user) {
   return el("li", {}, button(user, () => takeUser(user), { "aria-label": `Take user ${user}` }));
 }
 
-function counted(total, shown, what) {
-  const some = `${number(total)} ${what}${total === 1 ? "" : "s"}`;
+function summary(total, shown, what) {
+  const some = counted(total, what);
   return shown < total ? `${some}, the first ${shown}:` : some;
 }

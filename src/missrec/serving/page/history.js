@@ -1,7 +1,7 @@
 // The history that recommendations are for: what is in it, and what is left out for a while.
 
 import { get } from "./api.js";
-import { button, byId, el, itemButton, number, tell } from "./dom.js";
+import { button, byId, counted, el, itemButton, tell } from "./dom.js";
 import { showItem } from "./item.js";
 
 const changed = new Set();
@@ -39,7 +39,7 @@ export function add(card) {
   entries.push({ card, out: false });
   next = next?.item === card.item ? null : next;
   show();
-  const many = entries.length === 1 ? "1 item" : `${number(entries.length)} items`;
+  const many = counted(entries.length, "item");
   byId("added").textContent = `${card.title || card.item} is in the history now, of ${many}.`;
 }
 
@@ -72,7 +72,7 @@ export function startHistory() {
 function show() {
   byId("history").replaceChildren(...entries.map(shown));
   byId("history-hint").hidden = entries.length > 0;
-  byId("earlier").textContent = earlier > 0 ? `${number(earlier)} earlier items are left away.` : "";
+  byId("earlier").textContent = earlier > 0 ? `Left away: ${counted(earlier, "earlier item")}.` : "";
   byId("clear").hidden = entries.length === 0;
   byId("next").hidden = next === null;
   if (next !== null) {

@@ -1,7 +1,7 @@
 // The interests that the model has found: a map, the largest, one with its items, the epochs.
 
 import { get, latestOnly } from "./api.js";
-import { button, byId, el, itemButton, legendOf, mixed, number, shareBar, tell } from "./dom.js";
+import { button, byId, counted, el, itemButton, legendOf, mixed, number, shareBar, tell } from "./dom.js";
 import { showItem } from "./item.js";
 import { dots, line, short } from "./plots.js";
 
@@ -43,7 +43,7 @@ export async function showInterest(interest) {
     mark(interest);
     byId("interest-heading").textContent = `Interest ${interest}`;
     byId("interest").replaceChildren(
-      el("p", {}, `${number(found.size)} tokens of ${number(found.total)} items. `),
+      el("p", {}, `${counted(found.size, "token")} of ${counted(found.total, "item")}.`),
       el("div", { class: "of-interest" }, shareBar(found.shares), shareText(found.shares)),
       el("h3", {}, "Its items, the most central first"),
       ...inSteps(el("ul", { class: "cards" }), found.items, member),
@@ -78,9 +78,9 @@ function mapOfTested(found) {
   const shown = found.interests;
   const which = shown.length < found.total ? `the ${number(shown.length)} largest of ` : "";
   return dots(shown, {
-    label: `Map of ${which}${number(found.total)} interests; the list has them by size`,
+    label: `Map of ${which}${counted(found.total, "interest")}; the list has them by size`,
     fill: (point) => mixed(point.shares),
-    title: (point) => `Interest ${point.interest}, ${point.size} tokens: ${point.title}`,
+    title: (point) => `Interest ${point.interest}, ${counted(point.size, "token")}: ${point.title}`,
     onclick: (point) => showInterest(point.interest),
   });
 }
@@ -88,9 +88,9 @@ function mapOfTested(found) {
 /** Which items an interest had then is not known, so a click does nothing. */
 function mapOfEpoch(map, all) {
   return dots(map.interests, {
-    label: `Map of the ${number(map.interests.length)} largest interests of epoch ${map.epoch}`,
+    label: `Map of the ${counted(map.interests.length, "largest interest")} of epoch ${map.epoch}`,
     fill: (point) => mixed(point.shares),
-    title: (point) => `${point.size} tokens`,
+    title: (point) => counted(point.size, "token"),
     within: all,
   });
 }
@@ -113,7 +113,7 @@ function inSteps(list, all, shown) {
 }
 
 function listed(interest) {
-  const label = `Interest ${interest.interest}, ${interest.size} tokens, around ${interest.title}`;
+  const label = `Interest ${interest.interest}, ${counted(interest.size, "token")}, around ${interest.title}`;
   const open = () => showInterest(interest.interest);
   return el(
     "li",

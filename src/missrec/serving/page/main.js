@@ -1,7 +1,7 @@
 // The page: what there is to explore, and its two views.
 
 import { get } from "./api.js";
-import { byId, number, setParts, tell } from "./dom.js";
+import { byId, counted, setParts, tell } from "./dom.js";
 import { startFinding } from "./find.js";
 import { startHistory } from "./history.js";
 import { loadInterests, startInterests } from "./interests.js";
@@ -46,13 +46,13 @@ function show(about) {
 
 function described(about) {
   const counts = [
-    [about.items, "items"],
-    [about.users, "users"],
-    [about.pictures, "pictures"],
-    [about.interests, "interests"],
+    [about.items, "item"],
+    [about.users, "user"],
+    [about.pictures, "picture"],
+    [about.interests, "interest"],
   ];
   const shown = counts.filter(([count]) => count > 0);
-  const said = shown.map(([count, what]) => `${number(count)} ${what}`).join(", ");
+  const said = shown.map(([count, what]) => counted(count, what)).join(", ");
   return `${name(about.model)} on ${name(about.catalogue)}: ${said}`;
 }
 

@@ -1,7 +1,7 @@
 // What is recommended for the history, and what changes when something is left out.
 
 import { latestOnly, post } from "./api.js";
-import { byId, el, itemButton, legendOf, number, score, shareBar, tell } from "./dom.js";
+import { byId, counted, el, itemButton, legendOf, number, score, shareBar, tell } from "./dom.js";
 import { cameNext, history, leaveOutPart, onHistory, wholeHistory, without } from "./history.js";
 import { showItem } from "./item.js";
 
@@ -101,8 +101,8 @@ function tellOfList(measures) {
 function aboutList({ popularity, mean_popularity: mean, novelty, ...others }) {
   const said = [];
   if (popularity !== undefined) {
-    const often = `on average its items have been had ${number(rounded(popularity))} times`;
-    said.push(["Popularity", `${often}; any item ${number(rounded(mean))} times.`]);
+    const often = `on average its items have been had ${counted(rounded(popularity), "time")}`;
+    said.push(["Popularity", `${often}; any item ${counted(rounded(mean), "time")}.`]);
     const users = number(Math.round(2 ** novelty));
     said.push(["Novelty", `${novelty.toFixed(1)} bits: about one user in ${users} has had such an item.`]);
   }
