@@ -28,8 +28,7 @@ def test_every_view_can_be_had_by_everybody(
     browser: Browser, address: str, width: int, scheme: str
 ) -> None:
     violations = {
-        view: browser.violations()
-        for view in walk(browser, address, width=width, scheme=scheme)
+        view: browser.violations() for view in walk(browser, address, width=width, scheme=scheme)
     }
     assert len(violations) == 14
     assert {view: found for view, found in violations.items() if found} == {}

@@ -14,9 +14,11 @@ LOOKS = [(1200, "light"), (1200, "dark"), (400, "light")]
 _DRAWN = """
 const isSeen = (image) => {
     const { top, right, bottom, left } = image.getBoundingClientRect();
-    return image.checkVisibility() && bottom > 0 && top < innerHeight && right > 0 && left < innerWidth;
+    const isInWindow = bottom > 0 && top < innerHeight && right > 0 && left < innerWidth;
+    return isInWindow && image.checkVisibility();
 };
-return [...document.images].filter(isSeen).every((image) => image.complete && image.naturalWidth > 0);
+const isDrawn = (image) => image.complete && image.naturalWidth > 0;
+return [...document.images].filter(isSeen).every(isDrawn);
 """
 
 
