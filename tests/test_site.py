@@ -69,4 +69,5 @@ def test_a_setting_has_its_place_its_value_and_what_the_file_says(site: Path) ->
     text = (site / "reference" / "settings.html").read_text(encoding="utf-8")
     cells = [re.findall(r"<td>(.*?)</td>", row, re.S) for row in re.split("<tr>", text)]
     patience = "<code>callbacks.early_stopping.patience</code>"
-    assert [patience, "<code>10</code>", "section 4.2.4"] in cells
+    said = "at least 0; validations without a better one, after which it stops; section 4.2.4"
+    assert [patience, "<code>10</code>", said] in cells
