@@ -40,7 +40,7 @@ def test_a_history_is_clicked_together_and_taken_apart(browser: Browser, address
     until(lambda: len(browser.all("#recommended li")) == 3)
     browser.click("#history button", named="Remove Toy b")
     until(lambda: browser.texts("#history .title") == ["Toy e"])
-    assert browser.driver.switch_to.active_element.accessible_name == "About Toy e"
+    assert browser.driver.switch_to.active_element.accessible_name == "About Toy e e"
     browser.click("#clear")
     until(lambda: browser.all("#recommended li") == [])
     assert browser.one("#history-hint").is_displayed()
@@ -154,8 +154,10 @@ def test_the_map_shows_interests_and_their_items(browser: Browser, address: str)
     assert "3 tokens of 3 items" in browser.text("#interest")
     assert "33 % text, 67 % image" in browser.text("#interest")
     until(lambda: browser.script("return document.querySelector('#interest img').naturalWidth"))
-    assert browser.one("#interest-list [aria-current]").accessible_name.startswith("Interest 0, 3")
-    browser.click("#interest-list button", named="Interest 2, 1 token, around Toy d")
+    assert browser.one("#interest-list [aria-current]").accessible_name.startswith(
+        "Interest 0 of size 3"
+    )
+    browser.click("#interest-list button", named="Interest 2 of size 1: Toy d")
     until(lambda: browser.text("#interest-heading") == "Interest 2")
     assert "1 token of 1 item." in browser.text("#interest")
     assert "Interest 2, 1 token: Toy d" in titles

@@ -63,7 +63,7 @@ def test_it_is_worked_by_the_keyboard_alone(browser: Browser, address: str) -> N
     assert press(Keys.TAB) == "Skip to the content"
     press(Keys.ENTER)
     assert press(Keys.TAB) == "Words of a title, or a key"
-    assert press(Keys.TAB) == "About Toy b"
+    assert press(Keys.TAB) == "About Toy b b"
     assert press(Keys.TAB) == "Add Toy b to the history"
     press(Keys.ENTER)
     until(lambda: browser.all("#recommended li"))

@@ -64,6 +64,7 @@ function names(card) {
     "span",
     { class: "names" },
     el("span", { class: "title", title: card.title }, card.title || card.item),
+    " ",
     el("span", { class: "key" }, card.item),
   );
 }
@@ -73,9 +74,9 @@ export function button(label, onclick, properties = {}) {
   return el("button", { type: "button", onclick, ...properties }, label);
 }
 
-/** An item as a button, with its picture, its title and its key. */
+/** An item as a button, with its picture, its title and its key; its name has what it shows. */
 export function itemButton(card, onclick) {
-  const label = `About ${card.title || card.item}`;
+  const label = `About ${card.title || card.item} ${card.item}`;
   const properties = { type: "button", class: "item", onclick, "aria-label": label };
   return el("button", properties, picture(card), names(card));
 }
@@ -147,7 +148,7 @@ export function valueBar(value, largest, fill = "var(--accent)") {
 
 function initial(card) {
   const letter = [...(card.title || card.item).trim()][0] ?? "?";
-  return el("span", { class: "initial", "aria-hidden": "true" }, letter.toUpperCase());
+  return el("span", { class: "initial", "aria-hidden": "true", "data-letter": letter.toUpperCase() });
 }
 
 function filled(element, properties, children) {

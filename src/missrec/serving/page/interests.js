@@ -113,7 +113,7 @@ function inSteps(list, all, shown) {
 }
 
 function listed(interest) {
-  const label = `Interest ${interest.interest}, ${counted(interest.size, "token")}, around ${interest.title}`;
+  const label = `Interest ${interest.interest} of size ${number(interest.size)}: ${interest.title || interest.item}`;
   const open = () => showInterest(interest.interest);
   return el(
     "li",
@@ -122,6 +122,7 @@ function listed(interest) {
       "button",
       { type: "button", onclick: open, "aria-label": label, "data-interest": interest.interest },
       el("span", { class: "size" }, number(interest.size)),
+      " ",
       el("span", { class: "title" }, interest.title || interest.item),
       shareBar(interest.shares),
     ),
