@@ -19,7 +19,8 @@ from missrec.features.codes import ItemCoding
 from missrec.features.encoders.lsa import LsaEncoder
 from missrec.features.quantization import OptimizedProductQuantizer
 from missrec.features.store import FEATURES, read_features
-from missrec.metrics.paired import read_paired, write_ranks
+from missrec.metrics.paired import read_paired
+from missrec.metrics.signed import write_signed
 from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.finding import find_runs
 from missrec.runs.folder import RunFolder
@@ -200,7 +201,7 @@ def _write_again(run: Path, domain: Path) -> None:
     folder.write_config(folder.read_config())
     folder.write_metrics(metrics)
     for path in recorded_ranks(run).values():
-        write_ranks(path, pl.read_parquet(path))
+        write_signed(path, pl.read_parquet(path))
     for path in run.glob("checkpoints/*.ckpt"):
         write_checkpoint(path, read_checkpoint(path))
     for place in (domain, domain / FEATURES):
