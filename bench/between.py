@@ -1,4 +1,4 @@
-"""Tables of the docs that a script renders: what stands between two markers is replaced."""
+"""Tables of Markdown, and pages of which what stands between two markers is replaced."""
 
 from __future__ import annotations
 
@@ -24,5 +24,9 @@ def write_between(page: Path, name: str, text: str) -> None:
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows as a table of Markdown."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(map(line, [columns, ["---"] * len(columns), *rows]))
+
+
+def line(cells: Sequence[str]) -> str:
+    """A line of a Markdown table."""
+    return "|".join(["", *(f" {cell} " if cell else " " for cell in cells), ""])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from statistics import mean
 from typing import Any, NamedTuple
 
@@ -68,11 +68,6 @@ class Row(NamedTuple):
         if name not in self.published:
             raise ValueError(f"{self.key} has no published {name}")
         return self.mean(f"test/{name}") / self.published[name] - 1
-
-
-def line(cells: Sequence[str]) -> str:
-    """A line of a Markdown table."""
-    return "|".join(["", *(f" {cell} " if cell else " " for cell in cells), ""])
 
 
 def cell(row: Row, kind: str, *names: str, compared: Mapping[str, Comparison]) -> str:

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from between import line
 from jinja2 import StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
-from results_cells import Row, cell, line, percent, short
+from results_cells import Row, cell, percent, short
 
 from missrec.metrics.significance import PairedDifference, holm
 from missrec.report.formats.words import explained
@@ -64,9 +65,7 @@ class Results:
         Raises:
             ValueError: an expression names what is not there.
         """
-        shown = {
-            name: getattr(self, name) for name in ("table", "figure", "behind", "gap", "share")
-        }
+        shown = {name: getattr(self, name) for name in _SHOWN}
 
         def fill(match: re.Match[str]) -> str:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -134,6 +135,19 @@ def toy_recommender(model: nn.Module | None = None, **changes: Any) -> Catalogue
         "max_seq_len": 3,
     }
     return CatalogueRecommender(model=model or ToyFusion(), **settings | changes)
+
+
+class HeldFusion(ToyFusion):
+    """Reads no history until it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.go_on = threading.Event(), threading.Event()
+
+    def encode(self, batch: SequenceBatch) -> Tensor:
+        self.entered.set()
+        assert self.go_on.wait(10)
+        return super().encode(batch)
 
 
 class ToyInterests(ToyFusion):

@@ -19,7 +19,7 @@ from missrec.serving.memory import give_back_memory
 from missrec.serving.refusals import Refused
 from missrec.serving.reloading import reload_when_told
 from missrec.serving.served import Served, Version
-from toy_recommender import KEYS, ToyCounts, ToyFusion, toy_recommender
+from toy_recommender import KEYS, HeldFusion, ToyCounts, ToyFusion, toy_recommender
 from toy_service import KEY, VERSION, service
 
 KEYED = {"authorization": f"Bearer {KEY}"}
@@ -176,21 +176,14 @@ def test_no_answer_mixes_two_versions() -> None:
 
 
 def test_a_request_keeps_the_recommender_that_it_began_with() -> None:
-    entered, go_on = threading.Event(), threading.Event()
-
-    class Slow(ToyFusion):
-        def encode(self, batch: Any) -> Any:
-            entered.set()
-            assert go_on.wait(10)
-            return super().encode(batch)
-
-    with service(toy_recommender(Slow()), with_keys=True, load=served) as client:
+    model = HeldFusion()
+    with service(toy_recommender(model), with_keys=True, load=served) as client:
         found: list[tuple[str, Sequence[str]]] = []
         thread = threading.Thread(target=lambda: found.append(items(client)))
         thread.start()
-        assert entered.wait(10)
+        assert model.entered.wait(10)
         assert client.post("/admin/reload", headers=KEYED).status_code == 200
-        go_on.set()
+        model.go_on.set()
         thread.join()
         assert found == [(VERSION.model, BEST[VERSION.model])]
         assert items(client) == (NEXT.model, BEST[NEXT.model])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from missrec.serving.app import create_app
 from missrec.serving.settings import ServiceSettings
 from serving.chromium import served
-from toy_recommender import ToyFusion, toy_recommender
+from toy_recommender import HeldFusion, toy_recommender
 
 HOST = b"Host: localhost\r\n"
 POST = b"POST /v1/recommend HTTP/1.1\r\nContent-Type: application/json\r\n" + HOST
@@ -99,15 +98,8 @@ def test_a_body_that_does_not_come_is_waited_for_no_longer_than_it_may_take(
 
 
 def test_a_request_that_has_begun_is_answered_when_the_service_ends() -> None:
-    entered, go_on = threading.Event(), threading.Event()
-
-    class Slow(ToyFusion):
-        def encode(self, batch: Any) -> Any:
-            entered.set()
-            assert go_on.wait(10)
-            return super().encode(batch)
-
-    app = create_app(toy_recommender(Slow()), ServiceSettings(batch_sec=0.0))
+    model = HeldFusion()
+    app = create_app(toy_recommender(model), ServiceSettings(batch_sec=0.0))
     found: list[int] = []
 
     def ask(at: str) -> None:
@@ -117,8 +109,8 @@ def test_a_request_that_has_begun_is_answered_when_the_service_ends() -> None:
     with served(app) as at:
         thread = threading.Thread(target=ask, args=(at,))
         thread.start()
-        assert entered.wait(10)
-        threading.Timer(0.3, go_on.set).start()  # by then it has been told to end
+        assert model.entered.wait(10)
+        threading.Timer(0.3, model.go_on.set).start()  # by then it has been told to end
     thread.join()
     assert found == [200]
 

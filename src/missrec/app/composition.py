@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from missrec.runs.settings import is_below
+from missrec.runs.settings import is_below, leaves
 
 _NAMED_BY_FILE = ("inputs", "transfer")
 _PRETRAINING = "model/pretraining@model"
@@ -63,7 +63,7 @@ def check_composition(
         ConfigCompositionException: says what contradicts what.
     """
     told = {override.partition("=")[0] for override in overrides}
-    settings = _flat(config)
+    settings = dict(leaves(config))
     for group in ("experiment", "ablation"):
         _check_has_parts(conf, group, chosen)
         _check_named(conf, group, chosen, settings)
@@ -83,7 +83,7 @@ def _check_has_parts(conf: Path, group: str, chosen: Mapping[str, str | None]) -
             place, _, package = key.partition("@")
             prefix = package or place.replace("/", ".")
             known += [f"{prefix}.{name}" for name in _with_parents(conf, f"{place}/{choice}")[0]]
-    for key in (*_flat(file.content), *added.values()):
+    for key in (*dict(leaves(file.content)), *added.values()):
         is_known = is_below(key, known) or any(is_below(name, [key]) for name in known)
         if key.startswith("model.") and not is_known:
             raise ConfigCompositionException(
@@ -104,7 +104,7 @@ def _check_named(
             _refuse(name, f"{key}={choice}", f"{key}={chosen.get(key)}")
         if group == "ablation":
             _check_content(conf, name, key, chosen, settings)
-    for key, value in _flat(file.content).items():
+    for key, value in dict(leaves(file.content)).items():
         if group == "ablation" and not key.startswith("names."):
             _check_setting(name, key, value, settings)
 
@@ -132,7 +132,7 @@ def _check_content(
     place, _, package = group.partition("@")
     file = _read(conf, f"{place}/{chosen[group]}")
     prefix = "" if file.is_global else f"{package or place.replace('/', '.')}."
-    for key, value in _flat(file.content).items():
+    for key, value in dict(leaves(file.content)).items():
         _check_setting(name, f"{prefix}{key}", value, settings)
 
 
@@ -194,7 +194,7 @@ def _modalities(conf: Path, inputs: str | None) -> list[str]:
 def _with_parents(conf: Path, config: str) -> tuple[dict[str, Any], dict[str, str | None]]:
     """Settings and choices of a config and those it starts from; its own count first."""
     file = _read(conf, config)
-    content, choices = _flat(file.content), dict(file.choices)
+    content, choices = dict(leaves(file.content)), dict(file.choices)
     for parent in file.parents:
         inherited, made = _with_parents(conf, parent)
         content, choices = {**inherited, **content}, {**made, **choices}
@@ -231,15 +231,3 @@ def _refuse(name: str, said: str, found: str) -> None:
 def _text(value: Any) -> str:
     """A value as on a command line."""
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    return dict(_leaves(value, prefix))
-
-
-def _leaves(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, part in value.items():
-        if isinstance(part, Mapping) and part:
-            yield from _leaves(part, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", part

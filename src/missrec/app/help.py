@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from string import Template
 from typing import Any
 
@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from missrec.app.project import conf_dir
 from missrec.app.values import comments
+from missrec.runs.settings import leaves
 
 _ALL = "--help=all"
 _HELP = {"--help", "-h", _ALL}
@@ -70,7 +71,7 @@ def help_text(command: str, arguments: Sequence[str]) -> str | None:
 def _explained(command: str, settings: DictConfig, chosen: Mapping[str, str | None]) -> str:
     """A line for each setting that people change: its key, its value and its meaning."""
     content: Any = OmegaConf.to_container(settings, resolve=False)
-    values = {key: value for key, value in _leaves(content, "") if not key.endswith("_")}
+    values = {key: value for key, value in leaves(content) if not key.endswith("_")}
     keys = [key for key in values if "." not in key and values[key] != {}]
     if "trainer.max_epochs" in values:
         keys = [key for key in _MOST_CHANGED if key in values]
@@ -93,11 +94,3 @@ def _meaning(command: str, key: str, chosen: Mapping[str, str | None]) -> str:
 def _typed(value: Any) -> str:
     """A value as it is typed."""
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _leaves(content: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, value in content.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -26,8 +26,8 @@ from hydra.core.override_parser.types import Override, QuotedString, ValueType
 from hydra.errors import HydraException
 
 from missrec.app.project import conf_dir
+from missrec.runs.marks import CONF_LOADER
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NO_SETTINGS = {"paper.yaml", "known_domains.yaml"}
 _COMMENTED = re.compile(r"^ *(\w+):.* # (?:@\w+(?: [^;]*)?; )?(above|at least|from) (.*)$", re.M)
 _COMMENT = re.compile(r"^ *(?:- )?([\w/@.]+):.*? # (?:@[^;\n]*(?:; |$))?(.*)$", re.M)
@@ -156,7 +156,7 @@ def _declared() -> dict[str, Declared]:
         if path.name in _NO_SETTINGS:
             continue
         text = path.read_text(encoding="utf-8")
-        for name, value in _named(yaml.load(text, Loader=_LOADER)):  # noqa: S506
+        for name, value in _named(yaml.load(text, Loader=CONF_LOADER)):  # noqa: S506
             if not (isinstance(value, str) and "${" in value):
                 kinds.setdefault(name, set()).add(type(value))
         for name, first, rest in _COMMENTED.findall(text):
