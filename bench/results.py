@@ -41,6 +41,7 @@ UNTYPED = ("docs/results.md", "docs/presets.md")
 """Documents none of whose measured figures may be typed."""
 
 _TABLES, _RECORD = "docs/results/tables.yaml", "docs/results/record.json"
+_RANKS = "docs/results/ranks"
 
 
 def read_results(root: Path) -> Results:
@@ -87,12 +88,9 @@ def _taken(runs: Sequence[str], new_items: Sequence[Path]) -> dict[str, Any]:
     """The record with what was measured since."""
     from results_record import take_new_items, take_runs  # noqa: PLC0415 # torch takes seconds
 
-    from missrec.report.comparisons import PairedTests  # noqa: PLC0415
-
     results, record = read_results(ROOT), read_record(ROOT)
     if runs:
-        tests = PairedTests(num_resamples=10_000, seed=0)
-        record = take_runs(results, record, runs, tests=tests)
+        record = take_runs(results, record, runs, ranks_dir=ROOT / _RANKS)
     return take_new_items(results, record, new_items)
 
 

@@ -16,13 +16,14 @@ from typing import Any
 
 from results_cells import Row
 from results_docs import Results
+from results_ranks import differences, keep_ranks, read_kept
 
 from missrec.app.session import composed, plain
 from missrec.files import digest
-from missrec.report.comparisons import PairedTests, group_flags
+from missrec.report.comparisons import group_flags
 from missrec.runs.finding import find_runs, run_folders
 from missrec.runs.folder import RunFolder
-from missrec.runs.groups import Group, group_runs, other_data, preferred
+from missrec.runs.groups import Group, group_runs, preferred
 from missrec.runs.marks import read_marks
 from missrec.runs.settings import Marks, comparable_settings, differing
 
@@ -36,13 +37,14 @@ _log = logging.getLogger("results")
 
 
 def take_runs(
-    results: Results, record: Mapping[str, Any], folders: Sequence[str], *, tests: PairedTests
+    results: Results, record: Mapping[str, Any], folders: Sequence[str], *, ranks_dir: Path
 ) -> dict[str, Any]:
     """The record with the finished runs in some folders.
 
     A row takes the runs of its command unless they are fewer than the record has; what is from
-    before gives way to two, which can be tested. Rows are compared anew where both sides have
-    runs; a difference of a row that has got other figures goes.
+    before gives way to two, which can be tested. The ranks of its runs are kept in `ranks_dir`,
+    by which it is compared anew with rows that have theirs there; a difference of a row that has
+    got other figures goes.
     """
     marks = read_marks(ROOT / "conf").of_rows()
     found = find_runs(run_folders(folders), marks=marks, shown_from=ROOT / "logs")
@@ -57,6 +59,7 @@ def take_runs(
             _log.warning("%s has more seeds in the record than %s", key, group.seeds)
             continue
         taken[key] = group
+        keep_ranks(ranks_dir / f"{key}.parquet", group)
         after[key] = _figures(group, _of_row(rates, settings, marks))
     used = {run.folder for group in taken.values() for run in group.runs}
     for group in groups:
@@ -66,8 +69,10 @@ def take_runs(
         against = row.get("against", {})
         row["against"] = {other: found for other, found in against.items() if other not in taken}
     for key, reference in results.references():
-        if key != reference and {key, reference} <= set(taken):
-            after[key]["against"][reference] = _against(taken[key], taken[reference], tests)
+        if key == reference or not {key, reference} & set(taken):
+            continue
+        if found := _against(ranks_dir / f"{key}.parquet", ranks_dir / f"{reference}.parquet"):
+            after[key]["against"][reference] = found
     return {key: after[key] for key in results.rows if key in after}
 
 
@@ -130,17 +135,17 @@ def _figures(group: Group, rates: Mapping[float, float]) -> dict[str, Any]:
     return found
 
 
-def _against(group: Group, reference: Group, tests: PairedTests) -> dict[str, Any]:
-    """Metric -> the difference of a row from another."""
-    if apart := other_data(group, [reference]):
-        raise ValueError(f"runs that a table compares have other data: {'; '.join(apart)}")
-    found = tests.differences(group, reference, METRICS)
+def _against(row: Path, reference: Path) -> dict[str, Any]:
+    """Metric -> the difference of a row from another, by their ranks; empty where one has none."""
+    ours, theirs = read_kept(row), read_kept(reference)
+    if ours is None or theirs is None:
+        return {}
     return {
         metric: {
             name: round(value, _DIGITS) if isinstance(value, float) else value
             for name, value in difference._asdict().items()
         }
-        for metric, difference in found.items()
+        for metric, difference in differences(ours, theirs, METRICS).items()
     }
 
 

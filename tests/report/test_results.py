@@ -9,17 +9,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
-from missrec.report.comparisons import PairedTests
 from missrec.report.formats.words import MINUS, NONE
 from missrec.report.paper import read_paper
-from run_folders import ROOT, an_identity, record_run, run_config
+from missrec.runs.groups import Group
+from run_folders import ROOT, a_run, an_identity, record_run, run_config
 
 sys.path.append(str(ROOT / "bench"))
 
 import results
 from results_docs import Results, typed_figures
+from results_ranks import differences, keep_ranks, read_kept
 from results_record import take_new_items, take_runs
 
 SCRATCH = "experiment=scratch data=demo"
@@ -229,8 +231,7 @@ def record_trial(top: Path, rate: float, value: float) -> None:
 
 
 def taken(top: Path, **record: Mapping[str, Any]) -> dict[str, Any]:
-    tests = PairedTests(num_resamples=199, seed=0)
-    return take_runs(toys(**record), record, [str(top)], tests=tests)
+    return take_runs(toys(**record), record, [str(top)], ranks_dir=top / "ranks")
 
 
 def test_the_record_takes_the_runs_of_a_rows_command(
@@ -272,6 +273,53 @@ def test_a_difference_goes_with_the_figures_that_it_was_of(tmp_path: Path) -> No
     found = taken(tmp_path, ours=measured(), sasrec=measured(p_value=0.02))
     assert found["sasrec"]["metrics"] == measured()["metrics"]
     assert found["sasrec"]["against"] == {}
+
+
+def test_a_row_is_compared_with_one_whose_runs_are_gone(tmp_path: Path) -> None:
+    first, later = tmp_path / "first", tmp_path / "later"
+    record_system(first, "transfer=transductive", seeds=[1, 2])
+    record_system(later, "model=sasrec", seeds=[1, 2], first_rank=5)
+    at_once = taken(tmp_path)["sasrec"]["against"]
+    shutil.rmtree(tmp_path / "ranks")
+    record = taken(first)
+    shutil.move(first / "ranks", later / "ranks")
+    shutil.rmtree(first)
+    found = taken(later, **record)
+    assert found["sasrec"]["against"] == at_once
+    assert found["ours"] == record["ours"]
+
+
+def test_kept_ranks_are_those_of_the_runs_without_users_and_targets(tmp_path: Path) -> None:
+    runs = [a_run(seed=seed, ranks={"toys": tmp_path / f"{seed}.parquet"}) for seed in (2, 7)]
+    tables = [
+        pl.DataFrame(
+            {
+                "user_id": [5, 3, 9],
+                "target_id": [11, 12, 13],
+                "rank": ranks,
+                "num_equal": ties,
+            }
+        )
+        for ranks, ties in (([1.0, 70_000.0, 2.5], [0, 0, 3]), ([4.0, 1.5, 9.0], [2, 1, 0]))
+    ]
+    for run, table in zip(runs, tables, strict=True):
+        table.write_parquet(run.ranks["toys"])
+    keep_ranks(tmp_path / "kept" / "row.parquet", Group(tuple(runs), ()))
+    kept = read_kept(tmp_path / "kept" / "row.parquet")
+    assert kept is not None
+    assert kept.learns
+    for found, table in zip(kept.seeds, tables, strict=True):
+        known = table.sort("user_id").select("rank", "num_equal")
+        assert found.select("rank", "num_equal").equals(known)
+        assert found["user_id"].to_list() == [0, 1, 2]
+    other = tables[0].with_columns(target_id=pl.Series([11, 12, 14]))
+    other.write_parquet(runs[0].ranks["toys"])
+    keep_ranks(tmp_path / "other.parquet", Group((runs[0],), ()))
+    apart = read_kept(tmp_path / "other.parquet")
+    assert apart is not None
+    with pytest.raises(ValueError, match="other users or targets"):
+        differences(kept, apart, ["ndcg@10"])
+    assert read_kept(tmp_path / "none.parquet") is None
 
 
 def test_new_items_come_from_what_their_benchmark_wrote(tmp_path: Path) -> None:
