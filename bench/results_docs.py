@@ -130,12 +130,15 @@ class Results:
                 yield from ((key, table["reference"]) for key in table["rows"])
 
     def _comparisons(self, name: str, rows: Sequence[Row]) -> dict[str, dict[str, Comparison]]:
-        """Row -> metric -> against the table's reference, p-values Holm's over the table."""
-        reference = self._tables[name].get("reference")
+        """Row -> metric -> against the table's reference, p-values Holm's over what it shows."""
+        table = self._tables[name]
+        reference = table.get("reference")
+        tested = {column[2] for column in table["columns"] if column[1] == "difference"}
         found = [
             (row.key, metric, PairedDifference(**difference))
             for row in rows
             for metric, difference in row.measured.get("against", {}).get(reference, {}).items()
+            if metric in tested
         ]
         adjusted = iter(holm([d.p_value for *_, d in found if d.p_value is not None]))
         compared: dict[str, dict[str, Comparison]] = {}

@@ -156,6 +156,12 @@ def test_p_values_are_holms_over_the_table() -> None:
     assert "p .040" in cells(shown, "popular")[4]  # not below the smaller one's
 
 
+def test_metrics_that_a_table_does_not_compare_are_no_tests_of_it() -> None:
+    row = measured(p_value=0.02)
+    row["against"]["ours"]["ndcg@50"] = row["against"]["ours"]["recall@10"]
+    assert "p .020" in cells(toys(sasrec=row).table("toys"), "SASRec")[4]
+
+
 def test_one_seed_has_an_interval_over_users_and_no_p() -> None:
     row = measured(p_value=0.5)
     row["against"]["ours"]["recall@10"] |= {"p_value": None, "detectable": None}
