@@ -72,7 +72,9 @@ def report(tmp_path: Path) -> Report:
         others=(OtherRow(HOSTILE, Group((hostile,), ()), (HOSTILE,)),),
         unfinished={HOSTILE: HOSTILE},
         broken={HOSTILE: HOSTILE},
-        figures=(ReportFigure(HOSTILE, HOSTILE, plot, ("a",), ((HOSTILE,),), (Path("f.png"),)),),
+        figures=(
+            ReportFigure(KEY, HOSTILE, HOSTILE, plot, ("a",), ((HOSTILE,),), (Path("f.png"),)),
+        ),
         figure_notes=(HOSTILE,),
         curves={KEY: plot},
         metrics=("recall@10",),
@@ -86,8 +88,8 @@ def test_numbers_are_written_with_their_deviation_sign_and_mark(report: Report) 
     assert [signed(value, 2) for value in (0.5, -0.5, -0.001)] == ["+0.50", f"{MINUS}0.50", "0.00"]
     assert [p_value(value) for value in (1.0, 0.0123, 0.0009)] == ["1.000", "0.012", "< 0.001"]
     compared = next(row for s in report.filled for row in s.rows if row.comparisons)
-    assert [mark(compared.comparisons[m]) for m in ("recall@10", "ndcg@10")] == ["▼", "▼"]
-    higher = compared.comparisons["recall@10"]
+    assert [mark(compared.against("Ours")[m]) for m in ("recall@10", "ndcg@10")] == ["▼", "▼"]
+    higher = compared.against("Ours")["recall@10"]
     higher = higher._replace(difference=higher.difference._replace(mean=0.1))
     assert mark(higher) == "▲"
     assert mark(higher._replace(adjusted=0.05)) == ""

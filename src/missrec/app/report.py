@@ -1,4 +1,4 @@
-"""`python src/report.py`: the paper's tables and figures from the runs that there are."""
+"""`python src/report.py`: what ran, compared, and the paper's tables and figures from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from missrec.app.rows import RowCommands, known_splits
 from missrec.files import replace_folder
 from missrec.report.comparisons import Asked, PairedTests, complete_section
 from missrec.report.contents import OtherRow, Report, other_row
-from missrec.report.datasets import DataToday, data_notes, table_1
+from missrec.report.datasets import DataToday, counts_notes, data_notes, table_1
 from missrec.report.figures.of_runs import (
     PopularityFigure,
     interest_figures,
@@ -31,6 +31,7 @@ from missrec.report.formats.csv import results_csv, runs_csv
 from missrec.report.formats.html import page
 from missrec.report.formats.latex import latex
 from missrec.report.formats.markdown import markdown
+from missrec.report.own_tables import OwnTables, own_sections
 from missrec.report.paper import Paper, read_paper
 from missrec.report.sections import Section, plan_sections
 from missrec.runs.finding import FoundRuns, find_runs, run_folders
@@ -65,7 +66,7 @@ class ReportSettings(NamedTuple):
         marks: which settings the runs of a row may differ in.
         seeds: of a complete row.
         tests: how rows are compared.
-        metrics: of runs in no table.
+        own: how one's own runs are shown.
         curves: keys of the learning curves.
         interest_items: of Figure 3.
         popularity: of Figure 4.
@@ -80,7 +81,7 @@ class ReportSettings(NamedTuple):
     marks: Marks
     seeds: list[int]
     tests: PairedTests
-    metrics: tuple[str, ...]
+    own: OwnTables
     curves: list[str]
     interest_items: int
     popularity: PopularityFigure
@@ -107,7 +108,7 @@ def report(cfg: DictConfig) -> Report:
         marks=read_marks(conf_dir(root_dir)).of_rows(cfg.ignored),
         seeds=list(cfg.seeds),
         tests=PairedTests(num_resamples=cfg.num_resamples, seed=cfg.bootstrap_seed),
-        metrics=tuple(cfg.metrics),
+        own=OwnTables(tuple(cfg.metrics), cfg.chosen_by, cfg.reference),
         curves=list(cfg.curves),
         interest_items=cfg.interest_items,
         popularity=PopularityFigure(
@@ -137,13 +138,13 @@ def _report(settings: ReportSettings) -> Report:
             runs=tuple(found.finished),
             statistics=tuple(table_1(paper, data_dir=settings.data_dir)),
             sections=tuple(sections),
-            others=(*_others(groups, sections), *_first_stages(stages)),
+            others=tuple(_first_stages(stages)),
             unfinished=found.unfinished,
             broken=found.broken,
-            figures=tuple(figure for made, _ in (interests, popularity) for figure in made),
-            figure_notes=tuple(note for _, missing in (interests, popularity) for note in missing),
+            figures=tuple(figure for made, _ in (popularity, interests) for figure in made),
+            figure_notes=tuple(note for _, missing in (popularity, interests) for note in missing),
             curves=learning_curves(sections, settings.curves),
-            metrics=settings.metrics,
+            metrics=settings.own.metrics,
         )
         for name, write in _FORMATS.items():
             text = as_started(write(result))
@@ -186,18 +187,23 @@ def _sections(settings: ReportSettings, paper: Paper, groups: Sequence[Group]) -
     commands = RowCommands(settings.root_dir, marks=settings.marks)
     known_domains = _content(conf_dir(settings.root_dir) / "known_domains.yaml")
     today = DataToday(data_dir=settings.data_dir, splits=settings.popularity.splits)
+    known = data_notes(paper, data_dir=settings.data_dir, known_domains=known_domains)
+    runs = [run for group in groups for run in group.runs]
+    counts = counts_notes(runs, data_dir=settings.data_dir)
     asked = Asked(
         seeds=settings.seeds,
         tests=settings.tests,
         command=commands.command,
-        data_notes=data_notes(paper, data_dir=settings.data_dir, known_domains=known_domains),
+        data_notes={
+            data: [*counts.get(data, ()), *known.get(data, ())] for data in {**counts, **known}
+        },
         changed_since=today.changes,
     )
     checked = [
         group._replace(differences=commands.differences(group.setup, group.runs[0].settings))
         for group in _shown([g for g in groups if paper.has_row_of(g.setup)], "reading settings")
     ]
-    planned = plan_sections(paper, checked)
+    planned = [*own_sections(paper, groups, settings.own), *plan_sections(paper, checked)]
     return [complete_section(section, asked) for section in _shown(planned, "comparing")]
 
 
@@ -216,32 +222,16 @@ def _shown(entries: Sequence[Entry], doing: str) -> Iterable[Entry]:
     )
 
 
-def _others(groups: Sequence[Group], sections: Sequence[Section]) -> list[OtherRow]:
-    """The groups that no section shows, and in which settings those of one setup differ."""
-    shown = {
-        run.folder
-        for section in sections
-        for row in section.rows
-        for group in (row.group, *row.others)
-        if group is not None
-        for run in group.runs
-    }
-    return _other_rows([group for group in groups if group.runs[0].folder not in shown])
-
-
-def _other_rows(groups: Sequence[Group], *flags: str) -> list[OtherRow]:
+def _first_stages(runs: Sequence[Run]) -> list[OtherRow]:
+    groups = group_runs(runs)
     rows = []
     for group in groups:
         setup = group.setup
         named = (setup.model, setup.inputs, setup.transfer, setup.ablation, setup.data)
         label = ", ".join((*named, *(["pre-trained"] if setup.pretrained else [])))
         alike = [other for other in groups if other.setup == setup]
-        rows.append(other_row(label, group, alike, *flags))
+        rows.append(other_row(label, group, alike, "first stage"))
     return sorted(rows, key=lambda row: row.label)
-
-
-def _first_stages(runs: Sequence[Run]) -> list[OtherRow]:
-    return _other_rows(group_runs(runs), "first stage")
 
 
 def _say(result: Report, output_dir: Path) -> None:
@@ -251,12 +241,16 @@ def _say(result: Report, output_dir: Path) -> None:
         _log.warning(
             "%s runs do not know what data they were made on, such as %s", len(unknown), unknown[0]
         )
-    filled = sum(section.has_runs for section in result.sections)
+    for section in result.filled:
+        if section.table.is_own:
+            _log.info(
+                "%s: %s systems. %s", section.title, len(section.filled), section.variant.note
+            )
     _log.info(
-        "%s finished, %s unfinished and %s broken runs; %s tables have runs: %s",
+        "%s finished, %s unfinished and %s broken runs; %s of the paper's tables have runs: %s",
         len(result.runs),
         len(result.unfinished),
         len(result.broken),
-        filled,
+        sum(not section.table.is_own for section in result.filled),
         output_dir / "report.html",
     )

@@ -134,7 +134,13 @@ class Group(NamedTuple):
 
     def values(self, metric: str) -> list[float]:
         """A test metric such as `ndcg@10` of each run that has it."""
-        key = f"test/{metric}"
+        return self._values(f"test/{metric}")
+
+    def validation(self, metric: str) -> list[float]:
+        """As `values`, on validation."""
+        return self._values(f"val/{metric}")
+
+    def _values(self, key: str) -> list[float]:
         return [run.metrics[key] for run in self.runs if key in run.metrics]
 
 
