@@ -8,12 +8,15 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 
+from missrec.app.baselines import computed_baselines
+from missrec.app.fit_to_ship import ShipSettings, fit_to_ship
 from missrec.app.invocation import as_started
 from missrec.app.project import conf_dir
 from missrec.app.rows import RowCommands, known_splits
@@ -67,6 +70,7 @@ class ReportSettings(NamedTuple):
         seeds: of a complete row.
         tests: how rows are compared.
         own: how one's own runs are shown.
+        baselines: whether simple baselines that have not run are ranked.
         curves: keys of the learning curves.
         interest_items: of Figure 3.
         popularity: of Figure 4.
@@ -82,9 +86,35 @@ class ReportSettings(NamedTuple):
     seeds: list[int]
     tests: PairedTests
     own: OwnTables
+    baselines: bool
     curves: list[str]
     interest_items: int
     popularity: PopularityFigure
+
+
+def ship(cfg: DictConfig) -> Path:
+    """Writes the page "Fit to ship?" of the run `cfg.run` into its folder.
+
+    Returns:
+        The file.
+
+    Raises:
+        FileNotFoundError, ValueError: the folder is no finished run.
+    """
+    root_dir = Path(cfg.paths.root_dir)
+    return fit_to_ship(
+        ShipSettings(
+            run=Path(cfg.run),
+            paper=read_paper(_content(Path(cfg.paper))),
+            data_dir=Path(cfg.paths.data_dir),
+            log_dir=Path(cfg.paths.log_dir),
+            marks=read_marks(conf_dir(root_dir)).of_rows(cfg.ignored),
+            num_resamples=cfg.num_resamples,
+            seed=cfg.bootstrap_seed,
+            edges=list(cfg.popularity.edges),
+            curves=list(cfg.curves),
+        )
+    )
 
 
 def report(cfg: DictConfig) -> Report:
@@ -109,6 +139,7 @@ def report(cfg: DictConfig) -> Report:
         seeds=list(cfg.seeds),
         tests=PairedTests(num_resamples=cfg.num_resamples, seed=cfg.bootstrap_seed),
         own=OwnTables(tuple(cfg.metrics), cfg.chosen_by, cfg.reference),
+        baselines=cfg.baselines,
         curves=list(cfg.curves),
         interest_items=cfg.interest_items,
         popularity=PopularityFigure(
@@ -128,8 +159,8 @@ def _report(settings: ReportSettings) -> Report:
     paper = read_paper(_content(settings.paper))
     stages = [run for run in found.finished if run.first_stage]
     groups = group_runs(run for run in found.finished if not run.first_stage)
-    sections = _sections(settings, paper, groups)
-    with replace_folder(settings.output_dir) as draft:
+    with TemporaryDirectory() as ranked, replace_folder(settings.output_dir) as draft:
+        sections = _sections(settings, paper, groups, ranked=Path(ranked))
         interests = interest_figures(sections, draft, num_items=settings.interest_items)
         popularity = popularity_figures(sections, draft, asked=settings.popularity)
         result = Report(
@@ -183,7 +214,9 @@ def _first_reason(found: FoundRuns) -> str:
     return "".join(f", such as {name}: {reasons[name]}" for name in list(reasons)[:1])
 
 
-def _sections(settings: ReportSettings, paper: Paper, groups: Sequence[Group]) -> list[Section]:
+def _sections(
+    settings: ReportSettings, paper: Paper, groups: Sequence[Group], *, ranked: Path
+) -> list[Section]:
     commands = RowCommands(settings.root_dir, marks=settings.marks)
     known_domains = _content(conf_dir(settings.root_dir) / "known_domains.yaml")
     today = DataToday(data_dir=settings.data_dir, splits=settings.popularity.splits)
@@ -203,7 +236,15 @@ def _sections(settings: ReportSettings, paper: Paper, groups: Sequence[Group]) -
         group._replace(differences=commands.differences(group.setup, group.runs[0].settings))
         for group in _shown([g for g in groups if paper.has_row_of(g.setup)], "reading settings")
     ]
-    planned = [*own_sections(paper, groups, settings.own), *plan_sections(paper, checked)]
+    computed = (
+        computed_baselines(
+            paper, groups, ranked, data_dir=settings.data_dir, metrics=settings.own.metrics
+        )
+        if settings.baselines
+        else []
+    )
+    own = own_sections(paper, [*groups, *computed], settings.own)
+    planned = [*own, *plan_sections(paper, checked)]
     return [complete_section(section, asked) for section in _shown(planned, "comparing")]
 
 
@@ -243,9 +284,9 @@ def _say(result: Report, output_dir: Path) -> None:
         )
     for section in result.filled:
         if section.table.is_own:
-            _log.info(
-                "%s: %s systems. %s", section.title, len(section.filled), section.variant.note
-            )
+            number = len(section.filled)
+            many = "system" if number == 1 else "systems"
+            _log.info("%s: %s %s. %s", section.title, number, many, section.variant.note)
     _log.info(
         "%s finished, %s unfinished and %s broken runs; %s of the paper's tables have runs: %s",
         len(result.runs),

@@ -116,6 +116,8 @@ def _rows(paper: Paper, groups: Sequence[Group]) -> Iterator[ResultRow]:
         label = base if base not in taken else next(n for n in numbered if n not in taken)
         taken.add(label)
         flags = (f"other settings: {'; '.join(apart)}",) if apart else ()
+        if any(run.is_computed for run in group.runs):
+            flags = ("ranked for this report, as it has no run",)
         # What a command would set otherwise today is no matter of one's own experiments.
         own = group._replace(differences=())
         definition = _definition(label, trained=group.learns)

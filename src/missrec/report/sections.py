@@ -60,6 +60,11 @@ class ResultRow(NamedTuple):
         """As the table shows it."""
         return self.definition.label
 
+    @property
+    def is_computed(self) -> bool:
+        """Whether it has no run, and was ranked for a report: nothing else is known of it."""
+        return self.group is not None and any(run.is_computed for run in self.group.runs)
+
     def values(self, metric: str) -> list[float]:
         """A test metric of each of its runs."""
         return self.group.values(metric) if self.group else []
@@ -174,12 +179,13 @@ class Section(NamedTuple):
     @property
     def without_lists(self) -> list[Run]:
         """The runs that have no such metric; older ones recorded none."""
-        return [run for run in self.runs if not list_metrics(run.tested)]
+        return [r for r in self.runs if not r.is_computed and not list_metrics(r.tested)]
 
     @property
     def floor(self) -> ResultRow | None:
         """The first row of what learns nothing, by which the others are read."""
-        return next((row for row in self.rows if row.setup and not row.definition.trained), None)
+        rows = (row for row in self.rows if row.setup and not row.is_computed)
+        return next((row for row in rows if not row.definition.trained), None)
 
     @property
     def num_tests(self) -> int:

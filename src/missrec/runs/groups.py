@@ -54,6 +54,7 @@ class Run(NamedTuple):
         data: what it was made on; None where that is not known.
         places: domain -> where its folder lies, see `placed_today`; of those that are known.
         accepted: in which ways its data had changed when it went on all the same.
+        is_computed: whether it is no run, but what learns nothing, ranked for a report.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Run(NamedTuple):
     data: Identity | None
     places: Mapping[str, Path]
     accepted: tuple[str, ...]
+    is_computed: bool = False
 
     @property
     def split(self) -> str:

@@ -95,7 +95,7 @@ def _lists(section: Section) -> Iterator[str]:
     metrics = section.list_metrics
     caption = f"{section.title}, beyond accuracy. {about_lists(section)}"
     yield from _begin(caption, f"report:{section.key}-lists", list(map(metric_name, metrics)))
-    for row in section.filled:
+    for row in (row for row in section.filled if not row.is_computed):
         figures = [plain(list_score(row, metric)) for metric in metrics]
         yield f"{' & '.join([plain(row.label), *figures])} \\\\"
     yield from _end()

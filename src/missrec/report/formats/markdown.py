@@ -127,6 +127,7 @@ def _lists(section: Section) -> Iterator[str]:
         rows = [
             [plain(row.label), seeds(row.group), *(list_score(row, metric) for metric in metrics)]
             for row in section.filled
+            if not row.is_computed
         ]
         yield from _table(["", "runs", *map(metric_name, metrics)], rows, left={0, 1})
     if commands := list_commands(section):
