@@ -172,7 +172,7 @@ def test_the_page_begins_with_one_s_own_data_and_ranks_the_baselines_that_have_n
         "most popular",
         "transitions from the last item",
         "nearest text to the last item",
-        "nearest image to the last item",
+        "nearest_neighbor (V)",
     }
     floors = [row for row in section.filled if not row.definition.trained]
     assert all("ranked for this report, as it has no run" in row.flags for row in floors)

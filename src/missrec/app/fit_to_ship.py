@@ -171,7 +171,7 @@ def _with_live(
         notes.append("The recorded ranks are of other users: those of today's data are shown.")
         ranks = again
     compare = _Comparing(ship.run, settings)
-    counted = list(_ranked(tested, own=ship.label, notes=notes))
+    counted = list(_ranked(tested, ship.run, notes=notes))
     shown = shown_items(
         tested,
         ranks,
@@ -218,12 +218,12 @@ class _Comparing:
 
 
 def _ranked(
-    tested: TrainedRun, *, own: str, notes: list[str]
+    tested: TrainedRun, run: Run, *, notes: list[str]
 ) -> Iterator[tuple[Baseline, pl.DataFrame]]:
     """The simple baselines but the run itself, with their ranks of the test users."""
     try:
         for one in tested.baselines():
-            if one.name != own:
+            if one.model != run.setup.model or one.inputs not in {"id", run.setup.inputs}:
                 yield one, tested.ranks(one.ranker)
     except (OSError, ValueError) as error:  # of features that this model may not even read
         notes.append(f"Not compared with the nearest by features: {' '.join(str(error).split())}.")

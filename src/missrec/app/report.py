@@ -236,16 +236,24 @@ def _sections(
         group._replace(differences=commands.differences(group.setup, group.runs[0].settings))
         for group in _shown([g for g in groups if paper.has_row_of(g.setup)], "reading settings")
     ]
-    computed = (
-        computed_baselines(
-            paper, groups, ranked, data_dir=settings.data_dir, metrics=settings.own.metrics
+    computed = []
+    if settings.baselines:
+        computed = computed_baselines(
+            paper,
+            groups,
+            ranked,
+            data_dir=settings.data_dir,
+            cutoffs=_cutoffs([*settings.own.metrics, settings.own.chosen_by]),
+            changed_since=today.changes,
         )
-        if settings.baselines
-        else []
-    )
     own = own_sections(paper, [*groups, *computed], settings.own)
     planned = [*own, *plan_sections(paper, checked)]
     return [complete_section(section, asked) for section in _shown(planned, "comparing")]
+
+
+def _cutoffs(metrics: Iterable[str]) -> list[int]:
+    cutoffs = (metric.partition("@")[2] for metric in metrics)
+    return sorted({int(cutoff) for cutoff in cutoffs if cutoff.isdecimal()})
 
 
 def _content(path: Path) -> Any:
