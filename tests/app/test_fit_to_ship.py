@@ -82,7 +82,7 @@ def test_an_earlier_run_of_missrec_has_a_page_with_all_but_what_it_never_recorde
 
 def test_a_run_of_ids_alone_says_what_it_cannot_have(project: Path) -> None:
     page = page_of(project, "demo/sasrec_s1")
-    assert "It ranks by id alone: without that nothing is left to rank by." in page
+    assert "It ranks by what it learned of each item by its id alone: " in page
     assert {"What each input is worth", "Interests"}.isdisjoint(headings(page))
     assert "Against what learns nothing" in headings(page)
 

@@ -100,7 +100,7 @@ def test_warnings_are_of_what_was_recorded() -> None:
     ("parts", "said"),
     [
         ((), "What each input is worth is not known"),
-        (("id",), "It ranks by id alone"),
+        (("id",), "It ranks by what it learned of each item by its id alone"),
         (("a", "b"), None),
     ],
 )

@@ -14,6 +14,11 @@ from missrec.runs.groups import Run
 METRICS = ("recall@10", "ndcg@10")
 """What systems are compared by on the page."""
 _MANY_TIES = 0.01
+_PARTS = {
+    "id": "what it learned of each item by its id",
+    "bias": "the one number that it has of each item",
+}
+"""What parts of scores are that no input has."""
 
 
 class Beaten(NamedTuple):
@@ -183,9 +188,7 @@ def worth(knock_out: KnockOut) -> str:
     """What a part of the scores is worth, in one sentence."""
     found = knock_out.compared["ndcg@10"]
     before, after, difference = found.theirs[0], found.ours[0], found.difference
-    part = {"id": "what it learned of each item by its id"}.get(
-        knock_out.part, f"the {knock_out.part} of the items"
-    )
+    part = _PARTS.get(knock_out.part, f"the {knock_out.part} of the items")
     share = f" ({difference.mean / before:+.0%})" if before else ""
     if difference.low <= 0 <= difference.high:
         return f"Without {part} NDCG@10 is {after:.4f}, not {before:.4f}: no clear difference."
@@ -221,7 +224,8 @@ def not_applicable(run: Run, *, parts: Sequence[str]) -> Iterator[str]:
     if not parts:
         yield "What each input is worth is not known: its scores are no sum of parts."
     elif len(parts) == 1:
-        yield f"It ranks by {parts[0]} alone: without that nothing is left to rank by."
+        part = _PARTS.get(parts[0], f"the {parts[0]} of the items")
+        yield f"It ranks by {part} alone: without that nothing is left to rank by."
 
 
 def names(metrics: Sequence[str]) -> list[str]:

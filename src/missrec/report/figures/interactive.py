@@ -179,7 +179,7 @@ def curves_plot(
 
 def _whole_step(last: int) -> int:
     """1, 2 or 5 times a power of ten that parts the epochs up to the last into ten at most."""
-    steps = (step * 10**power for power in count() for step in (1, 2, 5))
+    steps = (step * int(10**power) for power in count() for step in (1, 2, 5))
     return next(step for step in steps if last <= 10 * step)
 
 
