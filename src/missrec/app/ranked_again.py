@@ -145,7 +145,7 @@ class RankedUsers:
 
     def _catalogue(self, modalities: Sequence[str]) -> Catalogue:
         domains = self.domains
-        own = read_features(domains.folders[0], modalities, num_items=domains.num_items)
+        own = read_features(domains.folders[0], list(modalities), num_items=domains.num_items)
         budget = self.settings.config["features"]["resident_bytes"]
         return Catalogue(
             num_items=domains.num_items,

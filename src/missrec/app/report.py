@@ -227,9 +227,7 @@ def _sections(
         seeds=settings.seeds,
         tests=settings.tests,
         command=commands.command,
-        data_notes={
-            data: [*counts.get(data, ()), *known.get(data, ())] for data in {**counts, **known}
-        },
+        data_notes=known,
         changed_since=today.changes,
     )
     checked = [
@@ -248,7 +246,12 @@ def _sections(
         )
     own = own_sections(paper, [*groups, *computed], settings.own)
     planned = [*own, *plan_sections(paper, checked)]
-    return [complete_section(section, asked) for section in _shown(planned, "comparing")]
+    with_counts = {data: [*notes, *known.get(data, ())] for data, notes in counts.items()}
+    of_own = asked._replace(data_notes={**known, **with_counts})
+    return [
+        complete_section(section, of_own if section.table.is_own else asked)
+        for section in _shown(planned, "comparing")
+    ]
 
 
 def _cutoffs(metrics: Iterable[str]) -> list[int]:

@@ -131,7 +131,7 @@ def _interests(
         tokens = recommender.interests()
     except ValueError:  # the model finds none
         return []
-    found = []
+    found: list[ShownInterest] = []
     for (interest, size), own in tokens.group_by("interest", "size", maintain_order=True):
         if len(found) == num_interests:
             break
