@@ -47,7 +47,7 @@ def interrupt_as_lightning(run: RunSettings) -> None:
 def test_what_runs_on_what_and_where_is_said_before_it_begins(train: Train) -> None:
     ended = train(begin)
     assert ended.code == 0
-    first, *_, folder, following, further = ended.stdout.splitlines()
+    first, *_, folder, following, further, judged = ended.stdout.splitlines()
     said = "trains missrec_small on demo, text and image and ids, for up to 25 epochs; on the best"
     assert said in first
     assert " run folder: " in folder
@@ -55,6 +55,7 @@ def test_what_runs_on_what_and_where_is_said_before_it_begins(train: Train) -> N
     assert path in first
     assert following.endswith(f"next: python src/evaluate.py run={path}")
     assert further.endswith(f"or:   python src/recommend.py run={path}")
+    assert judged.endswith(f"fit to ship? python src/report.py run={path}")
 
 
 def test_ctrl_c_before_a_run_has_begun_leaves_nothing(train: Train, tmp_path: Path) -> None:

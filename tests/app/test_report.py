@@ -80,6 +80,8 @@ def test_a_report_has_every_format_and_figure_and_nothing_else(logs: Path) -> No
         "figure-3-scientific-mm-subset.svg",
         "figure-4-table-2-scientific-subset-from-scratch.png",
         "figure-4-table-2-scientific-subset-from-scratch.svg",
+        "figure-4-your-runs-scientific-subset.png",
+        "figure-4-your-runs-scientific-subset.svg",
         "report.html",
         "report.md",
         "report.tex",
@@ -91,8 +93,9 @@ def test_a_report_has_every_format_and_figure_and_nothing_else(logs: Path) -> No
     assert list(made.unfinished) == ["running"]
     assert list(made.broken) == ["<b>broken"]
     assert "metrics.json cannot be read" in made.broken["<b>broken"]
-    assert [row.group.runs[0].name for row in made.others] == ["demo"]
-    assert made.figure_notes == ()
+    assert made.others == ()
+    (note,) = made.figure_notes  # the demo's data is not there
+    assert note.startswith("demo, by popularity of the target: ")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
@@ -130,7 +133,8 @@ def test_a_browser_without_network_draws_every_plot_and_sorts_without_an_error(
 def test_rows_have_their_seeds_and_what_was_changed_stays_out_of_them(logs: Path) -> None:
     report(config(logs.parent))
     with (logs / "report" / "results.csv").open() as file:
-        lines = [line for line in csv.DictReader(file) if line["runs"] != "0"]
+        every = [line for line in csv.DictReader(file) if line["runs"] != "0"]
+    lines = [line for line in every if line["table"] != "Your runs"]
     found = {(line["table"], line["row"]): line for line in lines if line["metric"] == "recall@10"}
     assert set(found) == {
         ("Table 2", "SASRec (ID)"),
@@ -146,9 +150,43 @@ def test_rows_have_their_seeds_and_what_was_changed_stays_out_of_them(logs: Path
     assert "not converged: stopped on max_epochs (seed 2)" in base["flags"]
     assert float(base["difference"]) < 0
     (section,) = (s for s in report(config(logs.parent)).filled if s.table.name == "Table 3")
-    (other,) = section.reference.others
+    (other,) = section.references[0].others
     assert [run.name for run in other.runs] == ["lr"]
     assert other.differences == ("optimizer.lr=0.01 (0.001)",)
+
+
+def test_the_page_begins_with_one_s_own_data_and_ranks_the_baselines_that_have_not_run(
+    logs: Path,
+) -> None:
+    made = report(config(logs.parent))
+    own = [section for section in made.sections if section.table.is_own]
+    assert made.filled[: len(own)] == own
+    by_title = {section.title: section for section in own}
+    assert by_title.keys() == {"Your runs, demo", "Your runs, Scientific subset"}
+    section = by_title["Your runs, Scientific subset"]
+    labels = [row.label for row in section.filled]
+    assert set(labels) == {
+        "MISSRec (T+V+ID), optimizer.lr=0.001",
+        "MISSRec (T+V+ID), optimizer.lr=0.01",
+        "SASRec (ID)",
+        "most popular",
+        "transitions from the last item",
+        "nearest text to the last item",
+        "nearest_neighbor (V)",
+    }
+    floors = [row for row in section.filled if not row.definition.trained]
+    assert all("ranked for this report, as it has no run" in row.flags for row in floors)
+    assert all(row.comparisons for row in section.filled if row.definition.trained)
+    assert len(section.table.references) == 2
+    assert section.empty == []  # no command is left to give
+    assert not any(run.is_computed for run in section.without_lists)
+    without = report(config(logs.parent, "baselines=false"))
+    (section,) = (s for s in without.sections if s.title == "Your runs, Scientific subset")
+    assert [row.label for row in section.empty] == [
+        "most popular",
+        "transitions from the last item",
+        "nearest text to the last item",
+    ]
 
 
 def test_runs_on_other_data_stand_apart_and_are_told_from_today_s(

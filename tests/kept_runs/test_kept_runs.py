@@ -146,6 +146,9 @@ def test_kept_runs_are_reported_as_before(project: Path, command: Command) -> No
     command("report")
     report = project / "logs/report"
     found = {row["run"]: row for row in rows(report / "runs.csv")}
+    for row in found.values():  # the tables of one's own runs came later
+        papers = (name for name in row["rows"].split("; ") if not name.startswith("Your runs"))
+        row["rows"] = "; ".join(papers)
     assert found.keys() == EXPECTED["report"].keys()
     for run, expected in EXPECTED["report"].items():
         assert {key: found[run][key] for key in expected} == expected
@@ -155,7 +158,7 @@ def test_kept_runs_are_reported_as_before(project: Path, command: Command) -> No
     flags = {
         f"{row['table']}, {row['dataset']}, {row['variant']}: {row['row']}": row["flags"]
         for row in rows(report / "results.csv")
-        if row["runs"] != "0"
+        if row["runs"] != "0" and row["table"] != "Your runs"
     }
     assert flags == EXPECTED["flags"]
 

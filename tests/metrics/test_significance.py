@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from missrec.metrics.significance import PairedDifference, holm, paired_differences
+from missrec.metrics.significance import (
+    PairedDifference,
+    differences_of,
+    holm,
+    paired,
+    paired_differences,
+)
 
 
 def of_users(*seeds: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -20,6 +26,14 @@ def compare(
 ) -> PairedDifference:
     (found,) = paired_differences(ours, theirs, **{"num_resamples": number, "seed": 0, **changes})
     return found
+
+
+def test_pairs_that_share_their_draws_come_out_as_alone_to_the_last_bit() -> None:
+    rng = np.random.default_rng(3)
+    sides = [(rng.random((s, 50, 2)), rng.random((t, 50, 2))) for s, t in ((3, 2), (1, 3), (2, 2))]
+    together = differences_of([paired(*both) for both in sides], num_resamples=999, seed=5)
+    alone = [paired_differences(*both, num_resamples=999, seed=5) for both in sides]
+    assert together == alone
 
 
 def test_one_fixed_system_against_another_is_studentised_over_users_drawn_one_by_one() -> None:

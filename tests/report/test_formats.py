@@ -6,11 +6,11 @@ import csv
 import io
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from html_page import HOSTILE, Page
 from missrec.report.comparisons import complete_section
 from missrec.report.contents import OtherRow, Report, ReportFigure, Statistics
 from missrec.report.figures.interactive import curves_plot
@@ -24,7 +24,6 @@ from missrec.runs.groups import Group, Run, group_runs
 from run_folders import SETUP, a_run
 from toy_paper import BASELINE, FLOOR, asked, ranked_run, toy_paper
 
-HOSTILE = "</script><script>alert(1)</script>|`$x_1^2$`\\input{x}\n=1+1 & <b>%{x}"
 KEY = "table-9-toys-from-scratch"
 LISTS = {
     "test/coverage@10": 0.25,
@@ -72,7 +71,9 @@ def report(tmp_path: Path) -> Report:
         others=(OtherRow(HOSTILE, Group((hostile,), ()), (HOSTILE,)),),
         unfinished={HOSTILE: HOSTILE},
         broken={HOSTILE: HOSTILE},
-        figures=(ReportFigure(HOSTILE, HOSTILE, plot, ("a",), ((HOSTILE,),), (Path("f.png"),)),),
+        figures=(
+            ReportFigure(KEY, HOSTILE, HOSTILE, plot, ("a",), ((HOSTILE,),), (Path("f.png"),)),
+        ),
         figure_notes=(HOSTILE,),
         curves={KEY: plot},
         metrics=("recall@10",),
@@ -86,8 +87,8 @@ def test_numbers_are_written_with_their_deviation_sign_and_mark(report: Report) 
     assert [signed(value, 2) for value in (0.5, -0.5, -0.001)] == ["+0.50", f"{MINUS}0.50", "0.00"]
     assert [p_value(value) for value in (1.0, 0.0123, 0.0009)] == ["1.000", "0.012", "< 0.001"]
     compared = next(row for s in report.filled for row in s.rows if row.comparisons)
-    assert [mark(compared.comparisons[m]) for m in ("recall@10", "ndcg@10")] == ["▼", "▼"]
-    higher = compared.comparisons["recall@10"]
+    assert [mark(compared.against("Ours")[m]) for m in ("recall@10", "ndcg@10")] == ["▼", "▼"]
+    higher = compared.against("Ours")["recall@10"]
     higher = higher._replace(difference=higher.difference._replace(mean=0.1))
     assert mark(higher) == "▲"
     assert mark(higher._replace(adjusted=0.05)) == ""
@@ -157,29 +158,6 @@ def test_runs_are_listed_with_the_rows_that_they_count_in(report: Report) -> Non
 def test_no_cell_is_a_formula(report: Report, name: str) -> None:
     run: Run = a_run(name)
     assert f"\n'{name}" in runs_csv(report._replace(runs=(run,)))
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, texts, and scripts by type, of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.scripts: list[tuple[str | None, list[str]]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag == "script":
-            self.scripts.append((dict(attrs).get("type"), []))
-
-    def handle_data(self, data: str) -> None:
-        is_script = bool(self.tags) and self.tags[-1][0] == "script"
-        (self.scripts[-1][1] if is_script else self.texts).append(data)
-
-    def addresses(self) -> list[str]:
-        return [v or "" for _, attrs in self.tags for k, v in attrs.items() if k in {"href", "src"}]
 
 
 def test_the_page_needs_nothing_else_and_runs_no_foreign_script(report: Report) -> None:

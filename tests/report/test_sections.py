@@ -63,7 +63,7 @@ def test_other_settings_stay_out_of_the_row() -> None:
     (section,) = (
         s for s in plan_sections(toy_paper(), [custom, stock]) if s.variant.name == "from scratch"
     )
-    row = section.reference
+    (row,) = section.references
     assert row.group == stock
     assert row.others == (custom,)
 

@@ -133,7 +133,13 @@ def _tune(cfg: DictConfig) -> None:
 
 
 def _report(cfg: DictConfig) -> None:
-    """Writes `cfg.output_dir`: one page, Markdown, LaTeX, CSV, and figures for print."""
+    """Writes `cfg.output_dir`: one page, Markdown, LaTeX, CSV, figures; or the page of one run."""
+    if cfg.run is not None:
+        with heavy_imports():
+            from missrec.app.report import ship
+
+        ship(cfg)
+        return
     with heavy_imports():
         from missrec.app.report import report
 

@@ -49,6 +49,7 @@ def end_run(run: RunSettings) -> None:
         f"run folder: {told(run.run_dir)}",
         f"next: python src/evaluate.py {named}",
         f"or:   python src/recommend.py {named}",
+        f"fit to ship? python src/report.py {named}",
     ):
         _log.info("%s", as_started(line))
 

@@ -1,4 +1,4 @@
-"""`python src/report.py`: the paper's tables and figures from the runs that there are."""
+"""`python src/report.py`: what ran, compared, and the paper's tables and figures from it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 
+from missrec.app.baselines import computed_baselines
+from missrec.app.fit_to_ship import ShipSettings, fit_to_ship
 from missrec.app.invocation import as_started
 from missrec.app.project import conf_dir
 from missrec.app.rows import RowCommands, known_splits
 from missrec.files import replace_folder
 from missrec.report.comparisons import Asked, PairedTests, complete_section
 from missrec.report.contents import OtherRow, Report, other_row
-from missrec.report.datasets import DataToday, data_notes, table_1
+from missrec.report.datasets import DataToday, counts_notes, data_notes, table_1
 from missrec.report.figures.of_runs import (
     PopularityFigure,
     interest_figures,
@@ -31,6 +34,7 @@ from missrec.report.formats.csv import results_csv, runs_csv
 from missrec.report.formats.html import page
 from missrec.report.formats.latex import latex
 from missrec.report.formats.markdown import markdown
+from missrec.report.own_tables import OwnTables, own_sections
 from missrec.report.paper import Paper, read_paper
 from missrec.report.sections import Section, plan_sections
 from missrec.runs.finding import FoundRuns, find_runs, run_folders
@@ -65,7 +69,8 @@ class ReportSettings(NamedTuple):
         marks: which settings the runs of a row may differ in.
         seeds: of a complete row.
         tests: how rows are compared.
-        metrics: of runs in no table.
+        own: how one's own runs are shown.
+        baselines: whether simple baselines that have not run are ranked.
         curves: keys of the learning curves.
         interest_items: of Figure 3.
         popularity: of Figure 4.
@@ -80,10 +85,36 @@ class ReportSettings(NamedTuple):
     marks: Marks
     seeds: list[int]
     tests: PairedTests
-    metrics: tuple[str, ...]
+    own: OwnTables
+    baselines: bool
     curves: list[str]
     interest_items: int
     popularity: PopularityFigure
+
+
+def ship(cfg: DictConfig) -> Path:
+    """Writes the page "Fit to ship?" of the run `cfg.run` into its folder.
+
+    Returns:
+        The file.
+
+    Raises:
+        FileNotFoundError, ValueError: the folder is no finished run.
+    """
+    root_dir = Path(cfg.paths.root_dir)
+    return fit_to_ship(
+        ShipSettings(
+            run=Path(cfg.run),
+            paper=read_paper(_content(Path(cfg.paper))),
+            data_dir=Path(cfg.paths.data_dir),
+            log_dir=Path(cfg.paths.log_dir),
+            marks=read_marks(conf_dir(root_dir)).of_rows(cfg.ignored),
+            num_resamples=cfg.num_resamples,
+            seed=cfg.bootstrap_seed,
+            edges=list(cfg.popularity.edges),
+            curves=list(cfg.curves),
+        )
+    )
 
 
 def report(cfg: DictConfig) -> Report:
@@ -107,7 +138,8 @@ def report(cfg: DictConfig) -> Report:
         marks=read_marks(conf_dir(root_dir)).of_rows(cfg.ignored),
         seeds=list(cfg.seeds),
         tests=PairedTests(num_resamples=cfg.num_resamples, seed=cfg.bootstrap_seed),
-        metrics=tuple(cfg.metrics),
+        own=OwnTables(tuple(cfg.metrics), cfg.chosen_by, cfg.reference),
+        baselines=cfg.baselines,
         curves=list(cfg.curves),
         interest_items=cfg.interest_items,
         popularity=PopularityFigure(
@@ -127,8 +159,8 @@ def _report(settings: ReportSettings) -> Report:
     paper = read_paper(_content(settings.paper))
     stages = [run for run in found.finished if run.first_stage]
     groups = group_runs(run for run in found.finished if not run.first_stage)
-    sections = _sections(settings, paper, groups)
-    with replace_folder(settings.output_dir) as draft:
+    with TemporaryDirectory() as ranked, replace_folder(settings.output_dir) as draft:
+        sections = _sections(settings, paper, groups, ranked=Path(ranked))
         interests = interest_figures(sections, draft, num_items=settings.interest_items)
         popularity = popularity_figures(sections, draft, asked=settings.popularity)
         result = Report(
@@ -137,13 +169,13 @@ def _report(settings: ReportSettings) -> Report:
             runs=tuple(found.finished),
             statistics=tuple(table_1(paper, data_dir=settings.data_dir)),
             sections=tuple(sections),
-            others=(*_others(groups, sections), *_first_stages(stages)),
+            others=tuple(_first_stages(stages)),
             unfinished=found.unfinished,
             broken=found.broken,
-            figures=tuple(figure for made, _ in (interests, popularity) for figure in made),
-            figure_notes=tuple(note for _, missing in (interests, popularity) for note in missing),
+            figures=tuple(figure for made, _ in (popularity, interests) for figure in made),
+            figure_notes=tuple(note for _, missing in (popularity, interests) for note in missing),
             curves=learning_curves(sections, settings.curves),
-            metrics=settings.metrics,
+            metrics=settings.own.metrics,
         )
         for name, write in _FORMATS.items():
             text = as_started(write(result))
@@ -182,23 +214,49 @@ def _first_reason(found: FoundRuns) -> str:
     return "".join(f", such as {name}: {reasons[name]}" for name in list(reasons)[:1])
 
 
-def _sections(settings: ReportSettings, paper: Paper, groups: Sequence[Group]) -> list[Section]:
+def _sections(
+    settings: ReportSettings, paper: Paper, groups: Sequence[Group], *, ranked: Path
+) -> list[Section]:
     commands = RowCommands(settings.root_dir, marks=settings.marks)
     known_domains = _content(conf_dir(settings.root_dir) / "known_domains.yaml")
     today = DataToday(data_dir=settings.data_dir, splits=settings.popularity.splits)
+    known = data_notes(paper, data_dir=settings.data_dir, known_domains=known_domains)
+    runs = [run for group in groups for run in group.runs]
+    counts = counts_notes(runs, data_dir=settings.data_dir)
     asked = Asked(
         seeds=settings.seeds,
         tests=settings.tests,
         command=commands.command,
-        data_notes=data_notes(paper, data_dir=settings.data_dir, known_domains=known_domains),
+        data_notes=known,
         changed_since=today.changes,
     )
     checked = [
         group._replace(differences=commands.differences(group.setup, group.runs[0].settings))
         for group in _shown([g for g in groups if paper.has_row_of(g.setup)], "reading settings")
     ]
-    planned = plan_sections(paper, checked)
-    return [complete_section(section, asked) for section in _shown(planned, "comparing")]
+    computed = []
+    if settings.baselines:
+        computed = computed_baselines(
+            paper,
+            groups,
+            ranked,
+            data_dir=settings.data_dir,
+            cutoffs=_cutoffs([*settings.own.metrics, settings.own.chosen_by]),
+            changed_since=today.changes,
+        )
+    own = own_sections(paper, [*groups, *computed], settings.own)
+    planned = [*own, *plan_sections(paper, checked)]
+    with_counts = {data: [*notes, *known.get(data, ())] for data, notes in counts.items()}
+    of_own = asked._replace(data_notes={**known, **with_counts})
+    return [
+        complete_section(section, of_own if section.table.is_own else asked)
+        for section in _shown(planned, "comparing")
+    ]
+
+
+def _cutoffs(metrics: Iterable[str]) -> list[int]:
+    cutoffs = (metric.partition("@")[2] for metric in metrics)
+    return sorted({int(cutoff) for cutoff in cutoffs if cutoff.isdecimal()})
 
 
 def _content(path: Path) -> Any:
@@ -216,32 +274,16 @@ def _shown(entries: Sequence[Entry], doing: str) -> Iterable[Entry]:
     )
 
 
-def _others(groups: Sequence[Group], sections: Sequence[Section]) -> list[OtherRow]:
-    """The groups that no section shows, and in which settings those of one setup differ."""
-    shown = {
-        run.folder
-        for section in sections
-        for row in section.rows
-        for group in (row.group, *row.others)
-        if group is not None
-        for run in group.runs
-    }
-    return _other_rows([group for group in groups if group.runs[0].folder not in shown])
-
-
-def _other_rows(groups: Sequence[Group], *flags: str) -> list[OtherRow]:
+def _first_stages(runs: Sequence[Run]) -> list[OtherRow]:
+    groups = group_runs(runs)
     rows = []
     for group in groups:
         setup = group.setup
         named = (setup.model, setup.inputs, setup.transfer, setup.ablation, setup.data)
         label = ", ".join((*named, *(["pre-trained"] if setup.pretrained else [])))
         alike = [other for other in groups if other.setup == setup]
-        rows.append(other_row(label, group, alike, *flags))
+        rows.append(other_row(label, group, alike, "first stage"))
     return sorted(rows, key=lambda row: row.label)
-
-
-def _first_stages(runs: Sequence[Run]) -> list[OtherRow]:
-    return _other_rows(group_runs(runs), "first stage")
 
 
 def _say(result: Report, output_dir: Path) -> None:
@@ -251,12 +293,16 @@ def _say(result: Report, output_dir: Path) -> None:
         _log.warning(
             "%s runs do not know what data they were made on, such as %s", len(unknown), unknown[0]
         )
-    filled = sum(section.has_runs for section in result.sections)
+    for section in result.filled:
+        if section.table.is_own:
+            number = len(section.filled)
+            many = "system" if number == 1 else "systems"
+            _log.info("%s: %s %s. %s", section.title, number, many, section.variant.note)
     _log.info(
-        "%s finished, %s unfinished and %s broken runs; %s tables have runs: %s",
+        "%s finished, %s unfinished and %s broken runs; %s of the paper's tables have runs: %s",
         len(result.runs),
         len(result.unfinished),
         len(result.broken),
-        filled,
+        sum(not section.table.is_own for section in result.filled),
         output_dir / "report.html",
     )

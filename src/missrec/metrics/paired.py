@@ -108,6 +108,12 @@ def user_metric(ranks: pl.DataFrame, metric: str) -> np.ndarray:
     return np.asarray(values)
 
 
+def user_metrics(seeds: Sequence[pl.DataFrame], metrics: Sequence[str]) -> np.ndarray:
+    """(S, U, M) of the ranks of each seed; raises as `user_metric` does."""
+    found = [[user_metric(table, metric) for metric in metrics] for table in seeds]
+    return np.stack(found).swapaxes(1, 2)
+
+
 def compare_ranks(
     ours: Sequence[pl.DataFrame],
     theirs: Sequence[pl.DataFrame],
@@ -130,12 +136,7 @@ def compare_ranks(
     Returns:
         Metric -> figures.
     """
-    values = [
-        np.stack([[user_metric(table, metric) for metric in metrics] for table in system]).swapaxes(
-            1, 2
-        )
-        for system in (ours, theirs)
-    ]  # (seeds, users, metrics)
+    values = [user_metrics(system, metrics) for system in (ours, theirs)]
     differences = paired_differences(*values, fixed=fixed, num_resamples=num_resamples, seed=seed)
     means = [system.mean(axis=1).T for system in values]  # (metrics, seeds)
     found = zip(metrics, *means, differences, strict=True)

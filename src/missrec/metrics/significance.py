@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +50,18 @@ class PairedDifference(NamedTuple):
         return self.num_users < FEW_USERS
 
 
+class Pair(NamedTuple):
+    """Two systems on the same users, as far as a comparison needs them.
+
+    Attributes:
+        found: what their means spread by.
+        differences: (U, M) of each user and metric, seeds averaged.
+    """
+
+    found: Spread
+    differences: np.ndarray
+
+
 def paired_differences(
     ours: np.ndarray,
     theirs: np.ndarray,
@@ -81,15 +94,44 @@ def paired_differences(
     Raises:
         ValueError: there are no seeds or users, or the two are not of the same users and metrics.
     """
+    pair = paired(ours, theirs, fixed=fixed)
+    (found,) = differences_of([pair], num_resamples=num_resamples, seed=seed)
+    return found
+
+
+def paired(
+    ours: np.ndarray, theirs: np.ndarray, *, fixed: tuple[bool, bool] = (False, False)
+) -> Pair:
+    """Two systems made ready for `differences_of`; see `paired_differences`, which raises alike."""
     if ours.ndim != 3 or ours.shape[1:] != theirs.shape[1:] or not ours.size or not theirs.size:
         raise ValueError(f"users of {ours.shape} and {theirs.shape} cannot be paired")
-    found = spread(ours, theirs, fixed=fixed)
-    differences = ours.mean(axis=0) - theirs.mean(axis=0)  # (U, M)
-    means = differences.mean(axis=0)
+    differences = ours.mean(axis=0) - theirs.mean(axis=0)
+    return Pair(spread(ours, theirs, fixed=fixed), differences)
+
+
+def differences_of(
+    pairs: Sequence[Pair], *, num_resamples: int, seed: int
+) -> list[list[PairedDifference]]:
+    """As `paired_differences`, bit for bit, of several pairs of as many users each.
+
+    Which users a draw takes depends on their number and the seed alone, and is what takes time:
+    the pairs share the draws.
+    """
     rng = np.random.default_rng(seed)
-    users = _studentised_means(differences - means, num_resamples=num_resamples, rng=rng)
+    centred = [pair.differences - pair.differences.mean(axis=0) for pair in pairs]
+    drawn = _studentised_means(centred, num_resamples=num_resamples, rng=rng)
+    return [
+        _differences(pair, users, num_resamples=num_resamples, rng=deepcopy(rng))
+        for pair, users in zip(pairs, drawn, strict=True)
+    ]
+
+
+def _differences(
+    pair: Pair, users: np.ndarray, *, num_resamples: int, rng: np.random.Generator
+) -> list[PairedDifference]:
+    found = pair.found
     results = []
-    for metric, mean in enumerate(means):
+    for metric, mean in enumerate(pair.differences.mean(axis=0)):
         drawn = mean - _shifts(found, metric, users[:, metric], rng)
         low, high = np.quantile(drawn.clip(-1, 1), [0.025, 0.975])  # as metrics in 0..1 can differ
         known = bool(np.isfinite(found.over_seeds[metric]))
@@ -120,26 +162,34 @@ def _shifts(found: Spread, metric: int, users: np.ndarray, rng: np.random.Genera
 
 
 def _studentised_means(
-    values: np.ndarray, *, num_resamples: int, rng: np.random.Generator
-) -> np.ndarray:
+    values: Sequence[np.ndarray], *, num_resamples: int, rng: np.random.Generator
+) -> list[np.ndarray]:
     """(num_resamples, M) means of users drawn with replacement, in their own standard errors.
 
     Args:
-        values: (U, M) whose mean over users is 0.
-        num_resamples: draws of U users.
+        values: (U, M) whose mean over users is 0, of each of several pairs.
+        num_resamples: draws of U users, the same for all.
         rng: of the draws.
     """
-    num_users, num_metrics = values.shape
-    both = np.concatenate([values, values**2], axis=1)
+    num_users = len(values[0])
+    both = [np.concatenate([own, own**2], axis=1) for own in values]
     block = max(1, _BLOCK_VALUES // num_users)
-    found = []
+    found: list[list[np.ndarray]] = [[] for _ in values]
     for start in range(0, num_resamples, block):
         size = min(block, num_resamples - start)
         drawn = rng.integers(num_users, size=(size, num_users), dtype=np.int32)
         drawn += num_users * np.arange(size, dtype=np.int32)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=size * num_users)
-        found.append(counts.reshape(size, num_users).astype(np.float64) @ both / num_users)
-    means, squares = np.split(np.concatenate(found), 2, axis=1)
+        weights = counts.reshape(size, num_users).astype(np.float64)
+        for own, blocks in zip(both, found, strict=True):
+            blocks.append(weights @ own / num_users)
+    return [_studentised(np.concatenate(b), own) for b, own in zip(found, both, strict=True)]
+
+
+def _studentised(drawn: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """(num_resamples, M) from the means of values and of their squares, (num_resamples, 2 M)."""
+    num_users, num_metrics = len(both), both.shape[1] // 2
+    means, squares = np.split(drawn, 2, axis=1)
     variances = np.maximum(squares - means**2, 0) + _OWN_ERROR * both[:, num_metrics:].mean(axis=0)
     errors = np.sqrt(variances / (1 + _OWN_ERROR) / max(1, num_users - 1))
     nothing = np.zeros_like(means)

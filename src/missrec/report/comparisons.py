@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from missrec.metrics.paired import compare_ranks, knows_ties, read_paired, read_ranks
-from missrec.metrics.significance import PairedDifference, holm
+from missrec.metrics.paired import knows_ties, read_paired, read_ranks, user_metrics
+from missrec.metrics.significance import Pair, PairedDifference, differences_of, holm, paired
 from missrec.report.sections import Comparison, ResultRow, Section
 from missrec.runs.groups import Group, Run, Setup, other_data
 
@@ -31,21 +32,44 @@ class PairedTests:
         Raises:
             FileNotFoundError, ValueError: ranks are missing or broken, or not of the same users.
         """
-        files = tuple(_rank_file(run) for run in (*group.runs, *reference.runs))
-        num_ours = len(group.runs)
-        key = (files, num_ours, tuple(metrics))
+        key = _key(group, reference, metrics)
         if key not in self._done:
-            tables = read_paired(files)
-            compared = compare_ranks(
-                tables[:num_ours],
-                tables[num_ours:],
-                metrics=metrics,
-                fixed=(not group.learns, not reference.learns),
-                num_resamples=self._num_resamples,
-                seed=self._seed,
-            )
-            self._done[key] = {metric: found.difference for metric, found in compared.items()}
+            self._compare({key: _paired(group, reference, metrics)}, metrics)
         return self._done[key]
+
+    def prepare(self, pairs: Iterable[tuple[Group, Group]], metrics: Sequence[str]) -> None:
+        """Compares many pairs at once, for which users are drawn once.
+
+        What is wrong with one that cannot be compared is for `differences` to say.
+        """
+        by_number: dict[int, dict[tuple[object, ...], Pair]] = {}
+        for group, reference in pairs:
+            with suppress(OSError, ValueError):
+                key = _key(group, reference, metrics)
+                if key not in self._done:
+                    pair = _paired(group, reference, metrics)
+                    by_number.setdefault(len(pair.differences), {})[key] = pair
+        for alike in by_number.values():
+            self._compare(alike, metrics)
+
+    def _compare(self, pairs: Mapping[tuple[object, ...], Pair], metrics: Sequence[str]) -> None:
+        every = differences_of(
+            list(pairs.values()), num_resamples=self._num_resamples, seed=self._seed
+        )
+        for key, found in zip(pairs, every, strict=True):
+            self._done[key] = dict(zip(metrics, found, strict=True))
+
+
+def _key(group: Group, reference: Group, metrics: Sequence[str]) -> tuple[object, ...]:
+    files = tuple(_rank_file(run) for run in (*group.runs, *reference.runs))
+    return files, len(group.runs), tuple(metrics)
+
+
+def _paired(group: Group, reference: Group, metrics: Sequence[str]) -> Pair:
+    tables = read_paired([_rank_file(run) for run in (*group.runs, *reference.runs)])
+    num_ours = len(group.runs)
+    ours, theirs = (user_metrics(s, metrics) for s in (tables[:num_ours], tables[num_ours:]))
+    return paired(ours, theirs, fixed=(not group.learns, not reference.learns))
 
 
 class Asked(NamedTuple):
@@ -69,27 +93,46 @@ class Asked(NamedTuple):
 def complete_section(section: Section, asked: Asked) -> Section:
     """The section with comparisons, flags, notes and commands."""
     expected = section.dataset.published.get("users") if section.dataset else None
-    found = {row.label: _difference(section, row, asked) for row in section.rows}
+    pairs = list(_pairs(section))
+    both = ((row.group, reference.group) for row, reference in pairs)
+    comparable = [(a, b) for a, b in both if a and b and not other_data(a, [b])]
+    asked.tests.prepare(comparable, section.table.metrics)
+    found = {
+        (row.label, reference.label): _difference(section, row, reference, asked)
+        for row, reference in pairs
+    }
     tests = [
-        (label, metric, difference)
-        for label, (differences, _) in found.items()
+        (labels, metric, difference)
+        for labels, (differences, _) in found.items()
         for metric, difference in differences.items()
     ]
     p_values = [d.p_value for _, _, d in tests if d.p_value is not None]
     adjusted = iter(holm(p_values))
-    comparisons: dict[str, dict[str, Comparison]] = {}
-    for label, metric, difference in tests:
+    comparisons: dict[str, dict[str, dict[str, Comparison]]] = {}
+    for (label, reference), metric, difference in tests:
         p_value = None if difference.p_value is None else next(adjusted)
-        comparisons.setdefault(label, {})[metric] = Comparison(difference, p_value)
+        against = comparisons.setdefault(label, {}).setdefault(reference, {})
+        against[metric] = Comparison(difference, p_value)
+    apart: dict[str, dict[str, None]] = {}
+    for (label, _), (_, reasons) in found.items():
+        apart.setdefault(label, {}).update(dict.fromkeys(reasons))  # one reason is told once
     rows = tuple(
         row._replace(
             comparisons=comparisons.get(row.label, {}),
-            flags=(*_row_flags(row, expected), *found[row.label][1]),
+            flags=(*row.flags, *_row_flags(row, expected), *apart.get(row.label, ())),
             command=_command(section, row, asked),
         )
         for row in section.rows
     )
     return section._replace(rows=rows, notes=tuple(_notes(section, asked)))
+
+
+def _pairs(section: Section) -> Iterator[tuple[ResultRow, ResultRow]]:
+    """Each row with each reference it is compared with; of two references once."""
+    before: list[str] = []
+    for reference in section.references:
+        before.append(reference.label)
+        yield from ((row, reference) for row in section.rows if row.label not in before)
 
 
 def _row_flags(row: ResultRow, expected_users: float | None) -> tuple[str, ...]:
@@ -171,11 +214,11 @@ def _rank_file(run: Run) -> Path:
 
 
 def _difference(
-    section: Section, row: ResultRow, asked: Asked
+    section: Section, row: ResultRow, against: ResultRow, asked: Asked
 ) -> tuple[dict[str, PairedDifference], tuple[str, ...]]:
-    """Metric -> the row minus the reference row; or nothing, and a flag that says why."""
-    reference = section.reference.group
-    if row.group is None or reference is None or row.group is reference:
+    """Metric -> the row minus a reference row; or nothing, and a flag that says why."""
+    reference = against.group
+    if row.group is None or reference is None:
         return {}, ()
     if apart := other_data(row.group, [reference]):
         return {}, (f"not comparable: other data than the reference: {'; '.join(apart)}",)
@@ -190,7 +233,7 @@ def _difference(
 
 def _command(section: Section, row: ResultRow, asked: Asked) -> str:
     """What makes the seeds that the row lacks, with the settings that its command has today."""
-    if row.setup is None:
+    if row.setup is None or (section.table.is_own and row.group):
         return ""
     counted = row.group if row.group is not None and not row.group.differences else None
     wanted = asked.seeds if row.definition.trained else asked.seeds[:1]
@@ -214,5 +257,5 @@ def _notes(section: Section, asked: Asked) -> Iterator[str]:
     if len(commits) > 1:
         shown = ", ".join(sorted(_short(commit) for commit in commits))
         yield f"The rows come from {len(commits)} commits: {shown}."
-    if section.has_runs and section.reference.group is None:
-        yield f"Nothing is compared: {section.table.reference}, the reference, has no run."
+    if section.has_runs and section.references and section.references[0].group is None:
+        yield f"Nothing is compared: {section.references[0].label}, the reference, has no run."

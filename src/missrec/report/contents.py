@@ -36,8 +36,12 @@ class OtherRow(NamedTuple):
 
 
 class ReportFigure(NamedTuple):
-    """A figure: its plot and its table for the page, and its files for print."""
+    """A figure: its plot and its table for the page, and its files for print.
 
+    `of` is the key of the section that it stands in.
+    """
+
+    of: str
     title: str
     caption: str
     plot: Plot
@@ -54,11 +58,11 @@ class Report(NamedTuple):
         sources: what was searched for runs.
         runs: all that are finished.
         statistics: Table 1.
-        sections: Tables 2 to 5.
+        sections: the tables of what ran, and Tables 2 to 5.
         others: runs in none of them.
         unfinished: run -> what is missing.
         broken: run -> what is wrong.
-        figures: Figures 3 and 4.
+        figures: by popularity, and of interests.
         figure_notes: which could not be made, and why.
         curves: key of a section -> learning curves of its runs.
         metrics: shown of `others`.
@@ -86,6 +90,20 @@ class Report(NamedTuple):
     def empty(self) -> list[Section]:
         """The sections without."""
         return [section for section in self.sections if not section.has_runs]
+
+    @property
+    def present(self) -> list[Statistics]:
+        """The rows of Table 1 whose data is here."""
+        return [row for row in self.statistics if row.found]
+
+    @property
+    def absent(self) -> list[Statistics]:
+        """The rows of Table 1 whose data is not."""
+        return [row for row in self.statistics if not row.found]
+
+    def figures_of(self, section: Section) -> list[ReportFigure]:
+        """The figures that stand in a section."""
+        return [figure for figure in self.figures if figure.of == section.key]
 
 
 def other_row(label: str, group: Group, alike: Sequence[Group], *flags: str) -> OtherRow:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,20 +38,42 @@ def table_1(paper: Paper, *, data_dir: Path) -> list[Statistics]:
 
 def _statistics(dataset: Dataset, data_dir: Path) -> tuple[dict[str, float], str]:
     for data, choice in dataset.choices.items():
-        manifest = _read_json(data_dir / data / MANIFEST)
-        try:
-            figures = {key: float(manifest["counts"][key]) for key in ("users", "items")}
-            figures["interactions"] = float(manifest["counts"]["interactions"])
-        except (KeyError, TypeError, ValueError):
-            continue
-        figures["length"] = figures["interactions"] / max(1, figures["users"])
-        features = _read_json(data_dir / data / FEATURES / MANIFEST)
-        images = _mapping(_mapping(features, "counts"), "image").get("items")
-        if isinstance(images, int):  # no features yet, or none of images
-            figures["images"] = images
-        return figures, f"data={choice}"
+        if figures := _counts(data_dir / data):
+            return figures, f"data={choice}"
     choices = list(dataset.choices.values())
     return {}, f"python src/prepare.py data={choices[0]}" if choices else "nothing here makes it"
+
+
+def _counts(folder: Path) -> dict[str, float]:
+    """The figures of Table 1 from the manifests of a folder; empty without one."""
+    manifest = _read_json(folder / MANIFEST)
+    try:
+        figures = {key: float(manifest["counts"][key]) for key in ("users", "items")}
+        figures["interactions"] = float(manifest["counts"]["interactions"])
+    except (KeyError, TypeError, ValueError):
+        return {}
+    figures["length"] = figures["interactions"] / max(1, figures["users"])
+    features = _read_json(folder / FEATURES / MANIFEST)
+    images = _mapping(_mapping(features, "counts"), "image").get("items")
+    if isinstance(images, int):  # no features yet, or none of images
+        figures["images"] = images
+    return figures
+
+
+def counts_notes(runs: Iterable[Run], *, data_dir: Path) -> dict[str, list[str]]:
+    """Name of data -> how much of it there is, of runs on one domain whose folder is there."""
+    notes: dict[str, list[str]] = {}
+    for run in runs:
+        if run.setup.data not in notes and len(run.ranks) == 1:
+            found = _counts(_folder(run, next(iter(run.ranks)), data_dir))
+            if found:
+                images = found.get("images")
+                pictures = "" if images is None else f", {images:,.0f} of them with a picture"
+                notes[run.setup.data] = [
+                    f"{found['users']:,.0f} users, {found['items']:,.0f} items{pictures}; "
+                    f"{found['interactions']:,.0f} interactions, {found['length']:.1f} a user."
+                ]
+    return notes
 
 
 def _sum(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:

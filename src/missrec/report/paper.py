@@ -66,23 +66,24 @@ class TableRow(NamedTuple):
         return Setup(**names, ablation=ablation, pretrained=bool(pretrained), data=data)
 
 
-class PaperTable(NamedTuple):
-    """A table of the paper: its rows are compared with the one that `reference` labels."""
+class Table(NamedTuple):
+    """A table, of the paper or of what ran: its rows are compared with those of `references`."""
 
     name: str
     title: str
     metrics: tuple[str, ...]
-    reference: str
+    references: tuple[str, ...]
     datasets: tuple[str, ...]
     variants: tuple[Variant, ...]
     rows: tuple[TableRow, ...]
+    is_own: bool = False
 
 
 class Paper(NamedTuple):
     """All tables; Table 1 is `datasets`."""
 
     datasets: Mapping[str, Dataset]
-    tables: tuple[PaperTable, ...]
+    tables: tuple[Table, ...]
 
     def dataset_of(self, data: str) -> Dataset | None:
         """The data set of the paper that data of this name should be."""
@@ -114,9 +115,10 @@ def read_paper(content: Mapping[str, Any]) -> Paper:
         if unknown:
             raise ValueError(f"{table.name}: {unknown[0]} is not among the datasets")
         labels = [row.label for row in table.rows]
-        if table.reference not in [row.label for row in table.rows if row.variant is None]:
+        (reference,) = table.references
+        if reference not in [row.label for row in table.rows if row.variant is None]:
             raise ValueError(
-                f"{table.name}: reference ({table.reference}) must label a row of all variants"
+                f"{table.name}: reference ({reference}) must label a row of all variants"
             )
         if len(set(labels)) < len(labels):
             raise ValueError(f"{table.name}: two rows have the same label")
@@ -133,14 +135,14 @@ def _dataset(name: str, entry: Mapping[str, Any]) -> Dataset:
     )
 
 
-def _table(entry: Mapping[str, Any]) -> PaperTable:
+def _table(entry: Mapping[str, Any]) -> Table:
     metrics = tuple(entry["metrics"])
     variants = entry.get("variants", [{"name": "", "pretrained": None}])
-    return PaperTable(
+    return Table(
         name=entry["name"],
         title=entry["title"],
         metrics=metrics,
-        reference=entry["reference"],
+        references=(entry["reference"],),
         datasets=tuple(entry["datasets"]),
         variants=tuple(
             Variant(variant["name"], variant["pretrained"], variant.get("note", ""))

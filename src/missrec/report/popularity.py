@@ -21,12 +21,21 @@ class Popularity(NamedTuple):
         num_users: test users of each bucket.
         recall: system -> Recall@10 in each bucket, mean over its seeds; None without users.
         reference: the system whose improvement over the others is of interest.
+        is_relative: whether that improvement is shown, or the recall of each.
     """
 
     buckets: tuple[str, ...]
     num_users: tuple[int, ...]
     recall: Mapping[str, tuple[float | None, ...]]
     reference: str
+    is_relative: bool = True
+
+    @property
+    def lines(self) -> dict[str, tuple[float | None, ...]]:
+        """What is shown: name of a line -> its value in each bucket."""
+        if not self.is_relative:
+            return dict(self.recall)
+        return {f"over {name}": found for name, found in self.improvements.items()}
 
     @property
     def improvements(self) -> dict[str, tuple[float | None, ...]]:
@@ -48,6 +57,7 @@ def recall_by_popularity(
     *,
     edges: Sequence[int],
     reference: str,
+    is_relative: bool = True,
 ) -> Popularity:
     """Recall@10 of several systems in buckets of the target's training occurrences.
 
@@ -56,6 +66,7 @@ def recall_by_popularity(
         train_counts: (N + 1,) int64, see `popularity_buckets`.
         edges: see `popularity_buckets`.
         reference: one of the systems.
+        is_relative: see `Popularity`.
     """
     found = {
         name: [
@@ -73,6 +84,7 @@ def recall_by_popularity(
             for name, by_seed in found.items()
         },
         reference=reference,
+        is_relative=is_relative,
     )
 
 

@@ -1,4 +1,4 @@
-"""The paper's tables, data set by data set, with the runs that fit their rows."""
+"""Tables, data set by data set: the paper's, with the runs that fit their rows, and others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from missrec.metrics.significance import PairedDifference
 from missrec.report.list_metrics import list_metrics
-from missrec.report.paper import Dataset, Paper, PaperTable, TableRow, Variant
+from missrec.report.paper import Dataset, Paper, Table, TableRow, Variant
 from missrec.runs.groups import Group, Run, Setup, preferred
 
 _LONGEST_NAME = 80
@@ -41,7 +41,7 @@ class ResultRow(NamedTuple):
         group: its runs; None without.
         others: runs of the same setup with other settings, which are not in the row.
         published: metric -> figure.
-        comparisons: metric -> against the reference row.
+        comparisons: label of a reference row -> metric -> against it.
         flags: what a reader must know of its runs.
         command: what makes its missing seeds; empty where none is missing, or nothing makes them.
     """
@@ -51,7 +51,7 @@ class ResultRow(NamedTuple):
     group: Group | None
     others: tuple[Group, ...]
     published: Mapping[str, float]
-    comparisons: Mapping[str, Comparison] = {}
+    comparisons: Mapping[str, Mapping[str, Comparison]] = {}
     flags: tuple[str, ...] = ()
     command: str = ""
 
@@ -60,9 +60,18 @@ class ResultRow(NamedTuple):
         """As the table shows it."""
         return self.definition.label
 
+    @property
+    def is_computed(self) -> bool:
+        """Whether it has no run, and was ranked for a report: nothing else is known of it."""
+        return self.group is not None and any(run.is_computed for run in self.group.runs)
+
     def values(self, metric: str) -> list[float]:
         """A test metric of each of its runs."""
         return self.group.values(metric) if self.group else []
+
+    def against(self, reference: str) -> Mapping[str, Comparison]:
+        """Metric -> against a reference row; empty where they are not compared."""
+        return self.comparisons.get(reference, {})
 
 
 class Section(NamedTuple):
@@ -78,7 +87,7 @@ class Section(NamedTuple):
         notes: what a reader must know of it.
     """
 
-    table: PaperTable
+    table: Table
     variant: Variant
     dataset: Dataset | None
     data: str
@@ -108,9 +117,29 @@ class Section(NamedTuple):
         return any(row.published for row in self.rows)
 
     @property
-    def reference(self) -> ResultRow:
-        """The row that the others are compared with."""
-        return next(row for row in self.rows if row.label == self.table.reference)
+    def references(self) -> list[ResultRow]:
+        """The rows that the others are compared with."""
+        by_label = {row.label: row for row in self.rows}
+        return [by_label[label] for label in self.table.references]
+
+    @property
+    def filled(self) -> list[ResultRow]:
+        """The rows that have runs."""
+        return [row for row in self.rows if row.group]
+
+    @property
+    def empty(self) -> list[ResultRow]:
+        """The rows that have none."""
+        return [row for row in self.rows if not row.group]
+
+    def mark_of(self, row: ResultRow, metric: str) -> Comparison | None:
+        """The comparison that marks a figure: with the first reference."""
+        first = self.table.references[:1]
+        return row.against(first[0]).get(metric) if first else None
+
+    def compared_with(self, reference: str) -> list[ResultRow]:
+        """The rows that are compared with one of the references."""
+        return [row for row in self.rows if row.against(reference)]
 
     def is_best(self, row: ResultRow, metric: str) -> bool:
         """Whether a row has the highest mean of several."""
@@ -120,9 +149,10 @@ class Section(NamedTuple):
 
     @property
     def parts(self) -> list[tuple[str, list[ResultRow]]]:
-        """The rows below their headings."""
+        """The rows that have runs, below their headings."""
         return [
-            (part, list(rows)) for part, rows in groupby(self.rows, lambda row: row.definition.part)
+            (part, list(rows))
+            for part, rows in groupby(self.filled, lambda row: row.definition.part)
         ]
 
     @property
@@ -132,8 +162,9 @@ class Section(NamedTuple):
 
     @property
     def comparisons(self) -> list[Comparison]:
-        """Those of all rows and metrics."""
-        return [found for row in self.rows for found in row.comparisons.values()]
+        """Those of all rows, references and metrics."""
+        against = [found for row in self.rows for found in row.comparisons.values()]
+        return [comparison for found in against for comparison in found.values()]
 
     @property
     def runs(self) -> list[Run]:
@@ -148,12 +179,13 @@ class Section(NamedTuple):
     @property
     def without_lists(self) -> list[Run]:
         """The runs that have no such metric; older ones recorded none."""
-        return [run for run in self.runs if not list_metrics(run.tested)]
+        return [r for r in self.runs if not r.is_computed and not list_metrics(r.tested)]
 
     @property
     def floor(self) -> ResultRow | None:
         """The first row of what learns nothing, by which the others are read."""
-        return next((row for row in self.rows if row.setup and not row.definition.trained), None)
+        rows = (row for row in self.rows if row.setup and not row.is_computed)
+        return next((row for row in rows if not row.definition.trained), None)
 
     @property
     def num_tests(self) -> int:
@@ -193,7 +225,7 @@ def unused_name(text: str, taken: Container[str]) -> str:
 
 
 def _data_of(
-    paper: Paper, table: PaperTable, found: Sequence[str]
+    paper: Paper, table: Table, found: Sequence[str]
 ) -> Iterator[tuple[Dataset | None, str, bool]]:
     """Data set, name of its data, and whether it is the table's own, shown without runs too."""
     own = [paper.datasets[name] for name in table.datasets]
@@ -207,7 +239,7 @@ def _data_of(
 
 
 def _planned(
-    table: PaperTable,
+    table: Table,
     variant: Variant,
     dataset: Dataset | None,
     data: str,

@@ -19,6 +19,7 @@ from missrec.runs.format import current, is_versioned, versioned
 CONFIG, METRICS, PROVENANCE = "config.yaml", "metrics.json", "provenance.json"
 FINAL_FIT = "final_fit"
 """In `metrics.json`: 1 of a run that held nothing out, and so has no figures."""
+_SHIP = "fit_to_ship.html"
 _HERE = "${run_dir}"
 """What a saved config calls the folder it lies in, so that a copy means itself."""
 _SIGN = "# sha256 "
@@ -30,7 +31,7 @@ _OWN = (
     *(CONFIG, METRICS, PROVENANCE, "validation.json", "error.txt", "wandb_id.txt"),
     "items.parquet",
     *("test_ranks_*.parquet", "test_lists_*.parquet"),
-    *("checkpoints", "evaluation", "interests"),
+    *("checkpoints", "evaluation", "interests", _SHIP),
     *("csv", "wandb", "version_*"),  # of the loggers
 )
 """What a run, and its evaluation, write into its folder."""
@@ -86,6 +87,11 @@ class RunFolder:
     def interests(self) -> Path:
         """The interests that were found."""
         return self.path / "interests"
+
+    @property
+    def ship(self) -> Path:
+        """The page that `report.py run=` wrote."""
+        return self.path / _SHIP
 
     @property
     def checkpoints(self) -> Path:

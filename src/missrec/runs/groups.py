@@ -54,6 +54,7 @@ class Run(NamedTuple):
         data: what it was made on; None where that is not known.
         places: domain -> where its folder lies, see `placed_today`; of those that are known.
         accepted: in which ways its data had changed when it went on all the same.
+        is_computed: whether it is no run, but what learns nothing, ranked for a report.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Run(NamedTuple):
     data: Identity | None
     places: Mapping[str, Path]
     accepted: tuple[str, ...]
+    is_computed: bool = False
 
     @property
     def split(self) -> str:
@@ -134,7 +136,13 @@ class Group(NamedTuple):
 
     def values(self, metric: str) -> list[float]:
         """A test metric such as `ndcg@10` of each run that has it."""
-        key = f"test/{metric}"
+        return self._values(f"test/{metric}")
+
+    def validation(self, metric: str) -> list[float]:
+        """As `values`, on validation."""
+        return self._values(f"val/{metric}")
+
+    def _values(self, key: str) -> list[float]:
         return [run.metrics[key] for run in self.runs if key in run.metrics]
 
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import polars as pl
 import pytest
+from matplotlib.figure import Figure
 
+import missrec.report.figures.interests as pictures
 from missrec.report.figures.interests import (
     epochs_figure,
     interest_table,
@@ -55,6 +58,22 @@ def test_the_figure_is_written_for_any_number_of_modalities(
 ) -> None:
     interests_figure(tmp_path / "a.png", table(), modalities=modalities)
     assert (tmp_path / "a.png").read_bytes().startswith(PNG)
+
+
+def test_the_figure_names_the_largest_interests_by_their_most_central_item(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[list[str]] = []
+
+    def draw(figure: Figure, *_: object, **__: object) -> None:
+        ticks = figure.axes[1].get_yticklabels()
+        drawn.append([text.get_text() for text in ticks] + [figure.axes[2].get_title()])
+
+    monkeypatch.setattr(Figure, "savefig", draw)
+    monkeypatch.setattr(pictures, "written_whole", nullcontext)
+    interests_figure(tmp_path / "a.png", table(), modalities=["text", "image"])
+    assert drawn[0][:2] == ["4: Pen", "1: Tea"]
+    assert drawn[0][-1] == "1 interest holds more than one modality"
 
 
 def test_the_figure_of_a_single_interest_and_a_single_epoch_is_written(tmp_path: Path) -> None:

@@ -65,15 +65,35 @@ def test_the_popularity_plot_shows_users_and_improvement_over_each_system() -> N
     assert plot["data"][1]["name"] == "over &lt;b&gt;5 $ and $x_1&lt;/b&gt; 日本"
 
 
+def test_ones_own_systems_are_shown_by_their_recall_and_long_names_keep_their_place(
+    tmp_path: Path,
+) -> None:
+    recall = {**POPULARITY.recall, "long " * 40: (None, 0.1, 0.1)}
+    own = POPULARITY._replace(recall=recall, is_relative=False)
+    _, *lines = valid(popularity_plot(own)).data
+    assert [tuple(line.y) for line in lines] == list(recall.values())
+    assert [pair[1] for pair in lines[1].customdata] == list(recall[HOSTILE])
+    assert all(path.exists() for path in save_popularity_figure(tmp_path / "a", own, title="x"))
+
+
+def test_epochs_are_whole_numbers_ten_at_most() -> None:
+    def step(last: int) -> object:
+        curves = {"Ours": {"seed 1": {"a": {0: 1.0, last: 2.0}}}}
+        return curves_plot(curves, ["a"])["layout"]["xaxis"]["dtick"]
+
+    assert [step(last) for last in (1, 10, 11, 25, 50, 200)] == [1, 1, 2, 5, 5, 20]
+    assert curves_plot({}, ["a"])["layout"]["xaxis"]["dtick"] == 1
+
+
 def test_the_interests_plot_leads_from_each_item_by_modality_to_its_interests() -> None:
     (flow,) = valid(interests_plot(ITEMS)).data
     labels = flow.node.label
     links = list(zip(flow.link.source, flow.link.target, flow.link.label, strict=True))
     assert [(labels[target], name) for _, target, name in links] == [
-        ("interest 3 (1,200 tokens)", "text"),
-        ("interest 7 (4 tokens)", "image"),
-        ("interest 1 (5 tokens)", "text"),
-        ("interest 2 (5 tokens)", "image"),
+        ("3: &lt;b&gt;5 $ and $x_1&lt;/b&gt; 日本 (1,200)", "text"),
+        ("7: no title (4)", "image"),
+        ("1: Nib (5)", "text"),
+        ("2: no title (5)", "image"),
     ]
     assert labels[links[0][0]].startswith("&lt;b&gt;5 $")
 

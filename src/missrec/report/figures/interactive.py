@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from itertools import cycle
+from itertools import count, cycle
 from typing import Any
 
-from missrec.report.figures.interests import ItemInterests
+from missrec.report.figures.interests import ItemInterests, tokens
 from missrec.report.popularity import Popularity
 
 Plot = dict[str, Any]
@@ -19,10 +19,16 @@ Plot = dict[str, Any]
 _COLORS = ("#1b73c4", "#d1495b", "#2e8b57", "#b07d12", "#7b5ea7", "#138a8a", "#c2571a", "#76808a")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 _MARKERS = ("circle", "square", "triangle-up", "diamond")
+_TITLE = 32
+_HOVER = {
+    True: "%{y:+.1%} (Recall@10 %{customdata[0]:.4f} against %{customdata[1]:.4f})"
+    "<extra>%{fullData.name}</extra>",
+    False: "Recall@10 %{y:.4f}<extra>%{fullData.name}</extra>",
+}
 
 
 def popularity_plot(popularity: Popularity) -> Plot:
-    """Figure 4: bars of test users, lines of relative improvement of the reference."""
+    """Figure 4: bars of test users, lines of recall or of the improvement of the reference."""
     data: list[Plot] = [
         {
             "type": "bar",
@@ -33,38 +39,38 @@ def popularity_plot(popularity: Popularity) -> Plot:
             "hovertemplate": "%{x}: %{y:,} test users<extra></extra>",
         }
     ]
+    is_relative = popularity.is_relative
     ours = popularity.recall[popularity.reference]
-    for color, dash, marker, (name, improvement) in zip(
-        cycle(_COLORS),
-        cycle(_DASHES),
-        cycle(_MARKERS),
-        popularity.improvements.items(),
-        strict=False,
+    theirs = [
+        r for n, r in popularity.recall.items() if n != popularity.reference or not is_relative
+    ]
+    styles = zip(cycle(_COLORS), cycle(_DASHES), cycle(_MARKERS), strict=False)
+    for (color, dash, marker), (name, line), recall in zip(
+        styles, popularity.lines.items(), theirs, strict=False
     ):
-        recalls = zip(ours, popularity.recall[name], strict=True)
         data.append(
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": f"over {escape(name)}",
+                "name": escape(name),
                 "x": list(popularity.buckets),
-                "y": list(improvement),
+                "y": list(line),
                 "yaxis": "y2",
                 "line": {"color": color, "dash": dash},
                 "marker": {"symbol": marker, "size": 8},
-                "customdata": [list(pair) for pair in recalls],
-                "hovertemplate": "%{y:+.1%} (Recall@10 %{customdata[0]:.4f} against "
-                "%{customdata[1]:.4f})<extra>%{fullData.name}</extra>",
+                "customdata": [list(pair) for pair in zip(ours, recall, strict=True)],
+                "hovertemplate": _HOVER[is_relative],
             }
         )
     layout = {
         "xaxis": {"title": {"text": "occurrences of the target in training"}, "type": "category"},
         "yaxis": {"title": {"text": "test users"}, "showgrid": False},
         "yaxis2": {
-            "title": {"text": "improvement in Recall@10"},
+            "title": {"text": "improvement in Recall@10" if is_relative else "Recall@10"},
             "overlaying": "y",
             "side": "right",
-            "tickformat": "+.0%",
+            "tickformat": "+.0%" if is_relative else "",
+            "rangemode": "tozero",
             "tickmode": "auto",
             "zeroline": True,
         },
@@ -97,8 +103,10 @@ def interests_plot(items: Sequence[ItemInterests]) -> Plot:
     for place, item in enumerate(items):
         source = node(("item", place), _shortened(item.title), escape(item.title))
         for modality, found in item.by_modality.items():
-            central = "<br>".join(escape(title) for title in found.central)
-            label = f"interest {found.interest} ({found.size:,} tokens)"
+            titles = [f"interest {found.interest}, {tokens(found.size)}; nearest:", *found.central]
+            central = "<br>".join(escape(title) for title in titles)
+            named = _shortened(found.central[0]) if found.central else "no title"
+            label = f"{found.interest}: {named} ({found.size:,})"
             target = node(("interest", found.interest), label, central)
             color = color_of.setdefault(modality, _COLORS[len(color_of) % len(_COLORS)])
             values = (source, target, 1, escape(modality), f"{color}80")
@@ -153,7 +161,11 @@ def curves_plot(
                     }
                 )
     height = 1 / len(keys)
-    epochs = {"title": {"text": "epoch"}, "zeroline": False}
+    last = max(
+        (max(c, default=0) for r in curves.values() for k in r.values() for c in k.values()),
+        default=0,
+    )
+    epochs = {"title": {"text": "epoch"}, "zeroline": False, "tick0": 0, "dtick": _whole_step(last)}
     layout: Plot = {"xaxis": epochs, "height": 240 * len(keys)}
     for panel, key in enumerate(keys, start=1):
         top = 1 - (panel - 1) * height
@@ -165,5 +177,11 @@ def curves_plot(
     return {"data": data, "layout": layout}
 
 
+def _whole_step(last: int) -> int:
+    """1, 2 or 5 times a power of ten that parts the epochs up to the last into ten at most."""
+    steps = (step * int(10**power) for power in count() for step in (1, 2, 5))
+    return next(step for step in steps if last <= 10 * step)
+
+
 def _shortened(title: str) -> str:
-    return title if len(title) <= 40 else f"{title[:39]}…"
+    return title if len(title) <= _TITLE else f"{title[: _TITLE - 1]}…"

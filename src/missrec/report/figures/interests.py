@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import NamedTuple
 
 import polars as pl
@@ -15,6 +17,13 @@ from missrec.files import written_whole
 
 _BAR, _LINE = "#7f9cc0", "#b3402a"
 _TITLE_LENGTH = 80
+_NAMED, _NAME_LENGTH = 10, 34
+"""Interests that a picture names, and the letters of a title there."""
+
+
+def tokens(number: int) -> str:
+    """Such as `1 token` or `1,200 tokens`."""
+    return f"{number:,} token{'' if number == 1 else 's'}"
 
 
 def interest_table(
@@ -103,7 +112,9 @@ def interests_of_items(
 
 
 def interests_figure(path: Path, interests: pl.DataFrame, *, modalities: Sequence[str]) -> None:
-    """Sizes of the live interests, and how they mix the first modality with the others, as PNG.
+    """Sizes of the live interests, the largest by name, and how they mix modalities, as PNG.
+
+    An interest is called by its most central item. The mix is of the first modality with others.
 
     Args:
         path: of the file.
@@ -111,7 +122,7 @@ def interests_figure(path: Path, interests: pl.DataFrame, *, modalities: Sequenc
         modalities: names of the modalities.
     """
     live = interests.filter(pl.col("size") > 0)
-    panels = 2 if len(modalities) > 1 else 1
+    panels = 3 if len(modalities) > 1 else 2
     figure = Figure(figsize=(4.5 * panels, 3.2), layout="constrained")
     axes = figure.subplots(1, panels, squeeze=False)[0]
     axes[0].plot(range(1, len(live) + 1), live["size"], color=_LINE)
@@ -120,15 +131,33 @@ def interests_figure(path: Path, interests: pl.DataFrame, *, modalities: Sequenc
     axes[0].set_xlabel("interest, by size")
     axes[0].set_ylabel("tokens")
     axes[0].set_title(f"{len(live):,} live, {len(interests) - len(live):,} dead")
-    if panels > 1:
+    _draw_largest(axes[1], live.head(_NAMED))
+    if panels > 2:
         share = live[f"{modalities[0]}_share"]
-        axes[1].hist(share, bins=20, range=(0, 1), weights=live["size"], color=_BAR)
-        axes[1].set_xlabel(f"share of {modalities[0]} among an interest's tokens")
-        axes[1].set_ylabel("tokens")
-        is_mixed = (share > 0) & (share < 1)
-        axes[1].set_title(f"{is_mixed.sum():,} interests hold more than one modality")
-    with written_whole(path) as draft:
+        axes[2].hist(share, bins=20, range=(0, 1), weights=live["size"], color=_BAR)
+        axes[2].set_xlabel(f"share of {modalities[0]} among an interest's tokens")
+        axes[2].set_ylabel("tokens")
+        num_mixed = int(((share > 0) & (share < 1)).sum())
+        many = "interest holds" if num_mixed == 1 else "interests hold"
+        axes[2].set_title(f"{num_mixed:,} {many} more than one modality")
+    with written_whole(path) as draft, warnings.catch_warnings():
+        # A title in a script that the font lacks has boxes in its place.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(draft, dpi=300)
+
+
+def _draw_largest(axes: Axes, largest: pl.DataFrame) -> None:
+    """Bars of the sizes of some interests, by the title of their most central item."""
+    names = [
+        f"{interest}: {shorten(' '.join(central[:1]), _NAME_LENGTH, placeholder=' …')}"
+        for interest, central in largest.select("interest", "central_items").iter_rows()
+    ]
+    axes.barh(range(len(largest)), largest["size"], color=_BAR)
+    axes.set_yticks(range(len(largest)), [name.replace("$", r"\$") for name in names], fontsize=7)
+    axes.invert_yaxis()
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("tokens")
+    axes.set_title("the largest, by their most central item")
 
 
 def epochs_figure(path: Path, epochs: pl.DataFrame) -> None:

@@ -14,6 +14,8 @@ from missrec.files import written_whole
 
 _FROZEN, _TRAINED, _FOUND = "#e8e8e8", "#c9d6e5", "#f2d9b8"
 _WIDTH, _HEIGHT = 2.3, 0.8
+_COLUMN = 3.8
+"""From box to box, so that the label of an arrow has its place between two."""
 
 
 class _Box(NamedTuple):
@@ -24,14 +26,14 @@ class _Box(NamedTuple):
 
 
 _BOXES = {
-    "text": _Box("text features $f^t$\n(cached CLIP)", 0, 2.4, _FROZEN),
-    "image": _Box("image features $f^v$\n(where there are)", 0, 0.8, _FROZEN),
-    "adapters": _Box("adapters $\\psi^t, \\psi^v$\n(+ item ids $z$)", 3, 1.6, _TRAINED),
-    "encoder": _Box("context encoder\nitem tokens + positions", 6, 2.4, _TRAINED),
-    "interests": _Box("DPC-KNN interests\nbefore every epoch", 6, 0.8, _FOUND),
-    "decoder": _Box("interest-aware\ndecoder", 9, 1.6, _TRAINED),
-    "user": _Box("user vector $u$\nmean over interests", 12, 1.6, _TRAINED),
-    "fusion": _Box("dynamic fusion\nof candidate scores, $\\alpha$", 12, -0.2, _TRAINED),
+    "text": _Box("text features $f^t$\n(cached CLIP)", 0 * _COLUMN, 2.4, _FROZEN),
+    "image": _Box("image features $f^v$\n(where there are)", 0 * _COLUMN, 0.8, _FROZEN),
+    "adapters": _Box("adapters $\\psi^t, \\psi^v$\n(+ item ids $z$)", 1 * _COLUMN, 1.6, _TRAINED),
+    "encoder": _Box("context encoder\nitem tokens + positions", 2 * _COLUMN, 2.4, _TRAINED),
+    "interests": _Box("DPC-KNN interests\nbefore every epoch", 2 * _COLUMN, 0.8, _FOUND),
+    "decoder": _Box("interest-aware\ndecoder", 3 * _COLUMN, 1.6, _TRAINED),
+    "user": _Box("user vector $u$\nmean over interests", 4 * _COLUMN, 1.6, _TRAINED),
+    "fusion": _Box("dynamic fusion\nof candidate scores, $\\alpha$", 4 * _COLUMN, -0.2, _TRAINED),
 }
 _ARROWS = (
     ("text", "adapters", ""),
@@ -48,17 +50,22 @@ _ARROWS = (
 
 def draw_method(path: Path) -> None:
     """Writes the picture; the suffix of `path` chooses the format."""
-    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    with written_whole(path) as draft:
+        method_figure().savefig(draft, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def method_figure() -> Figure:
+    """The picture."""
+    figure = Figure(figsize=(13, 3.2), layout="constrained")
     axes = figure.subplots()
     for box in _BOXES.values():
         _draw_box(axes, box)
     for start, end, label in _ARROWS:
         _draw_arrow(axes, _BOXES[start], _BOXES[end], label)
-    axes.set_xlim(-1.3, 13.3)
+    axes.set_xlim(-1.3, 4 * _COLUMN + 1.3)
     axes.set_ylim(-0.8, 3.0)
     axes.set_axis_off()
-    with written_whole(path) as draft:
-        figure.savefig(draft, metadata={"Date": None} if path.suffix == ".svg" else None)
+    return figure
 
 
 def _draw_box(axes: Axes, box: _Box) -> None:

@@ -21,6 +21,9 @@ from missrec.report.popularity import Popularity, recall_by_popularity
 from missrec.report.sections import Section, unused_name
 from missrec.runs.groups import Group, Run
 
+_MOST_LINES = 6
+"""Systems in one plot of one's own runs."""
+
 Figures = tuple[list[ReportFigure], list[str]]
 """Those that were made, and why others were not."""
 
@@ -46,20 +49,26 @@ class PopularityFigure(NamedTuple):
 def popularity_figures(
     sections: Sequence[Section], folder: Path, *, asked: PopularityFigure
 ) -> Figures:
-    """Figure 4 of each section of the comparison with baselines."""
+    """Figure 4 of each section of the comparison with baselines, and the like of one's own runs."""
     made, missing = [], []
     for section in sections:
-        if not section.has_runs or section.table.name != asked.table:
+        is_own = section.table.is_own
+        if not section.has_runs or not (is_own or section.table.name == asked.table):
             continue
-        title = f"Figure 4, {section.title.removeprefix(f'{section.table.name}, ')}"
+        name = section.title.removeprefix(f"{section.table.name}, ")
+        title = f"{name}, by popularity of the target" if is_own else f"Figure 4, {name}"
         try:
             popularity = _popularity(asked, section)
         except (ValueError, OSError) as error:
             missing.append(f"{title}: {error}")
             continue
+        lines = (
+            "Recall@10"
+            if is_own
+            else f"the relative improvement of {popularity.reference} in Recall@10"
+        )
         caption = (
-            "Test users by how often their target occurs in training (bars), and the relative "
-            f"improvement of {popularity.reference} in Recall@10 (lines)."
+            f"Test users by how often their target occurs in training (bars), and {lines} (lines)."
         )
         path = folder / f"figure-4-{section.key}"
         files = save_popularity_figure(path, popularity, title=title)
@@ -71,7 +80,7 @@ def popularity_figures(
         ]
         cells = tuple(zip(*columns, strict=True))
         plot = popularity_plot(popularity)
-        made.append(ReportFigure(title, caption, plot, header, cells, tuple(files)))
+        made.append(ReportFigure(section.key, title, caption, plot, header, cells, tuple(files)))
     return made, missing
 
 
@@ -80,15 +89,19 @@ def _recall(value: float | None) -> str:
 
 
 def _popularity(asked: PopularityFigure, section: Section) -> Popularity:
+    references = section.table.references
     systems: dict[str, Group] = {
         row.label: row.group
         for row in section.rows
-        if row.group and (row.comparisons or row.label == section.table.reference)
+        if row.group and (row.comparisons or row.label in references)
     }
-    reference = section.table.reference
-    shown = [label for label in (reference, *asked.over) if label in systems]
-    if shown[:1] != [reference] or len(shown) < 2:
-        raise ValueError(f"needs runs of {reference} and of one of {', '.join(asked.over)}")
+    over = [*reversed(references), *systems] if section.table.is_own else [*references, *asked.over]
+    shown = [label for label in dict.fromkeys(over) if label in systems][:_MOST_LINES]
+    if not section.table.is_own and (shown[:1] != [*references] or len(shown) < 2):
+        raise ValueError(f"needs runs of {references[0]} and of one of {', '.join(asked.over)}")
+    if not shown:
+        raise ValueError("nothing is compared")
+    reference = shown[0]
     runs = [run for label in shown for run in systems[label].runs]
     tables = iter(read_paired([next(iter(run.ranks.values())) for run in runs]))
     ranks = {label: [next(tables) for _ in systems[label].runs] for label in shown}
@@ -98,19 +111,29 @@ def _popularity(asked: PopularityFigure, section: Section) -> Popularity:
         data_dir=asked.data_dir,
         splits=asked.splits,
     )
-    return recall_by_popularity(ranks, counts, edges=list(asked.edges), reference=reference)
+    return recall_by_popularity(
+        ranks,
+        counts,
+        edges=list(asked.edges),
+        reference=reference,
+        is_relative=not section.table.is_own,
+    )
 
 
 def interest_figures(sections: Sequence[Section], folder: Path, *, num_items: int) -> Figures:
     """Figure 3 of each data set, from the first run, the reference's before others, that has it."""
     made, missing = [], []
     candidates: dict[str, list[tuple[str, Run]]] = {}
+    first: dict[str, str] = {}
     for section in sections:
-        for row in sorted(section.rows, key=lambda row: row.label != section.table.reference):
+        for row in sorted(
+            section.filled, key=lambda row: row.label not in section.table.references
+        ):
             for run in row.group.runs if row.group else ():
                 candidates.setdefault(section.data, []).append((row.label, run))
+                first.setdefault(section.data, section.key)
     for data, runs in candidates.items():
-        title = f"Figure 3, {data}"
+        title = f"{data}, interests of items"
         for label, run in runs:
             try:
                 items = _interests(run, num_items=num_items)
@@ -121,7 +144,8 @@ def interest_figures(sections: Sequence[Section], folder: Path, *, num_items: in
             if items:
                 taken = [path.stem for path in folder.iterdir()]
                 path = folder / unused_name(f"figure 3 {data}", taken)
-                made.append(_interest_figure(path, items, title=title, label=label, seed=run.seed))
+                figure = _interest_figure(path, items, title=title, label=label, seed=run.seed)
+                made.append(figure._replace(of=first[data]))
                 break
     return made, missing
 
@@ -131,7 +155,7 @@ def _interest_figure(
 ) -> ReportFigure:
     caption = (
         "Items whose modalities lead to different interests, and the items nearest to each "
-        f"interest, as {label} (seed {seed}) found them."
+        f"interest, as {label} (seed {seed}) found them; the paper's Figure 3."
     )
     cells = tuple(
         (item.title, name, str(found.interest), f"{found.size:,}", "; ".join(found.central))
@@ -139,6 +163,7 @@ def _interest_figure(
         for name, found in item.by_modality.items()
     )
     return ReportFigure(
+        of="",
         title=title,
         caption=caption,
         plot=interests_plot(items),

@@ -14,17 +14,19 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import PercentFormatter
 
-from missrec.report.figures.interests import ItemInterests
+from missrec.report.figures.interests import ItemInterests, tokens
 from missrec.report.popularity import Popularity
 
 _BAR, _INK = "#d9d9d9", "#222222"
 _LINES = (("#000000", "-", "o"), ("#4d4d4d", "--", "s"), ("#808080", "-.", "^"), ("#333", ":", "D"))
 _MODALITY_LINES = ("-", "--", ":")
 _SHOWN_CENTRAL = 3
+_LEGEND = 64
+"""Letters of a name in a legend."""
 
 
 def save_popularity_figure(path: Path, popularity: Popularity, *, title: str) -> list[Path]:
-    """Figure 4: bars of test users, lines of relative improvement in Recall@10.
+    """Figure 4: bars of test users, lines of Recall@10 or of the relative improvement in it.
 
     Args:
         path: without its suffix.
@@ -35,7 +37,9 @@ def save_popularity_figure(path: Path, popularity: Popularity, *, title: str) ->
         The files, PNG first.
     """
     with rc_context({"font.size": 8.0, "svg.hashsalt": "missrec"}):
-        figure = Figure(figsize=(5.5, 2.9), layout="constrained")
+        names = [_wrapped(name, _LEGEND, 1) for name in popularity.lines]
+        columns = 4 if popularity.is_relative else 1 + (max(map(len, names)) <= _LEGEND // 2)
+        figure = Figure(figsize=(5.5, 2.7 + 0.2 * -(-len(names) // columns)), layout="constrained")
         bars = figure.subplots()
         places = range(len(popularity.buckets))
         bars.bar(places, popularity.num_users, color=_BAR, edgecolor="#8c8c8c", label="test users")
@@ -45,9 +49,9 @@ def save_popularity_figure(path: Path, popularity: Popularity, *, title: str) ->
         bars.set_title(_literal(title))
         lines = bars.twinx()
         styles = cycle(_LINES)
-        for name, improvement in popularity.improvements.items():
+        for name, line in zip(names, popularity.lines.values(), strict=True):
             color, dashes, marker = next(styles)
-            values = [float("nan") if value is None else value for value in improvement]
+            values = [float("nan") if value is None else value for value in line]
             lines.plot(
                 places,
                 values,
@@ -55,13 +59,20 @@ def save_popularity_figure(path: Path, popularity: Popularity, *, title: str) ->
                 linestyle=dashes,
                 marker=marker,
                 markersize=4,
-                label=f"over {_literal(name)}",
+                label=_literal(name),
             )
         lines.axhline(0, color=_INK, linewidth=0.6)
-        lines.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        lines.set_ylabel(f"improvement of {_literal(popularity.reference)}\nin Recall@10")
+        if popularity.is_relative:
+            lines.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            lines.set_ylabel(f"improvement of {_literal(popularity.reference)}\nin Recall@10")
+        else:
+            lines.set_ylabel("Recall@10")
         lines.legend(
-            loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4, frameon=False, handlelength=3
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.2),
+            ncols=columns,
+            frameon=False,
+            handlelength=3,
         )
         return _save(figure, path)
 
@@ -95,7 +106,7 @@ def save_interests_figure(path: Path, items: Sequence[ItemInterests], *, title: 
                 y = -row - 0.5
                 _arrow(axes, (2.95, middle), (4.25, y), modality, dashes)
                 central = "\n".join(_wrapped(c, 62, 1) for c in found.central[:_SHOWN_CENTRAL])
-                heading = f"interest {found.interest}, {found.size:,} tokens"
+                heading = f"interest {found.interest}, {tokens(found.size)}"
                 _box(axes, (4.25, y), (5.7, 0.86), f"{heading}\n{central}", fill="white")
                 row += 1
         return _save(figure, path)

@@ -1,4 +1,4 @@
-"""The report as CSV: one line a metric of a row, and one line a run."""
+"""The report as CSV: one line a metric of a row and its reference, and one line a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Cell = str | float | None
 
 _RESULTS = (
     *("table", "dataset", "data", "variant", "row", "part", "metric", "runs", "seeds", "mean"),
-    *("deviation", "published", "difference", "low_95", "high_95", "users", "p_value"),
+    *("deviation", "published", "reference", "difference", "low_95", "high_95", "users", "p_value"),
     *("p_value_holm", "interval_over", "detectable", "flags", "command"),
 )
 _RUNS = (
@@ -27,14 +27,16 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def results_csv(report: Report) -> str:
-    """Every row of every section, one line a metric, those of recommended lists last."""
+    """Every row of every section, one line a metric and reference, lists' metrics last."""
     return _csv(
         _RESULTS,
         (
-            _result(section, row, metric)
+            _result(section, row, metric, reference)
             for section in report.sections
             for row in section.rows
             for metric in (*section.table.metrics, *section.list_metrics)
+            for reference in (list(row.comparisons) if metric in section.table.metrics else [])
+            or [""]
         ),
     )
 
@@ -64,10 +66,10 @@ def runs_csv(report: Report) -> str:
     )
 
 
-def _result(section: Section, row: ResultRow, metric: str) -> Sequence[_Cell]:
+def _result(section: Section, row: ResultRow, metric: str, reference: str) -> Sequence[_Cell]:
     values = row.values(metric)
     average, deviation = mean_and_deviation(values) or (None, None)
-    found = row.comparisons.get(metric)
+    found = row.against(reference).get(metric)
     difference = found.difference if found else None
     seeds = row.group.seeds if row.group else ()
     return [
@@ -83,6 +85,7 @@ def _result(section: Section, row: ResultRow, metric: str) -> Sequence[_Cell]:
         average,
         deviation,
         row.published.get(metric),
+        reference,
         difference.mean if difference else None,
         difference.low if difference else None,
         difference.high if difference else None,

@@ -40,7 +40,7 @@ _SPECIAL: Mapping[int, str] = str.maketrans(
 
 
 def latex(report: Report) -> str:
-    """Table 1, and a table for each section with runs."""
+    """A table for each section with runs, and Table 1; what is missing is in the other formats."""
     return "\n".join(_lines(report)) + "\n"
 
 
@@ -51,15 +51,17 @@ def plain(text: str) -> str:
 
 def _lines(report: Report) -> Iterator[str]:
     yield r"% \usepackage{booktabs,amssymb,graphicx}"
-    yield from _statistics(report)
     for section in report.filled:
         yield from _section(section)
+    yield from _statistics(report)
 
 
 def _statistics(report: Report) -> Iterator[str]:
+    if not report.present:
+        return
     columns = _columns(STATISTICS, with_paper=True)
     yield from _begin("Data sets, ours and the paper's.", "report:table-1", columns)
-    for row in report.statistics:
+    for row in report.present:
         cells = [plain(row.dataset.name)]
         for name in STATISTICS:
             for figures in (row.found, row.dataset.published):
@@ -93,10 +95,9 @@ def _lists(section: Section) -> Iterator[str]:
     metrics = section.list_metrics
     caption = f"{section.title}, beyond accuracy. {about_lists(section)}"
     yield from _begin(caption, f"report:{section.key}-lists", list(map(metric_name, metrics)))
-    for row in section.rows:
-        if row.group:
-            figures = [plain(list_score(row, metric)) for metric in metrics]
-            yield f"{' & '.join([plain(row.label), *figures])} \\\\"
+    for row in (row for row in section.filled if not row.is_computed):
+        figures = [plain(list_score(row, metric)) for metric in metrics]
+        yield f"{' & '.join([plain(row.label), *figures])} \\\\"
     yield from _end()
 
 
@@ -104,7 +105,7 @@ def _cells(section: Section, row: ResultRow) -> Iterator[str]:
     yield plain(row.label)
     yield str(len(row.group.runs)) if row.group else "0"
     for metric in section.table.metrics:
-        found = row.comparisons.get(metric)
+        found = section.mark_of(row, metric)
         shown = plain(score(row.values(metric)))
         shown = rf"\textbf{{{shown}}}" if section.is_best(row, metric) else shown
         users = (

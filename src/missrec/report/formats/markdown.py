@@ -24,7 +24,7 @@ from missrec.report.formats.words import (
     signed,
 )
 from missrec.report.paper import STATISTICS
-from missrec.report.sections import ResultRow, Section
+from missrec.report.sections import Comparison, ResultRow, Section
 
 _COMMANDS_SHOWN = 5
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
@@ -44,34 +44,41 @@ def _lines(report: Report) -> Iterator[str]:
     yield from ("# Report", "")
     sources = plain(", ".join(report.sources))
     yield f"{len(report.runs)} finished runs in {sources}, {report.made_at}."
-    yield from ("", "## Table 1: data sets", "")
-    yield from _statistics(report.statistics)
     title = ""
     for section in report.filled:
         if section.table.title != title:
             title = section.table.title
             yield from ("", f"## {plain(section.table.name)}: {plain(title)}")
         yield from _section(section)
-    for figure in report.figures:
-        yield from ("", f"## {plain(figure.title)}", "", plain(figure.caption), "")
-        yield f"![{plain(figure.title)}]({figure.files[0].name})"
-    if report.figure_notes:
-        yield from ("", "## Figures without data", "", *_bullets(report.figure_notes))
+        for figure in report.figures_of(section):
+            yield from ("", f"#### {plain(figure.title)}", "", plain(figure.caption), "")
+            yield f"![{plain(figure.title)}]({figure.files[0].name})"
+    if report.present:
+        yield from ("", "## Table 1: data sets", "", *_statistics(report.present))
+    yield from ("", "## What is missing")
+    yield from _missing(report)
+
+
+def _missing(report: Report) -> Iterator[str]:
+    yield from _folded("Figures without data", _bullets(report.figure_notes))
     if report.others:
-        yield from ("", "## Other runs", "", *_other_table(report.others, report.metrics))
+        table = list(_other_table(report.others, report.metrics))
+        yield from _folded("Runs in no table: there for others to start from", table)
     for title, runs in (("Unfinished runs", report.unfinished), ("Broken runs", report.broken)):
-        if runs:
-            named = [f"{name}: {reason}" for name, reason in runs.items()]
-            yield from ("", f"## {title}", "", *_bullets(named))
+        yield from _folded(title, _bullets([f"{name}: {why}" for name, why in runs.items()]))
+    if report.absent:
+        table = list(_statistics(report.absent))
+        yield from _folded("Data sets of the paper that are not here", table)
     if report.empty:
-        yield from (
-            "",
-            "## Not run yet",
-            "",
-            "The commands are in report.html and results.csv.",
-            "",
-        )
-        yield from _bullets([section.title for section in report.empty])
+        titles = _bullets([section.title for section in report.empty])
+        told = "The commands are in report.html and results.csv."
+        yield from _folded("Tables of the paper that nothing has run for", [told, "", *titles])
+
+
+def _folded(summary: str, lines: Sequence[str]) -> Iterator[str]:
+    """Lines that a reader unfolds; nothing without any."""
+    if lines:
+        yield from ("", "<details>", f"<summary>{summary}</summary>", "", *lines, "", "</details>")
 
 
 def _statistics(statistics: Sequence[Statistics]) -> Iterator[str]:
@@ -90,11 +97,19 @@ def _section(section: Section) -> Iterator[str]:
     yield from ("", f"### {plain(section.title)}", "")
     yield from (f"{plain(note)}\n" for note in section.notes)
     yield from _scores(section)
-    compared = [row for row in section.rows if row.comparisons]
-    if compared:
-        yield from ("", plain(explanation(section)), "")
-        rows = [[plain(row.label), *(_difference(row, m) for m in metrics)] for row in compared]
-        yield from _table(["", *map(metric_name, metrics)], rows, left=set(range(len(metrics) + 1)))
+    if section.has_published and section.empty:
+        yield from _folded("Published, not run here", list(_published(section)))
+    if section.comparisons:
+        yield from ("", plain(explanation(section)))
+    for reference in section.table.references:
+        if compared := section.compared_with(reference):
+            against = [row.against(reference) for row in compared]
+            rows = [
+                [plain(row.label), *(_difference(found[metric], metric) for metric in metrics)]
+                for row, found in zip(compared, against, strict=True)
+            ]
+            header = [f"against {plain(reference)}", *map(metric_name, metrics)]
+            yield from ("", *_table(header, rows, left=set(range(len(header)))))
     yield from _lists(section)
     if section.remarks:
         yield from ("", *_bullets([f"{label}: {remark}" for label, remark in section.remarks]))
@@ -111,8 +126,8 @@ def _lists(section: Section) -> Iterator[str]:
         yield from (*_bullets(list_meanings(section)), "")
         rows = [
             [plain(row.label), seeds(row.group), *(list_score(row, metric) for metric in metrics)]
-            for row in section.rows
-            if row.group
+            for row in section.filled
+            if not row.is_computed
         ]
         yield from _table(["", "runs", *map(metric_name, metrics)], rows, left={0, 1})
     if commands := list_commands(section):
@@ -134,14 +149,24 @@ def _scores(section: Section) -> Iterator[str]:
             for metric in section.table.metrics:
                 shown = score(row.values(metric))
                 shown = f"**{shown}**" if section.is_best(row, metric) else shown
-                cells.append(f"{shown} {mark(row.comparisons.get(metric))}".strip())
+                cells.append(f"{shown} {mark(section.mark_of(row, metric))}".strip())
                 cells += [published(row, metric)] if beside else []
             rows.append(cells)
     yield from _table(["", "runs", *columns], rows, left={0, 1})
 
 
-def _difference(row: ResultRow, metric: str) -> str:
-    found = row.comparisons[metric]
+def _published(section: Section) -> Iterator[str]:
+    """The rows that only the paper has."""
+    metrics = section.table.metrics
+    rows = [
+        [plain(row.label), *(published(row, metric) for metric in metrics)]
+        for row in section.empty
+        if row.published
+    ]
+    yield from _table(["published", *map(metric_name, metrics)], rows, left={0})
+
+
+def _difference(found: Comparison, metric: str) -> str:
     users = f", {signed(found.num_users, 1)} users" if metric.startswith("recall") else ""
     shown = f"{signed(found.difference.mean, 4)} ({interval(found)}){users}"
     if found.adjusted is None:

@@ -105,7 +105,7 @@ def short(flag: str) -> str:
 
 def explanation(section: Section) -> str:
     """How the section is to be read."""
-    return explained(section.comparisons, section.table.reference)
+    return explained(section.comparisons, " or ".join(section.table.references))
 
 
 def explained(comparisons: Sequence[Comparison], reference: str) -> str:
