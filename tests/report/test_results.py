@@ -136,7 +136,7 @@ def test_a_table_has_the_rows_that_were_measured_and_says_how_to_read_them() -> 
         "| the paper | ~ | .1646 | .0793 | ~ | | ~ | ~ | |",
         "",
         "Differences are row minus Ours, paired over users, with 95 % intervals over seeds and "
-        "users. p is Holm's, over the 1 tests of this table; ▲ and ▼ mark p < .05. Detectable is "
+        "users. p is Holm's, over the 1 test of this table; ▲ and ▼ mark p < .05. Detectable is "
         "the true difference that 80% of such comparisons would find, at .05 and without Holm's "
         "correction.",
     ]

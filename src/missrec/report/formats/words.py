@@ -122,8 +122,8 @@ def explained(comparisons: Sequence[Comparison], reference: str) -> str:
         sentences.append(ONE_SEED)
     if num_tests:
         sentences.append(
-            f"p is Holm's, over the {num_tests} tests of this table; ▲ and ▼ mark "
-            f"p < {LEVEL}. Detectable is the true difference that {POWER:.0%} of such comparisons "
+            f"p is Holm's, over the {num_tests} test{'s' * (num_tests > 1)} of this table; ▲ and ▼ "
+            f"mark p < {LEVEL}. Detectable is the true difference that {POWER:.0%} of such comparisons "
             f"would find, at {LEVEL} and without Holm's correction."
         )
     if any(found.has_few_users for found in differences):
