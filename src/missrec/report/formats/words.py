@@ -123,8 +123,8 @@ def explained(comparisons: Sequence[Comparison], reference: str) -> str:
     if num_tests:
         sentences.append(
             f"p is Holm's, over the {num_tests} test{'s' * (num_tests > 1)} of this table; ▲ and ▼ "
-            f"mark p < {LEVEL}. Detectable is the true difference that {POWER:.0%} of such comparisons "
-            f"would find, at {LEVEL} and without Holm's correction."
+            f"mark p < {LEVEL}. Detectable is the true difference that {POWER:.0%} of such "
+            f"comparisons would find, at {LEVEL} and without Holm's correction."
         )
     if any(found.has_few_users for found in differences):
         sentences.append(few_users(min(found.num_users for found in differences)))
