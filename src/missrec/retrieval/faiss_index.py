@@ -173,8 +173,9 @@ def _keep_the_origin(index: Any) -> None:
 
     if not isinstance(index, faiss.IndexPreTransform):
         return
-    for number in range(index.chain.size()):
-        transform = faiss.downcast_VectorTransform(index.chain.at(number))
+    chain: Any = index.chain  # a vector of C++, which its types call a list
+    for number in range(chain.size()):
+        transform = faiss.downcast_VectorTransform(chain.at(number))
         if isinstance(transform, faiss.LinearTransform):
             transform.have_bias = False
 
