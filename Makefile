@@ -75,9 +75,12 @@ peers: $(PEERS_VENV)/.installed ## docs/metrics.md: one example by the metrics o
 	$(PEERS_VENV)/bin/python bench/peer_metrics.py
 
 findings: ## what libraries do that one would not guess, shown again; needs a network
-	@for script in findings/*.sh; do \
-		echo "$$script"; "$$script" || { echo "error: $$script: it is no longer so" >&2; exit 1; }; \
-	done
+	@ran=0; failed=0; for script in findings/*.sh; do \
+		ran=$$((ran + 1)); begun=$$(date +%s); said=$$("$$script" 2>&1) && how=pass || how=FAIL; \
+		echo "$$how $$(($$(date +%s) - begun)) s  $$script"; \
+		[ $$how = pass ] || { failed=$$((failed + 1)); echo "$$said" | sed 's/^/    /'; }; \
+	done; \
+	echo "$$((ran - failed)) passed, $$failed failed"; [ $$failed = 0 ]
 
 calibrate: setup ## how often the paired test errs between seeds of one system; half an hour
 	$(BIN)/python src/train.py -m experiment=demo 'seed=range(1,34)' trainer.max_epochs=5 \

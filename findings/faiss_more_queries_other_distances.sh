@@ -6,9 +6,9 @@
 # features of real encoders do, unless they are centred first.
 #
 # Output seen:
-#   249 queries of 512: the second nearest at 893.8
-#   250 queries of 512: the second nearest at 512.0
-#   centred, 250 queries of 512: the second nearest at 893.8
+#   249 queries of 512: the second nearest at 893.8 (893.8)
+#   250 queries of 512: the second nearest elsewhere (512.0; 640.0 on another processor)
+#   centred, 250 queries of 512: the second nearest at 893.8 (893.8)
 set -euo pipefail
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
@@ -24,10 +24,11 @@ for name, values in (("", rows), ("centred, ", rows - rows.mean(axis=0))):
     index = faiss.IndexFlatL2(512)
     index.add(values)
     for number in (249, 250)[len(name) > 0 :]:
-        distances = index.search(values[:number], 2)[0]
-        print(f"{name}{number} queries of 512: the second nearest at {distances[0, 1]:.1f}")
+        found = index.search(values[:number], 2)[0][0, 1]
+        where = "at 893.8" if abs(found - 893.8) < 0.1 else "elsewhere"
+        print(f"{name}{number} queries of 512: the second nearest {where} ({found:.1f})")
 PY
 env/bin/python look.py | tee said
-grep -qxF "249 queries of 512: the second nearest at 893.8" said
-grep -qxF "250 queries of 512: the second nearest at 512.0" said
-grep -qxF "centred, 250 queries of 512: the second nearest at 893.8" said
+grep -qF "249 queries of 512: the second nearest at 893.8" said
+grep -q "^250 queries of 512: the second nearest elsewhere" said
+grep -qF "centred, 250 queries of 512: the second nearest at 893.8" said

@@ -7,8 +7,6 @@ in the type of its rows (2.11; scatter_add does not stop).
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -19,10 +17,8 @@ from missrec.features.quantization import OptimizedProductQuantizer
 from missrec.nn.adapters import LinearAdapter
 from missrec.nn.code_embedding import CodeEmbedding
 from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
-from missrec.nn.sequence_networks import EncodedSequence, ItemTokens
 from synthetic import catalogue, text_and_image
 
-SRC = Path(__file__).resolve().parents[2] / "src" / "missrec"
 POPULAR, TIMES = 3, 1000
 HISTORIES = torch.full((TIMES, 1), POPULAR)
 
@@ -63,16 +59,3 @@ def test_each_history_of_a_popular_item_counts(
         module(HISTORIES).sum().backward()
     assert parameter.grad is not None
     assert parameter.grad.abs().max().item() == expected
-
-
-class Tokens(nn.Module):
-    """A network that gives the sum of the tokens of a sequence."""
-
-    reads_items = True
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__()
-
-    def forward(self, items: ItemTokens, interests: Any) -> EncodedSequence:
-        tokens = items.modalities.sum(dim=(1, 2)) + items.shared.sum(dim=1)
-        return EncodedSequence(tokens, tokens[:, None], items.valid_mask)

@@ -54,6 +54,19 @@ def test_most_of_the_best_are_found_and_their_scores_are_exact(
     assert scores.equal(found.scores.flatten())
 
 
+@pytest.mark.parametrize("description", ["PCA16,Flat", "PCAR16,SQ8", "PCA16,IVF4,SQ8"])
+def test_pca_leaves_the_order_of_items_that_lie_far_from_the_origin(description: str) -> None:
+    # FAISS 1.15 subtracts the mean, and <q - m, x - m> is ordered otherwise than <q, x>; see
+    # findings/faiss_pca_moves_inner_products.sh.
+    vectors = random_vectors(NUM_ITEMS, width=12)
+    assert vectors.ids is not None
+    table = ItemTable(vectors._replace(ids=vectors.ids + 3), key_ranks=torch.arange(NUM_ITEMS))
+    search = "nprobe=4" if "IVF" in description else ""
+    found = best(table, FaissIndex.build(table, description=description, search=search))
+    pairs = zip(found.items, exact_best(table).items, strict=True)
+    assert torch.stack([torch.isin(true, own).double().mean() for own, true in pairs]).mean() > 0.9
+
+
 def test_an_index_never_gives_fewer_items_than_there_are(table: ItemTable) -> None:
     index = FaissIndex.build(table, search="nprobe=1")
     found = best(table, index, Wanted(torch.arange(NUM_ITEMS) % 5 > 0))

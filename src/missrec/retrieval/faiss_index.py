@@ -98,6 +98,7 @@ class FaissIndex:
         if lists is not None:
             num_cells = lists.nlist
             lists.cp.min_points_per_centroid = 1  # few items are no mistake
+        _keep_the_origin(index)
         if not index.is_trained:
             sample = _sample(rows, size=_TRAINING_ROWS_PER_CELL * num_cells)
             index.train(_padded(sample, width))
@@ -164,6 +165,19 @@ class FaissIndex:
 def rows_of(table: ItemTable, *, description: str | None) -> CatalogueRows:
     """The rows that suit an index: bounds for `Flat`, otherwise what is nearer to the scores."""
     return CatalogueRows(table, means=description != _EXACT and means_are_near(table))
+
+
+def _keep_the_origin(index: Any) -> None:
+    """Makes PCA a rotation: moved by their mean, rows have inner products of another order."""
+    import faiss
+
+    if not isinstance(index, faiss.IndexPreTransform):
+        return
+    chain: Any = index.chain  # a vector of C++, which its types call a list
+    for number in range(chain.size()):
+        transform = faiss.downcast_VectorTransform(chain.at(number))
+        if isinstance(transform, faiss.LinearTransform):
+            transform.have_bias = False
 
 
 def _padded(vectors: Tensor, width: int) -> np.ndarray:
