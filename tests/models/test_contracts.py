@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from missrec.app.model import build
+from missrec.objectives.ranking import FullSoftmax
 from missrec.retrieval.table import ItemTable
 from missrec.types import DiscoversInterests, HasItemVectors, SequenceBatch
 from synthetic import catalogue, random_sequences, raw_features, sequence_batch
@@ -258,6 +259,20 @@ def test_a_training_step_seldom_waits_for_the_device(name: str, transfer: str) -
 def test_the_loss_has_the_terms_that_the_model_names(name: str, transfer: str) -> None:
     model = build_model(name, transfer=transfer).train()
     assert tuple(model.training_loss(batch_of_eight()).terms) == model.loss_terms
+
+
+@pytest.mark.parametrize(("name", "transfer"), TRAINED_RUNS)
+def test_a_full_softmax_in_blocks_is_the_plain_one(name: str, transfer: str) -> None:
+    found = []
+    for score_bytes in (None, 4 * 8 * 5):  # all items at once, or five
+        model = build_model(name, transfer=transfer).train()
+        model.objective = FullSoftmax(padding_candidate=False, score_bytes=score_bytes)
+        torch.manual_seed(0)
+        loss = model.training_loss(batch_of_eight()).total
+        loss.backward()
+        gradients = {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
+        found.append((loss.detach(), gradients))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-5, atol=5e-6)
 
 
 WITHOUT_VECTORS = {"last_item_transition"}

@@ -29,6 +29,10 @@ class OutputItems(NamedTuple):
     embeddings: Tensor
     bias: Tensor
 
+    def select(self, index: slice) -> OutputItems:
+        """Views of the items of a slice."""
+        return OutputItems(self.embeddings[index], self.bias[index])
+
 
 class BERT4Rec(nn.Module):
     """Tells hidden items of a sequence from those on both sides; predicts a mask at its end.

@@ -13,7 +13,7 @@ from missrec.nn.code_embedding import CodeEmbedding
 from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products, single
 from missrec.nn.sequence_encoder import SequenceEncoder
-from missrec.objectives.ranking import RankingObjective
+from missrec.objectives.ranking import RankingObjective, candidate_loss
 from missrec.types import Catalogue, ItemVectors, SequenceBatch, TrainingLoss
 
 
@@ -85,15 +85,19 @@ class VQRec(nn.Module):
         embedded = self.items(torch.cat([batch.item_ids.flatten(), candidate_ids]))
         history, candidates = embedded.split([batch.item_ids.numel(), len(candidate_ids)])
         user = self._read(history.view(*batch.item_ids.shape, -1), batch)
-        scores = self.score(user, F.normalize(candidates, dim=-1))
         own_negatives = None
         if self._synthetic_prob:
             synthetic = self.items.synthetic(batch.target_ids, prob=self._synthetic_prob)
             own = (single(user) * F.normalize(synthetic, dim=-1)).sum(dim=-1, keepdim=True)
             own_negatives = own / self._temperature
-        loss = self.objective(
-            scores / self._temperature,
+        loss = candidate_loss(
+            self.objective,
+            self.score,
+            user,
+            F.normalize(candidates, dim=-1),
             torch.searchsorted(candidate_ids, batch.target_ids),
+            num_candidates=len(candidate_ids),
+            temperature=self._temperature,
             own_negatives=own_negatives,
         )
         return TrainingLoss(loss, {"ranking": loss.detach()})
