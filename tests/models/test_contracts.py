@@ -405,6 +405,33 @@ def test_what_is_said_at_an_item_does_not_depend_on_later_ones(name: str, transf
     assert max(change[:-1].max() for change in changes) < 1e-5
 
 
+@pytest.mark.parametrize("name", [*CAUSAL, *PRETRAINED, *STAGES])
+def test_one_pass_for_all_prefixes_learns_what_a_pass_for_each_does(name: str) -> None:
+    model = build_model(name, transfer="transductive")  # without dropout
+    if model.each_prefix_alone is not None:
+        assert name in {*PRETRAINED, *STAGES}
+        return
+    sequences = [[*history, 1 + row] for row, history in enumerate(histories())]
+    ends = [(s, end) for s in sequences for end in range(1, len(s))]
+    apart = sequence_batch([s[:end] for s, end in ends], [s[end] for s, end in ends])
+    together = sequence_batch([s[:-1] for s in sequences], [1] * len(sequences))
+    following = [[*s[1:], *[0] * (together.item_ids.shape[1] - len(s) + 1)] for s in sequences]
+    found = []
+    for batch in (together._replace(target_ids=torch.tensor(following)), apart):
+        model.zero_grad()
+        torch.manual_seed(0)  # for negatives and permutations that are drawn
+        loss = model.training_loss(batch).total
+        loss.backward()
+        gradients = {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
+        found.append((loss.detach(), gradients))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=5e-6)
+
+
+@pytest.mark.parametrize("name", IN_BOTH_DIRECTIONS)
+def test_a_model_that_reads_in_both_directions_says_why_prefixes_stay_apart(name: str) -> None:
+    assert "in both directions" in build_model(name, transfer="transductive").each_prefix_alone
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_the_history_decides_the_scores(name: str, transfer: str) -> None:
     _, scores = encode_and_score(build_model(name, transfer=transfer), batch_of_eight())

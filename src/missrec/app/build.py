@@ -12,7 +12,7 @@ from missrec.app.settings import RunSettings
 from missrec.data.datamodule import SequenceDataModule
 from missrec.runs.identity import Identity
 from missrec.training.module import RecommenderModule
-from missrec.types import Catalogue
+from missrec.types import Catalogue, SaysWhichPrefixes
 
 
 class Experiment(NamedTuple):
@@ -52,6 +52,8 @@ def build_experiment(run: RunSettings) -> Experiment:
         identity=identity,
     )
     _check_optimizer(module)
+    if run.config["datamodule"].get("together"):
+        _check_together(model)
     return Experiment(datamodule, module, catalogue, identity)
 
 
@@ -75,6 +77,20 @@ def compile_modules(model: nn.Module, names: Sequence[str], *, backend: str) -> 
                 f"compiled_modules: the model has no part {name!r}; its parts: {known}"
             ) from error
         part.compile(dynamic=True, backend=backend)
+
+
+def _check_together(model: nn.Module) -> None:
+    """Refuses to read all prefixes of a sequence in one pass where the model cannot."""
+    reason: str | None = "this model does not say that it can"
+    if isinstance(model, SaysWhichPrefixes):
+        reason = model.each_prefix_alone
+    elif not any(True for _ in model.parameters()):
+        reason = "this model learns nothing"
+    if reason is not None:
+        raise ValueError(
+            f"samples=prefixes_together reads the prefixes of a user in one pass: {reason}; take "
+            "samples=prefixes"
+        )
 
 
 def _check_optimizer(module: RecommenderModule) -> None:

@@ -45,6 +45,7 @@ class BERT4Rec(nn.Module):
     """
 
     loss_terms = ("ranking",)
+    each_prefix_alone = "BERT4Rec reads in both directions and hides items of each"
     item_rows = (ItemRows("bias", dim=0, is_id=False),)
 
     def __init__(

@@ -40,6 +40,7 @@ class MISSRec(nn.Module):
     """
 
     feature_bound = ("adapters",)
+    each_prefix_alone = "MISSRec attends to all items and interests of each in both directions"
     _frozen_tokens: Tensor | None
 
     def __init__(
