@@ -3,11 +3,12 @@
 python bench/million.py
 python bench/million.py --items 200000 --width 64
 
-Counts a step of SASRec, forward and backward, in CPU seconds of this process. Its bare products are
-the scores, and the gradients of histories and items, each B x N x D, in the same blocks. Peak memory
-is that of a process of its own which trains two steps with Adam, less what it had before the model,
-and less its tables: parameters, gradients and the two moments of each. RecBole's SASRec, with all
-scores at once, is measured alike where .venv-bench is (see README.md).
+Counts a step of SASRec, forward and backward, in CPU seconds of this process. Its bare products
+are the scores, and the gradients of histories and items, each B x N x D, in the same blocks. Peak
+memory is that of a process of its own which trains two steps with Adam, less what it had before the
+model, and less its tables: parameters, gradients and the two moments of each. RecBole's SASRec,
+with all scores at once, is measured alike where .venv-bench is (see README.md); its peak is that of
+the whole process, libraries included, less the tables of its items.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def products(histories: Tensor, items: Tensor) -> None:
         block = items[start : start + columns]
         scores = histories @ block.T
         of_histories.addmm_(scores, block)
-        scores.T @ histories  # noqa: B018
+        scores.T @ histories
 
 
 def cpu_seconds(function: Callable[[], object]) -> float:
@@ -91,7 +92,7 @@ def cpu_seconds(function: Callable[[], object]) -> float:
 
 
 def measure_memory(arguments: argparse.Namespace) -> None:
-    """Prints the CPU seconds of the second step, and the gigabytes at the most beside the tables."""
+    """Prints the CPU seconds of the second step, and the peak of gigabytes beside the tables."""
     with PeakMemory() as peak:
         model = model_of(arguments.items, arguments.width)
         batch = batch_of(arguments.batch, arguments.items)

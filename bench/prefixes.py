@@ -1,7 +1,7 @@
 """What reading all prefixes of a user in one pass saves of an epoch.
 
-python bench/prefixes.py --data toys                                   # a folder in data/
-python bench/prefixes.py --data toys --against ../main                 # prefixes by another checkout
+python bench/prefixes.py --data toys                      # a folder in data/
+python bench/prefixes.py --data toys --against ../main    # prefixes apart by another checkout
 
 CPU seconds of an epoch of training, forward, backward and Adam, with samples=prefixes and with
 samples=prefixes_together: the same targets, in as many steps. Both take turns, each in a process of
@@ -21,24 +21,26 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(os.environ.get("BENCH_CHECKOUT", ROOT)).resolve()
+"""Whose code runs."""
+sys.path.insert(0, str(CHECKOUT / "src"))
+os.environ["PROJECT_ROOT"] = str(CHECKOUT)
+
+import torch
+from hydra import compose, initialize_config_dir
+from measured import write_report
+
+from missrec.app.build import build_experiment
+from missrec.app.session import plain
+from missrec.app.settings import read_run
+from missrec.training.memory import keep_freed_memory
 
 
 def epoch_seconds(arguments: argparse.Namespace) -> float:
-    """CPU seconds of an epoch with `arguments.samples`, by the code of `arguments.root`."""
-    root = Path(arguments.root).resolve()
-    sys.path.insert(0, str(root / "src"))
-    os.environ["PROJECT_ROOT"] = str(root)
-    import torch
-    from hydra import compose, initialize_config_dir
-
-    from missrec.app.build import build_experiment
-    from missrec.app.session import plain
-    from missrec.app.settings import read_run
-    from missrec.training.memory import keep_freed_memory
-
+    """CPU seconds of an epoch with `arguments.samples`."""
     torch.set_num_threads(1)
     keep_freed_memory()
-    with initialize_config_dir(str(root / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
         cfg = compose(
             "train",
             overrides=[
@@ -48,6 +50,8 @@ def epoch_seconds(arguments: argparse.Namespace) -> float:
                 f"samples={arguments.samples}",
                 "transfer=transductive",
                 "logger=csv",
+                "names.experiment=bench",
+                "names.model=bench",
                 f"run_dir={tempfile.gettempdir()}",
             ],
         )
@@ -71,12 +75,12 @@ def epoch_seconds(arguments: argparse.Namespace) -> float:
     return (time.process_time() - start) / count * len(batches)
 
 
-def measured(arguments: argparse.Namespace, samples: str, root: str) -> float:
-    """The same, in a process of its own."""
-    command = [sys.executable, __file__, "--samples", samples, "--root", root]
-    command += ["--data", arguments.data, "--model", arguments.model]
-    command += ["--batches", str(arguments.batches)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+def in_a_process(arguments: argparse.Namespace, samples: str, checkout: str) -> float:
+    """The same by the code of a checkout, in a process of its own."""
+    command = [sys.executable, __file__, "--samples", samples, "--data", arguments.data]
+    command += ["--model", arguments.model, "--batches", str(arguments.batches)]
+    environment = os.environ | {"BENCH_CHECKOUT": checkout}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return float(done.stdout.splitlines()[-1])
 
 
@@ -91,18 +95,14 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=12, help="of an epoch; 0: all")
     parser.add_argument("--repeats", type=int, default=3, help="of both in turn")
     parser.add_argument("--samples", help=argparse.SUPPRESS)
-    parser.add_argument("--root", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.samples:
         print(epoch_seconds(arguments))
         return
-    sys.path.insert(0, str(ROOT / "src"))
-    from measured import write_report
-
     pairs = [
         (
-            measured(arguments, "prefixes", arguments.against),
-            measured(arguments, "prefixes_together", str(ROOT)),
+            in_a_process(arguments, "prefixes", arguments.against),
+            in_a_process(arguments, "prefixes_together", str(ROOT)),
         )
         for _ in range(arguments.repeats)
     ]

@@ -154,6 +154,14 @@ class Recommender(Protocol):
 
 
 @runtime_checkable
+class LearnsItems(Protocol):
+    """An objective that has to know the items of a run before the first batch."""
+
+    def learn_items(self, catalogue: Catalogue) -> None:
+        """Takes what it needs of them."""
+
+
+@runtime_checkable
 class SaysWhichPrefixes(Protocol):
     """A model that says whether one pass over a sequence serves all of its prefixes.
 

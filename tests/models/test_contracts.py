@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -24,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from missrec.app.model import build
 from missrec.objectives.ranking import FullSoftmax
 from missrec.retrieval.table import ItemTable
-from missrec.types import DiscoversInterests, HasItemVectors, SequenceBatch
+from missrec.types import DiscoversInterests, HasItemVectors, LearnsItems, SequenceBatch
 from synthetic import catalogue, random_sequences, raw_features, sequence_batch
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -273,6 +274,25 @@ def test_a_full_softmax_in_blocks_is_the_plain_one(name: str, transfer: str) -> 
         gradients = {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
         found.append((loss.detach(), gradients))
     torch.testing.assert_close(found[1], found[0], rtol=1e-5, atol=5e-6)
+
+
+@pytest.mark.parametrize("objective", sorted(p.stem for p in (CONF / "objective").glob("*.yaml")))
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_objective_teaches_every_model(name: str, objective: str) -> None:
+    model = build_model(name, transfer="transductive").train()
+    model.objective = instantiate(OmegaConf.load(CONF / "objective" / f"{objective}.yaml"))
+    if isinstance(model.objective, LearnsItems):
+        model.objective.learn_items(catalogue(histories(), features={}, num_items=NUM_ITEMS))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
+    losses = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        torch.manual_seed(0)  # the same dropout and draws, so that the loss alone changes
+        loss = model.training_loss(batch_of_eight()).total
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0], losses
 
 
 WITHOUT_VECTORS = {"last_item_transition"}

@@ -132,7 +132,7 @@ class InBatchSoftmax:
         # exp(s + log n) = n exp(s); the row's own positive counts once.
         weights = counts.log().to(logits.dtype).repeat(len(logits), 1)
         weights.scatter_(1, target_index[:, None], 0.0)
-        return _softmax_loss(logits + weights, target_index, own_negatives)
+        return softmax_loss(logits + weights, target_index, own_negatives)
 
 
 class FullSoftmax:
@@ -185,7 +185,7 @@ class FullSoftmax:
         self, logits: Tensor, target_index: Tensor, *, own_negatives: Tensor | None = None
     ) -> Tensor:
         """() mean over the batch."""
-        return _softmax_loss(logits, target_index, own_negatives)
+        return softmax_loss(logits, target_index, own_negatives)
 
 
 class GeneralizedBCE:
@@ -236,7 +236,8 @@ class GeneralizedBCE:
         return batch_mean(losses.mean(), count=losses.numel())
 
 
-def _softmax_loss(logits: Tensor, target_index: Tensor, own_negatives: Tensor | None) -> Tensor:
+def softmax_loss(logits: Tensor, target_index: Tensor, own_negatives: Tensor | None) -> Tensor:
+    """() this process's part of the mean cross-entropy, see `RankingObjective`."""
     loss = F.cross_entropy(_beside(logits, own_negatives), target_index)
     return batch_mean(loss, count=len(logits))
 
