@@ -101,8 +101,8 @@ class _Blocks:
         return self._score(encoded, tree_unflatten(block, self._structure))
 
     def logits(self, scores: Tensor) -> Tensor:
-        """(B, b) a copy, over the temperature."""
-        return scores.clone() if self._temperature is None else scores / self._temperature
+        """(B, b) over the temperature; the scores themselves where there is none."""
+        return scores if self._temperature is None else scores / self._temperature
 
     def to_scores(self, gradient: Tensor) -> Tensor:
         """(B, b) the gradient of scores from that of logits, in its place."""
@@ -169,8 +169,8 @@ class _Softmax(torch.autograd.Function):
             leaves = [_leaf(part) for part in block]
             with torch.enable_grad():
                 scores = blocks.scores(history, leaves)
-            gradient = blocks.logits(scores.detach())
-            gradient.sub_(log_total[:, None]).exp_().mul_(of_total[:, None])
+            gradient = blocks.logits(scores.detach()) - log_total[:, None]
+            gradient.exp_().mul_(of_total[:, None])
             rows, columns = _inside(target_index, start, gradient)
             gradient[rows, columns] += of_own[rows]
             learning = [leaf for leaf in leaves if leaf is not None and leaf.requires_grad]
@@ -187,9 +187,9 @@ class _Softmax(torch.autograd.Function):
             for leaf, place in zip(leaves, places, strict=True):
                 if leaf is not None and leaf.requires_grad:
                     place.copy_(next(of_leaves))
-        found = [summed[0], *placed, *summed[1:]]
+        whole = [summed[0], *placed, *summed[1:]]
         wanted = ctx.needs_input_grad[2:]
-        return (None, None, *(g if want else None for g, want in zip(found, wanted, strict=True)))
+        return (None, None, *(g if want else None for g, want in zip(whole, wanted, strict=True)))
 
 
 def _inside(target_index: Tensor, start: int, logits: Tensor) -> tuple[Tensor, Tensor]:
