@@ -200,7 +200,7 @@ def test_scores_that_may_exist_are_made_at_once_and_others_by_as_much_as_may() -
     assert objective.columns(2000, 101, device=cpu) == 1
     by_default = FullSoftmax(padding_candidate=False)
     assert by_default.columns(512, 131_072, device=cpu) == 131_072  # 256 MiB
-    assert by_default.columns(512, 131_073, device=cpu) == 4096  # 8 MiB
+    assert by_default.columns(512, 131_073, device=cpu) == 1024  # 2 MiB
     assert block_columns(512, score_bytes=1 << 20, device=cpu) == 512
 
 

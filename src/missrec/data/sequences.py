@@ -98,7 +98,7 @@ class SequenceDataset(Dataset[SequenceBatch]):
     ) -> np.ndarray:
         """(B,) or (B, L) int64, from the positions (B, L) of the valid items of the histories."""
         if self._num_targets is None:
-            return self._items[self._targets[samples]].astype(np.int64)
+            return np.asarray(self._items[self._targets[samples]], dtype=np.int64)
         first = self.lengths[samples] - self._num_targets[samples]
         asked = valid & (np.arange(valid.shape[1]) >= first[:, None])
         return np.where(asked, self._items[np.where(asked, positions + 1, 0)], PAD_ID).astype(

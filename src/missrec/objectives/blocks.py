@@ -16,7 +16,7 @@ Score = Callable[[Tensor, Any], Tensor]
 
 _MIB = 2**20
 _CPU_BYTES, _GPU_MEMORY_SHARE = 256 * _MIB, 8
-_CPU_CACHE_BYTES = 8 * _MIB
+_CPU_CACHE_BYTES = 2 * _MIB
 """Of one block on a CPU: what is done to its scores one after the other finds them in the cache."""
 
 

@@ -99,7 +99,8 @@ class SampledSoftmax:
         """(n,) items, of which each process has drawn a share."""
         own = torch.rand(len(share_of(self._num_negatives)), dtype=torch.float64, device=device)
         drawn = torch.searchsorted(self._draw_ends, own, right=True).clamp_max(num_items)
-        return gather(drawn).rows
+        everyone: Tensor = gather(drawn).rows
+        return everyone
 
     def _move(self, device: torch.device) -> None:
         """Has what is known of the items where the batches are; once, then it stays."""

@@ -23,7 +23,7 @@ class RowAdam(Adam):
     """
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """One step of all parameters."""
         loss = None
         if closure is not None:
