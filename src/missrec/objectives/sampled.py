@@ -75,6 +75,7 @@ class SampledSoftmax:
         self._move(device := target_ids.device)
         targets = gather(target_ids).rows
         drawn = self._draw(device, num_items=num_items)
+        distinct: Tensor
         distinct, places = torch.unique(torch.cat([targets, drawn]), return_inverse=True)
         in_batch, drawn_at = places.split([len(targets), len(drawn)])
         size = len(distinct)
