@@ -1,12 +1,14 @@
 """RecBole's SASRec on batches written by bench/train.py; runs in RecBole's own environment.
 
 .venv-bench/bin/python bench/recbole_sasrec.py batches.npz --width 300
-Prints the seconds of one pass over the batches.
+Prints the seconds of one pass over the batches; with --memory the seconds of CPU time, and the
+gigabytes that were in memory at the most.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 from types import SimpleNamespace
 
@@ -49,6 +51,7 @@ def main() -> None:
     parser.add_argument("batches")
     parser.add_argument("--width", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--memory", action="store_true", help="see above")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
@@ -73,10 +76,13 @@ def main() -> None:
         optimizer.step()
 
     step(batches[0])
-    start = time.perf_counter()
+    clock = time.process_time if arguments.memory else time.perf_counter
+    start = clock()
     for batch in batches:
         step(batch)
-    print(time.perf_counter() - start)
+    seconds = clock() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    print(f"{seconds} {peak}" if arguments.memory else seconds)
 
 
 if __name__ == "__main__":

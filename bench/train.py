@@ -1,6 +1,7 @@
 """Training speed: over the machine's matmul rate, over padding to 50, and over RecBole's SASRec.
 
 python bench/train.py            # needs the prepared domain, see README.md
+python bench/train.py --model sasrec
 make bench                       # the same, with RecBole in an environment of its own
 """
 
@@ -26,17 +27,35 @@ import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 from measured import write_report
+from omegaconf import DictConfig
 from torch.utils.flop_counter import FlopCounterMode
 
 from missrec.app.build import build_experiment
 from missrec.app.session import plain
 from missrec.app.settings import read_run
 from missrec.training.memory import keep_freed_memory
-from missrec.types import SequenceBatch
+from missrec.types import DiscoversInterests, SequenceBatch
 
 PADDED = ("datamodule.trim_padding=false", "datamodule.pool_batches=1")
 MATMUL_SIZE = 2048
 RECBOLE = ROOT / ".venv-bench" / "bin" / "python"
+
+
+def composed(data: str, *overrides: str) -> DictConfig:
+    """The config of a training on the data, by default with item ids."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose(
+            "train",
+            overrides=[
+                f"data={data}",
+                "transfer=transductive",
+                "logger=csv",
+                "names.experiment=bench",
+                "names.model=bench",
+                f"run_dir={tempfile.gettempdir()}",
+                *overrides,
+            ],
+        )
 
 
 class Variant:
@@ -44,26 +63,17 @@ class Variant:
 
     def __init__(self, data: str, *overrides: str) -> None:
         """Builds the model on the data and cuts one epoch into batches."""
-        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            cfg = compose(
-                "train",
-                overrides=[
-                    f"data={data}",
-                    "transfer=transductive",
-                    "logger=csv",
-                    "names.experiment=bench",
-                    "names.model=bench",
-                    f"run_dir={tempfile.gettempdir()}",
-                    *overrides,
-                ],
-            )
+        cfg = composed(data, *overrides)
         torch.manual_seed(0)
         experiment = build_experiment(read_run(plain(cfg)))
+        if not experiment.module.learns:
+            raise SystemExit(f"{cfg.model._target_} has nothing to train")
         self.width: int = cfg.model.embed_dim
         self.num_items = experiment.catalogue.num_items
         self.model: Any = experiment.module.model
         self.model.train()
-        self.model.refresh_interests()
+        if isinstance(self.model, DiscoversInterests):
+            self.model.refresh_interests()
         self.optimizer = experiment.module.configure_optimizers()
         self.batches: list[SequenceBatch] = list(experiment.datamodule.train_dataloader())
 
@@ -86,14 +96,15 @@ class Variant:
     def epoch_flops(self) -> int:
         """FLOPs of the matrix products of an epoch if no sequence had any padding.
 
-        Sequences of as many items and as many interests cost the same: one of each kind is read
-        alone and twice. The difference is what a sequence costs, the rest is once a batch.
+        Sequences of as many items, and as many interests where the model has some, cost the same:
+        one of each kind is read alone and twice. The difference is what a sequence costs, the rest
+        is once a batch.
         """
         kinds: dict[tuple[int, int], SequenceBatch] = {}
         counts: Counter[tuple[int, int]] = Counter()
         for batch in self.batches:
             lengths = batch.valid_mask.sum(dim=1).tolist()
-            interests = self.model.interests(batch.item_ids).valid_mask.sum(dim=1).tolist()
+            interests = self._num_interests(batch)
             for row, kind in enumerate(zip(lengths, interests, strict=True)):
                 counts[kind] += 1
                 kinds.setdefault(kind, _row(batch, row, length=kind[0]))
@@ -104,6 +115,12 @@ class Variant:
             total += counts[kind] * (twice - alone)
             per_batch = 2 * alone - twice
         return total + len(self.batches) * per_batch
+
+    def _num_interests(self, batch: SequenceBatch) -> list[int]:
+        if not isinstance(self.model, DiscoversInterests):
+            return [0] * len(batch.user_ids)
+        counts: list[int] = self.model.interests(batch.item_ids).valid_mask.sum(dim=1).tolist()
+        return counts
 
     def _flops(self, batch: SequenceBatch) -> int:
         with FlopCounterMode(display=False) as counter:

@@ -59,6 +59,7 @@ CASES: Mapping[str, Sequence[str]] = {
         "samples=sequences",
         *SMALL,
     ),
+    "prefixes together": ("model=sasrec", "samples=prefixes_together", *SMALL),
     "repeated sequences": ("model=bert4rec", "samples=repeated_sequences", *SMALL),
     "with dropout": ("model=missrec_small", *SMALL),
     "sharded tables": ("model=missrec_released", "transfer=transductive", *SMALL),

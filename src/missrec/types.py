@@ -29,7 +29,9 @@ class SequenceBatch(NamedTuple):
         user_ids: (B,) int64, unique over all domains of the run.
         item_ids: (B, L) int64, oldest first, right-padded with `PAD_ID`; L is the longest of the
             batch, never more than the model's `max_seq_len`.
-        target_ids: (B,) int64 in 1..N, the item after the history.
+        target_ids: (B,) int64 in 1..N, the item after the history. In training with
+            `samples=prefixes_together` (B, L): the item after each that is to be predicted there,
+            and `PAD_ID` where none is.
     """
 
     user_ids: Tensor
@@ -60,6 +62,13 @@ class SequenceBatch(NamedTuple):
         width = torch.sym_min(item_ids.shape[1], longest)  # a number, or of any length in a graph
         too_many = (lengths + 1 - width).clamp_min(0)
         return item_ids.gather(1, torch.arange(width, device=lengths.device) + too_many)
+
+    @property
+    def asked_ids(self) -> Tensor:
+        """(P,) the items to be predicted, row by row."""
+        if self.target_ids.ndim == 1:
+            return self.target_ids
+        return self.target_ids[self.target_ids != PAD_ID]
 
 
 class DomainSpan(NamedTuple):
@@ -142,6 +151,29 @@ class Recommender(Protocol):
         The score of an item does not depend on which candidates stand beside it, nor on their
         order.
         """
+
+
+@runtime_checkable
+class LearnsItems(Protocol):
+    """An objective that has to know the items of a run before the first batch."""
+
+    def learn_items(self, catalogue: Catalogue) -> None:
+        """Takes what it needs of them."""
+
+
+@runtime_checkable
+class SaysWhichPrefixes(Protocol):
+    """A model that says whether one pass over a sequence serves all of its prefixes.
+
+    Attributes:
+        each_prefix_alone: why every prefix needs a pass of its own; None where one serves all: what
+            the model says at an item depends on that one and the earlier ones alone, and it learns
+            from targets (B, L), see `SequenceBatch`.
+    """
+
+    @property
+    def each_prefix_alone(self) -> str | None:
+        """Completes "a prefix cannot be read with the others: "."""
 
 
 class ItemVectors(NamedTuple):

@@ -280,3 +280,63 @@ def test_data_before_setup_is_refused(tiny: Path) -> None:
     module._domains = None
     with pytest.raises(RuntimeError, match=r"no data before setup\(\)"):
         module.train_dataloader()
+
+
+def asked(batches: Iterable[SequenceBatch]) -> list[Row]:
+    """(user, history, target) of each prefix that batches of whole passes ask for, in order."""
+    return [
+        (int(user), tuple(items[: step + 1].tolist()), int(target))
+        for batch in batches
+        for user, items, targets in zip(*batch, strict=True)
+        for step, target in enumerate(targets)
+        if target != 0
+    ]
+
+
+@pytest.mark.parametrize("max_seq_len", [1, 3, 50])
+def test_prefixes_together_ask_for_each_prefix_as_it_would_be_read_alone(
+    many: Path, max_seq_len: int
+) -> None:
+    settings = {"max_seq_len": max_seq_len, "batch_size": 20}
+    apart = datamodule(many, **settings).train_dataloader()
+    loader = datamodule(many, **settings, together=True).train_dataloader()
+    batches = list(loader)
+    assert sorted(asked(batches)) == sorted(rows(apart))
+    assert len(batches) == len(loader) == len(apart)
+    sizes = [len(batch.asked_ids) for batch in batches]
+    most = max(int((batch.target_ids != 0).sum(dim=1).max()) for batch in batches)
+    assert max(sizes) - min(sizes) < 2 * most
+
+
+def test_prefixes_together_take_fewer_passes_and_repeat_them(many: Path) -> None:
+    once = list(datamodule(many, together=True).train_dataloader())
+    twice = list(datamodule(many, together=True, repeats=2).train_dataloader())
+    assert sum(len(batch.user_ids) for batch in once) == sum(len(s) >= 4 for s in MANY)
+    assert sorted(asked(twice)) == sorted(2 * asked(once))
+
+
+def test_batches_smaller_than_a_sample_hold_one_at_least(many: Path) -> None:
+    loader = datamodule(many, together=True, batch_size=1).train_dataloader()
+    batches = list(loader)
+    assert len(batches) == len(loader)
+    assert all(len(batch.user_ids) for batch in batches)
+
+
+def test_the_order_of_prefixes_together_follows_the_epoch_and_can_start_inside_it(
+    many: Path,
+) -> None:
+    module = datamodule(many, together=True, batch_size=20)
+    first, again, other = (asked(train_loader(module, epoch=epoch)) for epoch in (0, 0, 1))
+    assert first == again
+    assert first != other
+    assert sorted(first) == sorted(other)
+    loader = train_loader(module, epoch=0)
+    loader.sampler.resume(epoch=0, first_batch=2)  # type: ignore[attr-defined]
+    batches = list(train_loader(module, epoch=0))
+    assert asked(loader) == asked(batches[2:])
+
+
+@pytest.mark.parametrize("changes", [{"prefixes": False}, {"mixing_exponent": 0.5}])
+def test_prefixes_together_refuse_what_they_cannot_be(many: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="takes every prefix once an epoch"):
+        datamodule(many, together=True, **changes)

@@ -17,13 +17,15 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from missrec.app.model import build
+from missrec.objectives.ranking import FullSoftmax
 from missrec.retrieval.table import ItemTable
-from missrec.types import DiscoversInterests, HasItemVectors, SequenceBatch
+from missrec.types import DiscoversInterests, HasItemVectors, LearnsItems, SequenceBatch
 from synthetic import catalogue, random_sequences, raw_features, sequence_batch
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -260,6 +262,39 @@ def test_the_loss_has_the_terms_that_the_model_names(name: str, transfer: str) -
     assert tuple(model.training_loss(batch_of_eight()).terms) == model.loss_terms
 
 
+@pytest.mark.parametrize(("name", "transfer"), TRAINED_RUNS)
+def test_a_full_softmax_in_blocks_is_the_plain_one(name: str, transfer: str) -> None:
+    found = []
+    for score_bytes in (None, 4 * 8 * 5):  # all items at once, or five
+        model = build_model(name, transfer=transfer).train()
+        model.objective = FullSoftmax(padding_candidate=False, score_bytes=score_bytes)
+        torch.manual_seed(0)
+        loss = model.training_loss(batch_of_eight()).total
+        loss.backward()
+        gradients = {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
+        found.append((loss.detach(), gradients))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-5, atol=5e-6)
+
+
+@pytest.mark.parametrize("objective", sorted(p.stem for p in (CONF / "objective").glob("*.yaml")))
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_objective_teaches_every_model(name: str, objective: str) -> None:
+    model = build_model(name, transfer="transductive").train()
+    model.objective = instantiate(OmegaConf.load(CONF / "objective" / f"{objective}.yaml"))
+    if isinstance(model.objective, LearnsItems):
+        model.objective.learn_items(catalogue(histories(), features={}, num_items=NUM_ITEMS))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
+    losses = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        torch.manual_seed(0)  # the same dropout and draws, so that the loss alone changes
+        loss = model.training_loss(batch_of_eight()).total
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0], losses
+
+
 WITHOUT_VECTORS = {"last_item_transition"}
 """Their scores are no inner products."""
 
@@ -388,6 +423,33 @@ def test_what_is_said_at_an_item_does_not_depend_on_later_ones(name: str, transf
     assert len(changes) > 1
     assert changes[-1][-1] > 1e-3
     assert max(change[:-1].max() for change in changes) < 1e-5
+
+
+@pytest.mark.parametrize("name", [*CAUSAL, *PRETRAINED, *STAGES])
+def test_one_pass_for_all_prefixes_learns_what_a_pass_for_each_does(name: str) -> None:
+    model = build_model(name, transfer="transductive")  # without dropout
+    if getattr(model, "each_prefix_alone", "unsaid") is not None:
+        assert name not in {"sasrec", "sasrec_text", "fdsa", "s3rec", "unisrec", "vqrec", "zesrec"}
+        return
+    sequences = [[*history, 1 + row] for row, history in enumerate(histories())]
+    ends = [(s, end) for s in sequences for end in range(1, len(s))]
+    apart = sequence_batch([s[:end] for s, end in ends], [s[end] for s, end in ends])
+    together = sequence_batch([s[:-1] for s in sequences], [1] * len(sequences))
+    following = [[*s[1:], *[0] * (together.item_ids.shape[1] - len(s) + 1)] for s in sequences]
+    found = []
+    for batch in (together._replace(target_ids=torch.tensor(following)), apart):
+        model.zero_grad()
+        torch.manual_seed(0)  # for negatives and permutations that are drawn
+        loss = model.training_loss(batch).total
+        loss.backward()
+        gradients = {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
+        found.append((loss.detach(), gradients))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=5e-6)
+
+
+@pytest.mark.parametrize("name", IN_BOTH_DIRECTIONS)
+def test_a_model_that_reads_in_both_directions_says_why_prefixes_stay_apart(name: str) -> None:
+    assert "in both directions" in build_model(name, transfer="transductive").each_prefix_alone
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import nn
+from torch.optim import Optimizer
 
 from missrec.app.model import build, build_model, constructor
 from missrec.app.settings import RunSettings
 from missrec.data.datamodule import SequenceDataModule
 from missrec.runs.identity import Identity
 from missrec.training.module import RecommenderModule
-from missrec.types import Catalogue
+from missrec.training.row_adam import RowAdam, learn_rows
+from missrec.types import Catalogue, SaysWhichPrefixes
 
 
 class Experiment(NamedTuple):
@@ -51,7 +53,11 @@ def build_experiment(run: RunSettings) -> Experiment:
         items_per_tile=metrics["items_per_tile"],
         identity=identity,
     )
-    _check_optimizer(module)
+    if isinstance(_optimizer(module), RowAdam):
+        _check_rows(run)
+        learn_rows(model, num_items=catalogue.num_items)
+    if run.config["datamodule"].get("together"):
+        _check_together(model)
     return Experiment(datamodule, module, catalogue, identity)
 
 
@@ -77,10 +83,32 @@ def compile_modules(model: nn.Module, names: Sequence[str], *, backend: str) -> 
         part.compile(dynamic=True, backend=backend)
 
 
-def _check_optimizer(module: RecommenderModule) -> None:
+def _check_together(model: nn.Module) -> None:
+    """Refuses to read all prefixes of a sequence in one pass where the model cannot."""
+    reason: str | None = "this model does not say that it can"
+    if isinstance(model, SaysWhichPrefixes):
+        reason = model.each_prefix_alone
+    elif not any(True for _ in model.parameters()):
+        reason = "this model learns nothing"
+    if reason is not None:
+        raise ValueError(
+            f"samples=prefixes_together reads the prefixes of a user in one pass: {reason}; take "
+            "samples=prefixes"
+        )
+
+
+def _check_rows(run: RunSettings) -> None:
+    """Refuses what does not take sparse gradients."""
+    if run.config["trainer"].get("gradient_clip_val"):
+        raise ValueError(
+            "optimizer=row_adam takes no trainer.gradient_clip_val: it would need all rows of the "
+            "id tables; take optimizer=adam"
+        )
+
+
+def _optimizer(module: RecommenderModule) -> Optimizer | None:
     """Calls the optimizer once: its partial hides a mistake until it is called."""
     try:
-        if module.learns:
-            module.configure_optimizers()
+        return module.configure_optimizers() if module.learns else None
     except TypeError as error:
         raise ValueError(f"optimizer: {error}; see conf/optimizer/") from error

@@ -14,7 +14,7 @@ from missrec.data.split_domains import SplitDomains
 from missrec.features.store import TEXT, TEXT_VIEW, read_features
 from missrec.features.table import FeatureTable
 from missrec.runs.identity import Identity, data_identity
-from missrec.types import Catalogue
+from missrec.types import Catalogue, LearnsItems
 
 
 class ModelOnData(NamedTuple):
@@ -55,7 +55,10 @@ def build_model(run: RunSettings, domains: SplitDomains) -> ModelOnData:
         features=features,
         second_views=second_views,
     )
-    return ModelOnData(build(run.config, "model", catalogue=catalogue), catalogue, identity)
+    model = build(run.config, "model", catalogue=catalogue)
+    if isinstance(objective := getattr(model, "objective", None), LearnsItems):
+        objective.learn_items(catalogue)
+    return ModelOnData(model, catalogue, identity)
 
 
 def build(config: Mapping[str, Any], key: str, **parts: Any) -> Any:

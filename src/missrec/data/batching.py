@@ -121,6 +121,72 @@ def _tempered_counts(sizes: np.ndarray, *, exponent: float) -> np.ndarray:
     return np.diff(ends, prepend=0)
 
 
+class TargetBucketSampler(LengthBucketSampler):
+    """As `LengthBucketSampler`, for samples with several targets: all batches have about as many.
+
+    So the mean over a batch counts every target alike, whatever the lengths of its sequences. An
+    epoch has as many batches as if every target were a sample.
+    """
+
+    def __init__(
+        self,
+        *,
+        lengths: np.ndarray,
+        counts: np.ndarray,
+        first_samples: np.ndarray,
+        batch_size: int,
+        pool_batches: int,
+        seed: int,
+    ) -> None:
+        """Keeps the lengths; each epoch draws its own order.
+
+        Args:
+            lengths: (S,) history length of each sample.
+            counts: (S,) int64 targets of each sample, at least 1.
+            first_samples: see `LengthBucketSampler`.
+            batch_size: targets a batch, on average; a sample is never cut, so one with more of them
+                is a batch.
+            pool_batches: see `LengthBucketSampler`.
+            seed: see `LengthBucketSampler`.
+
+        Raises:
+            ValueError: batch_size or pool_batches is below 1.
+        """
+        super().__init__(
+            lengths=lengths,
+            first_samples=first_samples,
+            mixing_exponent=1.0,
+            batch_size=batch_size,
+            pool_batches=pool_batches,
+            seed=seed,
+        )
+        self._targets = counts
+        self._pool_batches = pool_batches
+        total, most = int(counts.sum()), int(counts.max(initial=1))
+        # With fewer targets on average than a sample may have, there could be an empty batch.
+        self._num_batches = max(1, min(math.ceil(total / batch_size), total // most))
+
+    def __len__(self) -> int:
+        """Number of batches of a whole epoch, also of a resumed one."""
+        return self._num_batches
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """The batches of the current epoch, from `first_batch` on."""
+        generator = np.random.default_rng([self._seed, self._epoch])
+        order = self._draw(generator)
+        pool = self._places(order) // self._pool_batches
+        order = order[np.lexsort((self._lengths[order], pool))]
+        bounds = np.searchsorted(self._places(order), np.arange(self._num_batches + 1))
+        for batch in generator.permutation(self._num_batches)[self._first_batch :]:
+            yield order[bounds[batch] : bounds[batch + 1]]
+
+    def _places(self, order: np.ndarray) -> np.ndarray:
+        """(S,) ascending, the batch of each sample in this order."""
+        targets = self._targets[order]
+        before = targets.cumsum() - targets
+        return np.asarray(before * self._num_batches // max(1, int(targets.sum())))
+
+
 class SortedSampler(Sampler[np.ndarray]):
     """Yields every sample once, longest histories first: for evaluation.
 

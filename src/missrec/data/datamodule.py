@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
 
-from missrec.data.batching import LengthBucketSampler, SortedSampler
+from missrec.data.batching import LengthBucketSampler, SortedSampler, TargetBucketSampler
 from missrec.data.loader import ResumableLoader, check_shared_memory
 from missrec.data.parts import PURPOSES
-from missrec.data.sequences import SequenceDataset
+from missrec.data.sequences import SequenceDataset, prefixes_together
 from missrec.data.split_domains import SplitDomains
 from missrec.data.splits import AnySplitter, SplitError
 from missrec.distributed import num_processes, process_index
@@ -49,6 +50,7 @@ class SequenceDataModule(LightningDataModule):
         num_workers: int,
         pin_memory: bool,
         seed: int,
+        together: bool = False,
     ) -> None:
         """Keeps the settings; `setup` reads the folders.
 
@@ -68,10 +70,17 @@ class SequenceDataModule(LightningDataModule):
             num_workers: loader processes; the batches do not depend on it.
             pin_memory: copy batches into pinned memory, for GPUs.
             seed: of the order of the training batches.
+            together: the prefixes of a user are read in one pass, see `prefixes_together`, and
+                batch_size counts targets; with prefixes alone.
 
         Raises:
-            ValueError: repeats is below 1.
+            ValueError: repeats is below 1, or `together` does not go with the other settings.
         """
+        if together and not (prefixes and mixing_exponent == 1):
+            raise ValueError(
+                "samples=prefixes_together takes every prefix once an epoch: samples.prefixes must "
+                f"be true, not {prefixes}, and datamodule.mixing_exponent 1, not {mixing_exponent}"
+            )
         if repeats < 1:
             raise ValueError(f"repeats ({repeats}) must be at least 1")
         super().__init__()
@@ -88,6 +97,7 @@ class SequenceDataModule(LightningDataModule):
         self._num_workers = num_workers
         self._pin_memory = pin_memory
         self._seed = seed
+        self._together = together
         self._domains: SplitDomains | None = None
 
     def setup(self, stage: str | None = None) -> None:
@@ -110,23 +120,21 @@ class SequenceDataModule(LightningDataModule):
         """Batches of similar length, all domains mixed."""
         split = self.domains.split
         targets = split.train if self._prefixes else self._ends(split.train_ends)
+        counts = None
+        if self._together:
+            targets, counts = prefixes_together(
+                targets, offsets=self.domains.mixed.offsets, max_seq_len=self._max_seq_len
+            )
         if self._repeats > 1:  # a copy of millions of samples for nothing otherwise
             targets = np.repeat(targets, self._repeats)
-        dataset = self._dataset(targets, trim_padding=self._trim_padding)
+            counts = None if counts is None else np.repeat(counts, self._repeats)
+        dataset = self._dataset(targets, trim_padding=self._trim_padding, num_targets=counts)
         if len(dataset) == 0:
             raise ValueError(
                 f"{self._folders[0]}: no user has two interactions before those held out, so there "
                 "is nothing to train on"
             )
-        sampler = LengthBucketSampler(
-            lengths=dataset.lengths,
-            first_samples=self._bounds(targets)[:-1],
-            mixing_exponent=self._mixing_exponent,
-            batch_size=self._batch_size,
-            pool_batches=self._pool_batches,
-            seed=self._seed,
-        )
-        return self._loader(dataset, sampler, ResumableLoader)
+        return self._loader(dataset, self._sampler(dataset, targets, counts), ResumableLoader)
 
     def val_dataloader(self) -> list[DataLoader[SequenceBatch]]:
         """One loader per domain; of the batches of all users those of this process."""
@@ -135,6 +143,22 @@ class SequenceDataModule(LightningDataModule):
     def test_dataloader(self) -> list[DataLoader[SequenceBatch]]:
         """One loader per domain; of the batches of all users those of this process."""
         return self._evaluation_loaders("test")
+
+    def _sampler(
+        self, dataset: SequenceDataset, targets: np.ndarray, counts: np.ndarray | None
+    ) -> LengthBucketSampler:
+        kind: Callable[..., LengthBucketSampler]
+        if counts is None:
+            kind = partial(LengthBucketSampler, mixing_exponent=self._mixing_exponent)
+        else:
+            kind = partial(TargetBucketSampler, counts=counts)
+        return kind(
+            lengths=dataset.lengths,
+            first_samples=self._bounds(targets)[:-1],
+            batch_size=self._batch_size,
+            pool_batches=self._pool_batches,
+            seed=self._seed,
+        )
 
     def _ends(self, train_ends: np.ndarray) -> np.ndarray:
         """Positions of the last training targets of the users who have any."""
@@ -172,13 +196,16 @@ class SequenceDataModule(LightningDataModule):
             for dataset in datasets
         ]
 
-    def _dataset(self, targets: np.ndarray, *, trim_padding: bool) -> SequenceDataset:
+    def _dataset(
+        self, targets: np.ndarray, *, trim_padding: bool, num_targets: np.ndarray | None = None
+    ) -> SequenceDataset:
         return SequenceDataset(
             items=self.domains.mixed.items,
             offsets=self.domains.mixed.offsets,
             targets=targets,
             max_seq_len=self._max_seq_len,
             trim_padding=trim_padding,
+            num_targets=num_targets,
         )
 
     def _loader(

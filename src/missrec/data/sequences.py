@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -30,6 +32,7 @@ class SequenceDataset(Dataset[SequenceBatch]):
         targets: np.ndarray,
         max_seq_len: int,
         trim_padding: bool,
+        num_targets: np.ndarray | None = None,
     ) -> None:
         """Keeps references to the arrays and computes the lengths.
 
@@ -39,6 +42,8 @@ class SequenceDataset(Dataset[SequenceBatch]):
             targets: (S,) int32 or int64 positions in `items`, none the first of its user.
             max_seq_len: longest history, L.
             trim_padding: pad each batch to its longest history; otherwise to max_seq_len.
+            num_targets: (S,) how many of the last items of a sample have the item after them as
+                target, from `prefixes_together`; None: the last one, and targets are (B,).
 
         Raises:
             ValueError: a target has no history, or max_seq_len < 1.
@@ -48,6 +53,7 @@ class SequenceDataset(Dataset[SequenceBatch]):
         self._items = items
         self._offsets = offsets
         self._targets = targets
+        self._num_targets = num_targets
         self._min_width = 0 if trim_padding else max_seq_len
         # int16 holds any usual length; with many samples the width of this array counts.
         dtype = np.result_type(np.int16, np.min_scalar_type(max_seq_len))
@@ -84,5 +90,48 @@ class SequenceDataset(Dataset[SequenceBatch]):
         return SequenceBatch(
             user_ids=torch.from_numpy(self._users(targets)),
             item_ids=torch.from_numpy(item_ids.astype(np.int64)),
-            target_ids=torch.from_numpy(self._items[targets].astype(np.int64)),
+            target_ids=torch.from_numpy(self._target_ids(samples, positions, valid)),
         )
+
+    def _target_ids(
+        self, samples: np.ndarray, positions: np.ndarray, valid: np.ndarray
+    ) -> np.ndarray:
+        """(B,) or (B, L) int64, from the positions (B, L) of the valid items of the histories."""
+        if self._num_targets is None:
+            return np.asarray(self._items[self._targets[samples]], dtype=np.int64)
+        first = self.lengths[samples] - self._num_targets[samples]
+        asked = valid & (np.arange(valid.shape[1]) >= first[:, None])
+        return np.where(asked, self._items[np.where(asked, positions + 1, 0)], PAD_ID).astype(
+            np.int64
+        )
+
+
+class Together(NamedTuple):
+    """Samples of which each stands for several prefixes of one user.
+
+    Attributes:
+        targets: (S,) position of the last target of each, in the dtype of all targets.
+        counts: (S,) int64 how many targets end there, one behind the other.
+    """
+
+    targets: np.ndarray
+    counts: np.ndarray
+
+
+def prefixes_together(targets: np.ndarray, *, offsets: np.ndarray, max_seq_len: int) -> Together:
+    """Targets that follow each other as one sample, as long as the whole history is read.
+
+    A history longer than `max_seq_len` is cut and its items take other positions, so it stays a
+    sample of its own: read to any of its items, it would not be what that prefix is.
+
+    Args:
+        targets: (T,) ascending positions in the flat items.
+        offsets: (number of users + 1,) int64.
+        max_seq_len: longest history, L.
+    """
+    users = np.searchsorted(offsets, targets, side="right") - 1
+    whole = targets - offsets[users] <= max_seq_len
+    is_first = np.ones(len(targets), dtype=bool)
+    is_first[1:] = (np.diff(targets) != 1) | (np.diff(users) != 0) | ~whole[1:]
+    ends = np.append(np.flatnonzero(is_first)[1:], len(targets))
+    return Together(targets[ends - 1], np.diff(ends, prepend=0))

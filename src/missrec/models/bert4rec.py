@@ -29,6 +29,10 @@ class OutputItems(NamedTuple):
     embeddings: Tensor
     bias: Tensor
 
+    def select(self, index: slice) -> OutputItems:
+        """Views of the items of a slice."""
+        return OutputItems(self.embeddings[index], self.bias[index])
+
 
 class BERT4Rec(nn.Module):
     """Tells hidden items of a sequence from those on both sides; predicts a mask at its end.
@@ -41,6 +45,7 @@ class BERT4Rec(nn.Module):
     """
 
     loss_terms = ("ranking",)
+    each_prefix_alone = "BERT4Rec reads in both directions and hides items of each"
     item_rows = (ItemRows("bias", dim=0, is_id=False),)
 
     def __init__(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from missrec.nn.item_embeddings import IdEmbedding
-from missrec.nn.pooling import last_valid
+from missrec.nn.pooling import before_targets, last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.nn.transformer import initialize_linear
@@ -28,6 +28,7 @@ class FDSA(nn.Module):
     """
 
     loss_terms = ("ranking",)
+    each_prefix_alone = None
 
     def __init__(
         self,
@@ -69,20 +70,29 @@ class FDSA(nn.Module):
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The objective's loss of the next item."""
+        streams, targets = before_targets(self._streams(batch), batch)
         loss = next_item_loss(
-            self.objective, self, self.encode(batch), batch.target_ids, num_items=self._num_items
+            self.objective, self, self._join(streams), targets, num_items=self._num_items
         )
         return TrainingLoss(loss, {"ranking": loss.detach()})
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, D) what both streams say at the last item."""
+        return self._join(last_valid(self._streams(batch), batch.valid_mask))
+
+    def _streams(self, batch: SequenceBatch) -> Tensor:
+        """(B, L, 2 D) what the streams say at each item."""
         valid_mask, shared = batch.valid_mask, self.encoder.input
         by_id = self.encoder(self.items(batch.item_ids), valid_mask=valid_mask, causal=True)
         by_feature = self.feature_stack(
             shared(self.features(batch.item_ids)), valid_mask=valid_mask, causal=True
         )
-        last = last_valid(torch.cat([by_id, by_feature], dim=-1), valid_mask)  # (B, 2 D)
-        joined: Tensor = shared.dropout(shared.norm(self.join(last)))
+        return torch.cat([by_id, by_feature], dim=-1)
+
+    def _join(self, streams: Tensor) -> Tensor:
+        """(P, D) from both streams (P, 2 D)."""
+        shared = self.encoder.input
+        joined: Tensor = shared.dropout(shared.norm(self.join(streams)))
         return joined
 
     def candidates(self, item_ids: Tensor) -> Tensor:

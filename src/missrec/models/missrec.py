@@ -16,7 +16,7 @@ from missrec.nn.fusion import DynamicFusion, FixedFusion
 from missrec.nn.item_embeddings import ItemEmbeddings, spread_rows
 from missrec.nn.precision import full_precision, repeated, single
 from missrec.nn.sequence_networks import EncodedSequence, ItemTokens
-from missrec.objectives.ranking import RankingObjective
+from missrec.objectives.ranking import RankingObjective, candidate_loss
 from missrec.types import (
     Catalogue,
     InputsError,
@@ -40,6 +40,7 @@ class MISSRec(nn.Module):
     """
 
     feature_bound = ("adapters",)
+    each_prefix_alone = "MISSRec attends to all items and interests of each in both directions"
     _frozen_tokens: Tensor | None
 
     def __init__(
@@ -166,9 +167,14 @@ class MISSRec(nn.Module):
         history = history.view_as(batch.item_ids)
         sequence = self._read(self._view(items), history, batch)
         user = F.normalize(sequence.sequence, dim=-1)
-        scores = self.score(user, items.select(candidates).at_unit_length())
-        ranking = self.objective(
-            scores / self._temperature, torch.searchsorted(candidate_ids, batch.target_ids)
+        ranking = candidate_loss(
+            self.objective,
+            self.score,
+            user,
+            items.select(candidates).at_unit_length(),
+            torch.searchsorted(candidate_ids, batch.target_ids),
+            num_candidates=len(candidate_ids),
+            temperature=self._temperature,
         )
         orthogonal = self.orthogonality(sequence.interests, sequence.valid_mask)
         total = ranking + self._orthogonality_weight * orthogonal

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
-from missrec.nn.pooling import last_valid
+from missrec.nn.pooling import before_targets, last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.nn.transformer import initialize_linear
@@ -190,6 +190,11 @@ class S3Rec(nn.Module):
         return TaskWeights._fields if self.tasks is not None else ("ranking",)
 
     @property
+    def each_prefix_alone(self) -> str | None:
+        """The tasks of the first stage hide and cut parts of one prefix; the second needs none."""
+        return None if self.tasks is None else "self-supervised tasks read each in both directions"
+
+    @property
     def scores_by_id(self) -> bool:
         """Whether candidates are id vectors alone."""
         return isinstance(self.items, IdEmbedding)
@@ -199,15 +204,13 @@ class S3Rec(nn.Module):
         if self.tasks is not None:
             item_ids = batch.followed_by(batch.target_ids, longest=self.encoder.max_seq_len)
             return self.tasks(item_ids, items=self.items, encoder=self.encoder)  # type: ignore[no-any-return]
-        loss = next_item_loss(
-            self.objective, self, self.encode(batch), batch.target_ids, num_items=self._num_items
-        )
+        sequences, targets = before_targets(self._hidden(batch), batch)
+        loss = next_item_loss(self.objective, self, sequences, targets, num_items=self._num_items)
         return TrainingLoss(loss, {"ranking": loss.detach()})
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, D) what the encoder says at the last item, reading from left to right."""
-        hidden = self.encoder(self.items(batch.item_ids), valid_mask=batch.valid_mask, causal=True)
-        return last_valid(hidden, batch.valid_mask)
+        return last_valid(self._hidden(batch), batch.valid_mask)
 
     def candidates(self, item_ids: Tensor) -> Tensor:
         """(C, D) item embeddings."""
@@ -221,3 +224,10 @@ class S3Rec(nn.Module):
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """Items (C,) as the vectors that `score` follows from."""
         return self.items.item_vectors(item_ids)
+
+    def _hidden(self, batch: SequenceBatch) -> Tensor:
+        """(B, L, D) what the encoder says at each item, reading from left to right."""
+        hidden: Tensor = self.encoder(
+            self.items(batch.item_ids), valid_mask=batch.valid_mask, causal=True
+        )
+        return hidden

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
-from missrec.nn.pooling import last_valid
+from missrec.nn.pooling import before_targets, last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.objectives.ranking import RankingObjective, next_item_loss
@@ -24,6 +24,7 @@ class SASRec(nn.Module):
     """
 
     loss_terms = ("ranking",)
+    each_prefix_alone = None
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class SASRec(nn.Module):
         if self._all_positions:
             sequences, targets = hidden[batch.valid_mask], batch.next_ids[batch.valid_mask]
         else:
-            sequences, targets = last_valid(hidden, batch.valid_mask), batch.target_ids
+            sequences, targets = before_targets(hidden, batch)
         loss = next_item_loss(self.objective, self, sequences, targets, num_items=self._num_items)
         return TrainingLoss(loss, {"ranking": loss.detach()})
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from missrec.nn.augmentation import drop_items
 from missrec.nn.dropout import Dropout
 from missrec.nn.item_embeddings import Augmentation, FeatureEmbedding, IdEmbedding
-from missrec.nn.pooling import last_valid
+from missrec.nn.pooling import before_targets, last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.objectives.ranking import RankingObjective, next_item_loss
@@ -102,14 +102,20 @@ class UniSRec(nn.Module):
         """Names of what `training_loss` says of its parts."""
         return ("ranking", *(("contrast",) if self._contrast_weight else ()))
 
+    @property
+    def each_prefix_alone(self) -> str | None:
+        """The second view of the contrast is of one prefix; without the contrast, nothing."""
+        return "the contrast makes a second view of each" if self._contrast_weight else None
+
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """Sequence-item loss (2.2.1), plus lambda x sequence-sequence loss (2.2.2)."""
-        user = self.encode(batch)
+        hidden, targets = before_targets(self._hidden(batch.item_ids), batch)
+        user = F.normalize(hidden, dim=-1)
         ranking = next_item_loss(
             self.objective,
             self,
             user,
-            batch.target_ids,
+            targets,
             num_items=self._num_items,
             temperature=self._temperature,
         )
@@ -149,11 +155,15 @@ class UniSRec(nn.Module):
 
     def _read(self, item_ids: Tensor, *, augment: Augmentation | None = None) -> Tensor:
         """(B, D) unit vectors of histories (B, L)."""
-        valid_mask = item_ids != PAD_ID
-        hidden = self.encoder(
-            self._embed(item_ids, augment=augment), valid_mask=valid_mask, causal=True
+        hidden = self._hidden(item_ids, augment=augment)
+        return F.normalize(last_valid(hidden, item_ids != PAD_ID), dim=-1)
+
+    def _hidden(self, item_ids: Tensor, *, augment: Augmentation | None = None) -> Tensor:
+        """(B, L, D) what the encoder says at each item of histories (B, L)."""
+        hidden: Tensor = self.encoder(
+            self._embed(item_ids, augment=augment), valid_mask=item_ids != PAD_ID, causal=True
         )
-        return F.normalize(last_valid(hidden, valid_mask), dim=-1)
+        return hidden
 
     def _second_view(self, item_ids: Tensor) -> Tensor:
         """(B, D) unit vectors of histories; one augmentation for all that this process has."""

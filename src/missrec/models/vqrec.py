@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from missrec.features.table import FeatureTable
 from missrec.nn.code_embedding import CodeEmbedding
-from missrec.nn.pooling import last_valid
+from missrec.nn.pooling import before_targets, last_valid
 from missrec.nn.precision import inner_products, single
 from missrec.nn.sequence_encoder import SequenceEncoder
-from missrec.objectives.ranking import RankingObjective
+from missrec.objectives.ranking import RankingObjective, candidate_loss
 from missrec.types import Catalogue, ItemVectors, SequenceBatch, TrainingLoss
 
 
@@ -35,6 +35,7 @@ class VQRec(nn.Module):
     feature_bound = ()
     stage_bound = ("items.permutation.logits", "items.codebooks")  # those of the run are the same
     loss_terms = ("ranking",)
+    each_prefix_alone = None
 
     def __init__(
         self,
@@ -80,20 +81,27 @@ class VQRec(nn.Module):
         In pre-training -log e(v) / (sum of e(v_j) over the batch + e(v~)), where e(v) is
         exp(cos(u, v) / tau) and v~ the semi-synthetic negative that is made of the target v.
         """
-        candidate_ids = self.objective.candidate_ids(batch.target_ids, num_items=self._num_items)
+        targets = batch.asked_ids
+        candidate_ids = self.objective.candidate_ids(targets, num_items=self._num_items)
         # In one call: where a permutation is learned, both see the same draw of it.
         embedded = self.items(torch.cat([batch.item_ids.flatten(), candidate_ids]))
         history, candidates = embedded.split([batch.item_ids.numel(), len(candidate_ids)])
-        user = self._read(history.view(*batch.item_ids.shape, -1), batch)
-        scores = self.score(user, F.normalize(candidates, dim=-1))
+        hidden = self._hidden(history.view(*batch.item_ids.shape, -1), batch)
+        last, _ = before_targets(hidden, batch)
+        user = F.normalize(last, dim=-1)
         own_negatives = None
         if self._synthetic_prob:
-            synthetic = self.items.synthetic(batch.target_ids, prob=self._synthetic_prob)
+            synthetic = self.items.synthetic(targets, prob=self._synthetic_prob)
             own = (single(user) * F.normalize(synthetic, dim=-1)).sum(dim=-1, keepdim=True)
             own_negatives = own / self._temperature
-        loss = self.objective(
-            scores / self._temperature,
-            torch.searchsorted(candidate_ids, batch.target_ids),
+        loss = candidate_loss(
+            self.objective,
+            self.score,
+            user,
+            F.normalize(candidates, dim=-1),
+            torch.searchsorted(candidate_ids, targets),
+            num_candidates=len(candidate_ids),
+            temperature=self._temperature,
             own_negatives=own_negatives,
         )
         return TrainingLoss(loss, {"ranking": loss.detach()})
@@ -120,5 +128,9 @@ class VQRec(nn.Module):
 
     def _read(self, history: Tensor, batch: SequenceBatch) -> Tensor:
         """(B, D) unit vectors of embedded histories (B, L, D)."""
-        hidden = self.encoder(history, valid_mask=batch.valid_mask, causal=True)
-        return F.normalize(last_valid(hidden, batch.valid_mask), dim=-1)
+        return F.normalize(last_valid(self._hidden(history, batch), batch.valid_mask), dim=-1)
+
+    def _hidden(self, history: Tensor, batch: SequenceBatch) -> Tensor:
+        """(B, L, D) what the encoder says at each item."""
+        hidden: Tensor = self.encoder(history, valid_mask=batch.valid_mask, causal=True)
+        return hidden

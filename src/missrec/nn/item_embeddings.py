@@ -35,8 +35,8 @@ class ItemEmbeddings(NamedTuple):
     present: Tensor
     ids: Tensor | None
 
-    def select(self, index: Tensor) -> ItemEmbeddings:
-        """The items at `index` (C,)."""
+    def select(self, index: Tensor | slice) -> ItemEmbeddings:
+        """The items at `index` (C,); views of them where it is a slice."""
         ids = None if self.ids is None else self.ids[index]
         return ItemEmbeddings(
             self.item_ids[index], self.tokens[:, index], self.present[:, index], ids
@@ -56,6 +56,20 @@ class IdEmbedding(nn.Embedding):
         """N + 1 vectors, normal with `init_std`."""
         super().__init__(catalogue.num_items + 1, embed_dim, padding_idx=0)
         nn.init.normal_(self.weight[1:].detach(), std=init_std)
+
+    def forward(self, item_ids: Tensor) -> Tensor:
+        """(..., D) the vectors of items (...); of the whole catalogue on a CPU they are a view."""
+        if self._are_all(item_ids):
+            return self.weight[1:]
+        return super().forward(item_ids)
+
+    def _are_all(self, item_ids: Tensor) -> bool:
+        """Whether they are 1..N in their order; a GPU would have to be waited for."""
+        if item_ids.device.type != "cpu" or torch.compiler.is_compiling():
+            return False
+        if item_ids.shape != (self.num_embeddings - 1,):
+            return False
+        return torch.equal(item_ids, torch.arange(1, self.num_embeddings))
 
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """The items (C,) as ids alone, for a model that scores by <u, embedding>."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from missrec.distributed import batch_mean, batch_total, gather
+from missrec.objectives.blocks import (
+    Score,
+    block_columns,
+    default_score_bytes,
+    softmax_parts,
+)
 from missrec.types import Recommender
 
 
@@ -50,9 +56,56 @@ def next_item_loss(
         temperature: scores are divided by it; None leaves them as they are.
     """
     candidate_ids = objective.candidate_ids(target_ids, num_items=num_items)
-    scores = model.score(encoded, model.candidates(candidate_ids))
+    return candidate_loss(
+        objective,
+        model.score,
+        encoded,
+        model.candidates(candidate_ids),
+        torch.searchsorted(candidate_ids, target_ids),
+        num_candidates=len(candidate_ids),
+        temperature=temperature,
+    )
+
+
+def candidate_loss(
+    objective: RankingObjective,
+    score: Score,
+    encoded: Tensor,
+    candidates: Any,
+    target_index: Tensor,
+    *,
+    num_candidates: int,
+    temperature: float | None = None,
+    own_negatives: Tensor | None = None,
+) -> Tensor:
+    """() the objective's loss of the scores of these candidates, in blocks where it takes them so.
+
+    Args:
+        objective: the loss.
+        score: of a model, see `Recommender.score`.
+        encoded: (B, ...) histories.
+        candidates: as `score` takes them, C of them.
+        target_index: (B,) which candidate each target is.
+        num_candidates: C.
+        temperature: scores are divided by it; None leaves them as they are.
+        own_negatives: (B, K) logits of further negatives, made for their row alone.
+    """
+    if isinstance(objective, FullSoftmax):
+        columns = objective.columns(len(target_index), num_candidates, device=encoded.device)
+        if columns < num_candidates:
+            total, own = softmax_parts(
+                score,
+                encoded,
+                candidates,
+                target_index,
+                num_candidates=num_candidates,
+                temperature=temperature,
+                columns=columns,
+            )
+            return objective.from_parts(total, own, own_negatives=own_negatives)
+    scores = score(encoded, candidates)
     logits = scores if temperature is None else scores / temperature
-    return objective(logits, torch.searchsorted(candidate_ids, target_ids))
+    return objective(logits, target_index, own_negatives=own_negatives)
 
 
 class InBatchSoftmax:
@@ -79,19 +132,50 @@ class InBatchSoftmax:
         # exp(s + log n) = n exp(s); the row's own positive counts once.
         weights = counts.log().to(logits.dtype).repeat(len(logits), 1)
         weights.scatter_(1, target_index[:, None], 0.0)
-        return _softmax_loss(logits + weights, target_index, own_negatives)
+        return softmax_loss(logits + weights, target_index, own_negatives)
 
 
 class FullSoftmax:
-    """Softmax over the whole catalogue (MISSRec Eq. 9 and 10 as the training loss)."""
+    """Softmax over the whole catalogue (MISSRec Eq. 9 and 10 as the training loss).
 
-    def __init__(self, *, padding_candidate: bool) -> None:
+    Where the scores of a batch would take much memory they are computed in blocks, see
+    `softmax_parts`.
+    """
+
+    def __init__(self, *, padding_candidate: bool, score_bytes: int | None = None) -> None:
         """Loss over items 1..N.
 
         Args:
             padding_candidate: item 0, the padding, is a candidate too, as in the released code.
+            score_bytes: of the scores that may exist together; None: see `default_score_bytes`.
+
+        Raises:
+            ValueError: score_bytes is below 1.
         """
+        if score_bytes is not None and score_bytes < 1:
+            raise ValueError(f"score_bytes ({score_bytes}) must be at least 1")
         self._first_item = 0 if padding_candidate else 1
+        self._score_bytes = score_bytes
+
+    def columns(self, num_rows: int, num_candidates: int, *, device: torch.device) -> int:
+        """How many candidates are scored at a time: all of them while their scores may exist."""
+        limit = self._score_bytes or default_score_bytes(device)
+        if 4 * num_rows * num_candidates <= limit:
+            return num_candidates
+        return block_columns(num_rows, score_bytes=limit, device=device)
+
+    def from_parts(
+        self, total: Tensor, own: Tensor, *, own_negatives: Tensor | None = None
+    ) -> Tensor:
+        """() mean over the batch, see `softmax_parts`.
+
+        Args:
+            total: (B,) log sum exp of the logits of all candidates.
+            own: (B,) logits of the targets.
+            own_negatives: (B, K) logits of further negatives, made for their row alone.
+        """
+        total = _beside(total[:, None], own_negatives).logsumexp(dim=1)
+        return batch_mean((total - own).mean(), count=len(own))
 
     def candidate_ids(self, target_ids: Tensor, *, num_items: int) -> Tensor:
         """All items."""
@@ -101,7 +185,7 @@ class FullSoftmax:
         self, logits: Tensor, target_index: Tensor, *, own_negatives: Tensor | None = None
     ) -> Tensor:
         """() mean over the batch."""
-        return _softmax_loss(logits, target_index, own_negatives)
+        return softmax_loss(logits, target_index, own_negatives)
 
 
 class GeneralizedBCE:
@@ -152,7 +236,8 @@ class GeneralizedBCE:
         return batch_mean(losses.mean(), count=losses.numel())
 
 
-def _softmax_loss(logits: Tensor, target_index: Tensor, own_negatives: Tensor | None) -> Tensor:
+def softmax_loss(logits: Tensor, target_index: Tensor, own_negatives: Tensor | None) -> Tensor:
+    """() this process's part of the mean cross-entropy, see `RankingObjective`."""
     loss = F.cross_entropy(_beside(logits, own_negatives), target_index)
     return batch_mean(loss, count=len(logits))
 

@@ -124,12 +124,12 @@ class RecommenderModule(LightningModule):
 
     def training_step(self, batch: SequenceBatch, batch_index: int) -> Tensor:
         """The model's loss of one batch, or this process's part of it."""
-        size = len(batch.user_ids)
-        if size < num_processes():  # a process without a row would have no step
+        if len(batch.user_ids) < num_processes():  # a process without a row would have no step
             with apart():
                 loss = self._recommender.training_loss(batch)
         else:
             loss = self._recommender.training_loss(SequenceBatch(*map(share, batch)))
+        size = len(batch.asked_ids)
         self.log("loss", loss.total.detach(), prog_bar=True, logger=False, batch_size=size)
         terms = {f"train/loss_{name}": value for name, value in loss.terms.items()}
         self.log_dict(

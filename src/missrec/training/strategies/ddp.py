@@ -47,6 +47,8 @@ class OneProcessPerDevice(DDPStrategy):
         self._command = list(command)
 
     def _setup_model(self, model: nn.Module) -> DistributedDataParallel:
+        if any(isinstance(part, nn.Embedding) and part.sparse for part in model.modules()):
+            raise StrategyError("optimizer=row_adam trains in one process; take optimizer=adam")
         wrapped = super()._setup_model(model)
         wrapped.broadcast_buffers = False
         return wrapped
