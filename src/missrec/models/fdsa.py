@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from missrec.nn.item_embeddings import IdEmbedding
-from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.nn.transformer import initialize_linear
@@ -77,11 +76,11 @@ class FDSA(nn.Module):
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, D) what both streams say at the last item."""
         valid_mask, shared = batch.valid_mask, self.encoder.input
-        by_id = self.encoder(self.items(batch.item_ids), valid_mask=valid_mask, causal=True)
-        by_feature = self.feature_stack(
+        by_id = self.encoder.last(self.items(batch.item_ids), valid_mask=valid_mask, causal=True)
+        by_feature = self.feature_stack.last(
             shared(self.features(batch.item_ids)), valid_mask=valid_mask, causal=True
         )
-        last = last_valid(torch.cat([by_id, by_feature], dim=-1), valid_mask)  # (B, 2 D)
+        last = torch.cat([by_id, by_feature], dim=-1)  # (B, 2 D)
         joined: Tensor = shared.dropout(shared.norm(self.join(last)))
         return joined
 

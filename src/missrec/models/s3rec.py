@@ -206,8 +206,8 @@ class S3Rec(nn.Module):
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, D) what the encoder says at the last item, reading from left to right."""
-        hidden = self.encoder(self.items(batch.item_ids), valid_mask=batch.valid_mask, causal=True)
-        return last_valid(hidden, batch.valid_mask)
+        items = self.items(batch.item_ids)
+        return self.encoder.last(items, valid_mask=batch.valid_mask, causal=True)
 
     def candidates(self, item_ids: Tensor) -> Tensor:
         """(C, D) item embeddings."""

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from missrec.nn.augmentation import drop_items
 from missrec.nn.dropout import Dropout
 from missrec.nn.item_embeddings import Augmentation, FeatureEmbedding, IdEmbedding
-from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.objectives.ranking import RankingObjective, next_item_loss
@@ -150,10 +149,8 @@ class UniSRec(nn.Module):
     def _read(self, item_ids: Tensor, *, augment: Augmentation | None = None) -> Tensor:
         """(B, D) unit vectors of histories (B, L)."""
         valid_mask = item_ids != PAD_ID
-        hidden = self.encoder(
-            self._embed(item_ids, augment=augment), valid_mask=valid_mask, causal=True
-        )
-        return F.normalize(last_valid(hidden, valid_mask), dim=-1)
+        items = self._embed(item_ids, augment=augment)
+        return F.normalize(self.encoder.last(items, valid_mask=valid_mask, causal=True), dim=-1)
 
     def _second_view(self, item_ids: Tensor) -> Tensor:
         """(B, D) unit vectors of histories; one augmentation for all that this process has."""

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from missrec.features.table import FeatureTable
 from missrec.nn.code_embedding import CodeEmbedding
-from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products, single
 from missrec.nn.sequence_encoder import SequenceEncoder
 from missrec.objectives.ranking import RankingObjective
@@ -120,5 +119,5 @@ class VQRec(nn.Module):
 
     def _read(self, history: Tensor, batch: SequenceBatch) -> Tensor:
         """(B, D) unit vectors of embedded histories (B, L, D)."""
-        hidden = self.encoder(history, valid_mask=batch.valid_mask, causal=True)
-        return F.normalize(last_valid(hidden, batch.valid_mask), dim=-1)
+        last = self.encoder.last(history, valid_mask=batch.valid_mask, causal=True)
+        return F.normalize(last, dim=-1)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
-from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
 from missrec.objectives.ranking import RankingObjective, next_item_loss
 from missrec.types import Catalogue, ItemVectors, SequenceBatch, TrainingLoss
@@ -91,10 +90,9 @@ class ZESRec(nn.Module):
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, D) users u, what the encoder says at the last item."""
-        hidden = self.encoder(
-            self.candidates(batch.item_ids), valid_mask=batch.valid_mask, causal=True
-        )
-        return last_valid(hidden, batch.valid_mask)
+        items = self.candidates(batch.item_ids)
+        last: Tensor = self.encoder.last(items, valid_mask=batch.valid_mask, causal=True)  # type: ignore[operator]
+        return last
 
     def candidates(self, item_ids: Tensor) -> Tensor:
         """(..., D) items v of ids (...)."""
