@@ -2,11 +2,13 @@
 
 python bench/interests.py        # 3,170 to 100,000 tokens x 300
 python bench/interests.py --long # and 541,126, the tokens of the paper's pre-training set
+python bench/interests.py --against /tmp/before   # the exact search over that of a checkout
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import multiprocessing
 import statistics
 import sys
@@ -40,6 +42,8 @@ NAIVE_SIZE = 8_770
 SHARE = 0.1
 """k of the authors' DPC-KNN, as a share of the tokens."""
 SHARE_SIZE = 42_614
+SEARCHED_BLOCKS = 12
+"""Of rows, in the comparison with another checkout, which takes a minute."""
 SAMPLED = 2_000
 """Tokens whose true neighbours are searched for the recall."""
 GIGABYTE = 1e9
@@ -113,9 +117,8 @@ def recall(tokens: torch.Tensor, search: NeighborSearch, num_neighbors: int) -> 
         ]
     )
     found = torch.empty(len(tokens), num_neighbors, dtype=torch.int64, device=DEVICE)
-    centered = tokens - tokens.mean(dim=0)
     for rows, _, indices in search(
-        centered,
+        tokens,
         rows=range(len(tokens)),
         count=num_neighbors,
         block_bytes=default_block_bytes(DEVICE),
@@ -158,6 +161,30 @@ def measure(case: str, num_tokens: int, num_probes: int, repeats: int) -> dict[s
     return figures
 
 
+def speedup_of_search(checkout: Path, num_tokens: int, repeats: int) -> dict[str, float]:
+    """CPU time of the exact search of a checkout over ours, for the first rows of all tokens."""
+    path = checkout / "src" / "missrec" / "interests" / "neighbors.py"
+    spec = importlib.util.spec_from_file_location("neighbors_of_before", path)
+    assert spec is not None
+    assert spec.loader is not None
+    before = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = before
+    spec.loader.exec_module(before)
+    tokens = clustered_tokens(num_tokens)
+    tokens -= tokens.mean(dim=0)  # searches of before left that to their caller
+    block_bytes = default_block_bytes(DEVICE)
+    rows = range(min(num_tokens, SEARCHED_BLOCKS * block_bytes // (4 * num_tokens)))
+    taken: list[list[float]] = []
+    for _ in range(repeats):
+        taken.append([])
+        for search in (before.ExactNeighbors(), ExactNeighbors()):
+            start = time.process_time()
+            for _ in search(tokens, rows=rows, count=16, block_bytes=block_bytes):
+                pass
+            taken[-1].append(time.process_time() - start)
+    return {"speedup_of_search": statistics.median(a / b for a, b in taken)}
+
+
 def feasible(num_tokens: int) -> bool:
     """Whether all pairs of tokens can be compared in a time that one would wait."""
     return num_tokens < LONG_SIZE or DEVICE.type == "cuda"
@@ -180,7 +207,13 @@ def main() -> None:
     parser.add_argument("--long", action="store_true", help=f"add {LONG_SIZE:,} tokens")
     parser.add_argument("--probes", type=int, default=64, help="cells FAISS searches (default 64)")
     parser.add_argument("--repeats", type=int, default=3, help="of clustering and matmul in turn")
+    parser.add_argument("--against", type=Path, help="another checkout: its exact search alone")
     arguments = parser.parse_args()
+    if arguments.against is not None:
+        torch.set_num_threads(1)
+        figures = speedup_of_search(arguments.against, SHARE_SIZE, arguments.repeats)
+        write_report("search", figures)
+        return
     report: dict[str, Any] = {"device": str(DEVICE), "width": WIDTH, "probes": arguments.probes}
     rows = []
     for num_tokens in [*arguments.tokens, *([LONG_SIZE] if arguments.long else [])]:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from missrec.interests import neighbors
 from missrec.interests.clustering import DPCKNN
 from missrec.interests.neighbors import (
     ExactNeighbors,
@@ -117,3 +118,24 @@ def test_a_block_takes_a_share_of_a_gpus_free_memory(monkeypatch: pytest.MonkeyP
     assert default_block_bytes(torch.device("cpu")) == 128 << 20
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (16 << 30, 80 << 30))
     assert default_block_bytes(torch.device("cuda")) == 2 << 30
+
+
+@pytest.mark.parametrize("count", [1, 5, 16])
+@pytest.mark.parametrize("num_columns", [64, 1024, 6400])
+def test_the_smallest_of_a_row_are_those_of_one_selection(num_columns: int, count: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randint(0, 500, (7, num_columns), generator=generator).float()  # many ties
+    values[3] = torch.arange(num_columns).float()  # all in one chunk
+    found, places = neighbors._smallest(values, count=count)
+    torch.testing.assert_close(found.sort(dim=1).values, values.sort(dim=1).values[:, :count])
+    assert values.gather(1, places).equal(found)
+    assert all(len(set(row)) == count for row in places.tolist())
+
+
+@pytest.mark.parametrize("search", [ExactNeighbors(), FaissNeighbors(num_probes=200)])
+def test_neighbours_are_found_far_from_the_origin_too(search: NeighborSearch) -> None:
+    tokens = scattered(2000)
+    squared, near = found_by(search, tokens, count=5)
+    far_squared, far = found_by(search, tokens + 1000, count=5)
+    assert (near[:, :, None] == far[:, None]).any(dim=2).double().mean() > 0.99
+    torch.testing.assert_close(far_squared.sort().values, squared.sort().values, rtol=1e-2, atol=0)

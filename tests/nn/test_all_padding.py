@@ -17,6 +17,7 @@ from torch import nn
 
 from missrec.interests.index import InterestTokens
 from missrec.nn.attention import MultiHeadAttention
+from missrec.nn.rows import Rows
 from missrec.nn.sequence_networks import EncoderDecoder, ItemTokens, MeanEncoder
 from missrec.nn.transformer import BlockSettings
 
@@ -82,7 +83,9 @@ def test_attention_to_padding_alone_is_finite(
     tokens = torch.randn(2, 5, EMBED_DIM)
     nothing = torch.zeros(2, 5, dtype=torch.bool)
     with switched(module, training=training, gradients=gradients, narrow=narrow):
-        attended = module(tokens, tokens, valid_mask=nothing, causal=causal)
+        rows = Rows.of(nothing)
+        flat = rows.take(tokens)
+        attended = module(flat, flat, of=rows, to=rows, causal=causal)
     assert attended.isfinite().all()
     if gradients:
         attended.float().sum().backward()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from missrec.nn.attention import MultiHeadAttention
+from missrec.nn.rows import Rows
 
 NUM_HEADS, EMBED_DIM = 2, 8
 LENGTHS = (5, 3, 1)
@@ -19,6 +20,13 @@ def attention(*, dropout_prob: float = 0.0) -> MultiHeadAttention:
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.5)
     return module
+
+
+class Doubled(nn.Module):
+    """A dropout whose weights no longer add up to 1."""
+
+    def forward(self, weights: Tensor) -> Tensor:
+        return 2 * weights
 
 
 def attention_by_head() -> MultiHeadAttention:
@@ -37,6 +45,23 @@ def queries_and_keys() -> tuple[Tensor, Tensor, Tensor]:
     queries = torch.randn(3, 4, EMBED_DIM, generator=generator)
     keys = torch.randn(3, 5, EMBED_DIM, generator=generator)
     return queries, keys, torch.arange(5) < torch.tensor(LENGTHS)[:, None]
+
+
+def attend(
+    module: MultiHeadAttention,
+    queries: Tensor,
+    keys: Tensor,
+    *,
+    valid_mask: Tensor,
+    causal: bool = False,
+) -> Tensor:
+    """(B, Q, D) of padded queries and keys, with a row for each entry."""
+    to = Rows.of(valid_mask, with_padding=True)
+    if queries is keys:
+        tokens = keys.flatten(0, 1)
+        return to.spread(module(tokens, tokens, of=to, to=to, causal=causal))
+    of = Rows.of(torch.ones(queries.shape[:2], dtype=torch.bool))
+    return of.spread(module(queries.flatten(0, 1), keys.flatten(0, 1), of=of, to=to))
 
 
 def torch_attention(source: MultiHeadAttention) -> nn.MultiheadAttention:
@@ -76,7 +101,7 @@ def test_equals_torch_whose_mask_has_the_opposite_polarity(
     queries, keys, valid_mask = queries_and_keys()
     queries.requires_grad_()
     keys.requires_grad_()
-    attended = module(queries, keys, valid_mask=valid_mask)
+    attended = attend(module, queries, keys, valid_mask=valid_mask)
     expected, _ = torch_attention(module)(queries, keys, keys, key_padding_mask=~valid_mask)
     torch.testing.assert_close(attended, expected)
     weights = torch.randn(attended.shape, generator=torch.Generator().manual_seed(2))
@@ -91,7 +116,7 @@ def test_equals_torch_where_a_set_attends_to_itself(make: Callable[[], MultiHead
     module = make()
     _, tokens, valid_mask = queries_and_keys()
     tokens.requires_grad_()
-    attended = module(tokens, tokens, valid_mask=valid_mask)
+    attended = attend(module, tokens, tokens, valid_mask=valid_mask)
     twin = torch_attention(module)
     expected, _ = twin(tokens, tokens, tokens, key_padding_mask=~valid_mask)
     torch.testing.assert_close(attended, expected)
@@ -111,7 +136,7 @@ def test_equals_a_loop_over_heads_and_queries_of_the_valid_keys(
 ) -> None:
     module = make()
     queries, keys, valid_mask = queries_and_keys()
-    attended = module(queries, keys, valid_mask=valid_mask)
+    attended = attend(module, queries, keys, valid_mask=valid_mask)
     for row, length in enumerate(LENGTHS):
         expected = naive_attention(module, queries[row], keys[row, :length])
         torch.testing.assert_close(attended[row], expected)
@@ -124,10 +149,11 @@ def test_a_sequence_without_any_valid_key_attends_to_its_padding_evenly(
     module = make()
     queries, keys, valid_mask = queries_and_keys()
     keys[0] = 0
-    attended = module(queries, keys, valid_mask=valid_mask & (torch.arange(3) > 0)[:, None])
+    attended = attend(module, queries, keys, valid_mask=valid_mask & (torch.arange(3) > 0)[:, None])
     expected = module.output(module.value(torch.zeros(EMBED_DIM)))
     torch.testing.assert_close(attended[0], expected.expand(4, -1))
-    torch.testing.assert_close(attended[1:], module(queries, keys, valid_mask=valid_mask)[1:])
+    plain = attend(module, queries, keys, valid_mask=valid_mask)
+    torch.testing.assert_close(attended[1:], plain[1:])
 
 
 @PATHS
@@ -137,7 +163,7 @@ def test_a_sequence_without_any_valid_key_has_a_finite_gradient(
     module = make()
     queries, keys, _ = queries_and_keys()
     keys.requires_grad_()
-    module(queries, keys, valid_mask=torch.zeros(3, 5, dtype=torch.bool)).sum().backward()
+    attend(module, queries, keys, valid_mask=torch.zeros(3, 5, dtype=torch.bool)).sum().backward()
     gradients = [keys.grad, *(parameter.grad for parameter in module.parameters())]
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
 
@@ -148,7 +174,7 @@ def test_a_causal_query_attends_to_the_valid_keys_up_to_its_own(
 ) -> None:
     module = make()
     _, keys, valid_mask = queries_and_keys()
-    attended = module(keys, keys, valid_mask=valid_mask, causal=True)
+    attended = attend(module, keys, keys, valid_mask=valid_mask, causal=True)
     for row, length in enumerate(LENGTHS):
         for last in range(length):
             seen = keys[row, : last + 1]
@@ -158,12 +184,44 @@ def test_a_causal_query_attends_to_the_valid_keys_up_to_its_own(
     assert attended.isfinite().all()
 
 
+@PATHS
+@pytest.mark.parametrize("empty", [False, True])
+def test_one_query_of_each_sequence_attends_as_it_does_among_others(
+    make: Callable[[], MultiHeadAttention], empty: bool
+) -> None:
+    module = make()
+    queries, keys, valid_mask = queries_and_keys()
+    if empty:
+        valid_mask = valid_mask & (torch.arange(3) > 0)[:, None]
+    query = queries[:, 1].clone().requires_grad_()
+    keys.requires_grad_()
+    alone = module.of_one(query, keys, valid_mask=valid_mask)
+    among = attend(module, query[:, None], keys, valid_mask=valid_mask)[:, 0]
+    torch.testing.assert_close(alone, among)
+    weights = torch.randn(alone.shape, generator=torch.Generator().manual_seed(2))
+    variables = (query, keys, *module.parameters())
+    torch.testing.assert_close(
+        torch.autograd.grad((alone * weights).sum(), variables),
+        torch.autograd.grad((among * weights).sum(), variables),
+    )
+
+
+def test_weights_of_one_query_are_dropped_with_the_value_of_a_key_and_its_bias() -> None:
+    module = attention(dropout_prob=0.5)
+    module.dropout = Doubled()  # type: ignore[assignment]
+    queries, keys, valid_mask = queries_and_keys()
+    torch.testing.assert_close(
+        module.of_one(queries[:, 0], keys, valid_mask=valid_mask),
+        attend(module, queries[:, :1], keys, valid_mask=valid_mask)[:, 0],
+    )
+
+
 def test_attention_weights_are_dropped_in_training_only() -> None:
     module = attention(dropout_prob=0.5)
     queries, keys, valid_mask = queries_and_keys()
-    plain = attention()(queries, keys, valid_mask=valid_mask)
-    assert not module(queries, keys, valid_mask=valid_mask).allclose(plain)
-    torch.testing.assert_close(module.eval()(queries, keys, valid_mask=valid_mask), plain)
+    plain = attend(attention(), queries, keys, valid_mask=valid_mask)
+    assert not attend(module, queries, keys, valid_mask=valid_mask).allclose(plain)
+    torch.testing.assert_close(attend(module.eval(), queries, keys, valid_mask=valid_mask), plain)
 
 
 def test_number_of_heads_that_does_not_divide_the_width_is_refused() -> None:

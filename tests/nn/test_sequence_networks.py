@@ -16,6 +16,7 @@ from missrec.nn.sequence_networks import (
     ReleasedEncoderDecoder,
 )
 from missrec.nn.transformer import BlockSettings
+from nn.padded import decoded_by, encoded_by
 from nn.torch_weights import named, torch_decoder_state, torch_encoder_state
 
 EMBED_DIM, NUM_HEADS, FEEDFORWARD_DIM, LAYER_NORM_EPS = 8, 2, 12, 0.01
@@ -151,14 +152,14 @@ def test_the_context_passes_every_encoder_block_and_the_queries_every_decoder_bl
     )
     context, decoded = module.token_norm(TOKENS), module.query_norm(QUERIES)
     for number in range(num_encoder_blocks):
-        context = module.encoder[number](context, valid_mask=TOKEN_MASK)
+        context = encoded_by(module.encoder[number], context, valid_mask=TOKEN_MASK)
     for number in range(num_decoder_blocks):
-        decoded = module.decoder[number](
-            decoded, context, query_mask=QUERY_MASK, context_mask=TOKEN_MASK
-        )
+        masks = {"query_mask": QUERY_MASK, "context_mask": TOKEN_MASK}
+        decoded = decoded_by(module.decoder[number], decoded, context, **masks)
     assert len(module.encoder) == num_encoder_blocks
     assert len(module.decoder) == num_decoder_blocks
-    torch.testing.assert_close(module(ITEMS, INTERESTS).interests, decoded)
+    found = module(ITEMS, INTERESTS).interests[QUERY_MASK]
+    torch.testing.assert_close(found, decoded[QUERY_MASK])
 
 
 def test_the_sequence_embedding_is_the_mean_of_the_decoded_interests() -> None:
@@ -244,7 +245,7 @@ def test_both_inputs_are_dropped_in_training_only() -> None:
         block.register_forward_pre_hook(lambda _, inputs: received.append(inputs[0]))
     decode(module)
     decode(module.eval())
-    plain = [module.token_norm(TOKENS), module.query_norm(QUERIES)]
+    plain = [module.token_norm(TOKENS[TOKEN_MASK]), module.query_norm(QUERIES[QUERY_MASK])]
     for dropped, hidden in zip(received[:2], plain, strict=True):
         assert {round(ratio, 4) for ratio in (dropped / hidden).flatten().tolist()} == {0, 2}
     torch.testing.assert_close(received[2:], plain)
@@ -321,7 +322,9 @@ def test_the_mean_encoder_is_the_mean_of_what_it_reads_after_its_blocks(
         tokens = QUERIES[row, :num_interests] if reads_interests else naive_tokens(ITEMS, row)
         encoded = module.token_norm(tokens[None])
         for block in module.encoder:
-            encoded = block(encoded, valid_mask=torch.ones(1, len(tokens), dtype=torch.bool))
+            encoded = encoded_by(
+                block, encoded, valid_mask=torch.ones(1, len(tokens), dtype=torch.bool)
+            )
         torch.testing.assert_close(found.interests[row, found.valid_mask[row]], encoded[0])
         torch.testing.assert_close(found.sequence[row], sum(encoded[0]) / len(tokens))
 
@@ -350,7 +353,8 @@ def test_the_input_of_the_mean_encoder_is_dropped_in_training_only(
     module.encoder[0].register_forward_pre_hook(lambda _, inputs: received.append(inputs[0]))
     module(ITEMS, INTERESTS)
     module.eval()(ITEMS, INTERESTS)
-    plain = module.token_norm(QUERIES if reads_interests else TOKENS)
+    read = QUERIES[QUERY_MASK] if reads_interests else TOKENS[TOKEN_MASK]
+    plain = module.token_norm(read)
     ratios = (received[0] / plain).flatten().tolist()
     assert {round(ratio, 4) for ratio in ratios} == {0, 2}
     torch.testing.assert_close(received[1], plain)

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from missrec.nn.pooling import last_valid
 from missrec.nn.transformer import BlockSettings, DecoderBlock, EncoderBlock, initialize_blocks
+from nn.padded import decoded_by, encoded_by
 from nn.torch_weights import torch_decoder_state, torch_encoder_state
 
 EMBED_DIM, NUM_HEADS, FEEDFORWARD_DIM, LAYER_NORM_EPS = 8, 2, 12, 0.25
@@ -54,7 +56,7 @@ def test_encoder_block_equals_torch_post_norm_layer() -> None:
         batch_first=True,
     )
     layer.load_state_dict(torch_encoder_state(block))
-    encoded = block(tokens, valid_mask=valid_mask)
+    encoded = encoded_by(block, tokens, valid_mask=valid_mask)
     torch.testing.assert_close(encoded, layer(tokens, src_key_padding_mask=~valid_mask))
 
 
@@ -72,7 +74,7 @@ def test_decoder_block_equals_torch_post_norm_layer_without_causal_mask() -> Non
         batch_first=True,
     )
     layer.load_state_dict(torch_decoder_state(block))
-    decoded = block(queries, context, query_mask=query_mask, context_mask=context_mask)
+    decoded = decoded_by(block, queries, context, query_mask=query_mask, context_mask=context_mask)
     expected = layer(
         queries,
         context,
@@ -86,17 +88,18 @@ def test_encoder_block_knows_no_order() -> None:
     block = encoder_block()
     tokens, valid_mask = tokens_and_mask(width=6, lengths=(6, 4), seed=1)
     order = torch.tensor([3, 0, 5, 1, 4, 2])
-    permuted = block(tokens[:, order], valid_mask=valid_mask[:, order])
-    torch.testing.assert_close(permuted, block(tokens, valid_mask=valid_mask)[:, order])
+    permuted = encoded_by(block, tokens[:, order], valid_mask=valid_mask[:, order])
+    torch.testing.assert_close(permuted, encoded_by(block, tokens, valid_mask=valid_mask)[:, order])
 
 
 def test_decoder_block_permutes_with_its_queries_and_ignores_the_order_of_its_context() -> None:
     block = decoder_block()
     queries, query_mask = tokens_and_mask(width=4, lengths=(4, 2), seed=1)
     context, context_mask = tokens_and_mask(width=6, lengths=(6, 3), seed=2)
-    decoded = block(queries, context, query_mask=query_mask, context_mask=context_mask)
+    decoded = decoded_by(block, queries, context, query_mask=query_mask, context_mask=context_mask)
     order, context_order = torch.tensor([2, 0, 3, 1]), torch.tensor([3, 0, 5, 1, 4, 2])
-    permuted = block(
+    permuted = decoded_by(
+        block,
         queries[:, order],
         context[:, context_order],
         query_mask=query_mask[:, order],
@@ -110,10 +113,65 @@ def test_a_query_sees_later_queries_only_if_they_are_valid(*, valid: bool) -> No
     block = decoder_block()
     queries, query_mask = tokens_and_mask(width=4, lengths=(4 if valid else 3,), seed=1)
     context, context_mask = tokens_and_mask(width=6, lengths=(6,), seed=2)
-    decoded = block(queries, context, query_mask=query_mask, context_mask=context_mask)
+    decoded = decoded_by(block, queries, context, query_mask=query_mask, context_mask=context_mask)
     queries[:, 3] = 9.0 * torch.arange(EMBED_DIM)
-    changed = block(queries, context, query_mask=query_mask, context_mask=context_mask)
+    changed = decoded_by(block, queries, context, query_mask=query_mask, context_mask=context_mask)
     assert changed[:, :3].equal(decoded[:, :3]) is not valid
+
+
+def test_rows_without_padding_say_the_same_as_rows_of_all() -> None:
+    tokens, valid_mask = tokens_and_mask(width=6, lengths=(6, 4, 0), seed=1)
+    queries, query_mask = tokens_and_mask(width=4, lengths=(1, 4, 3), seed=2)
+    encoder, decoder = encoder_block(), decoder_block()
+
+    def run(*, with_padding: bool) -> tuple[Tensor, ...]:
+        variables = (tokens.clone().requires_grad_(), queries.clone().requires_grad_())
+        context = encoded_by(
+            encoder, variables[0], valid_mask=valid_mask, with_padding=with_padding
+        )
+        decoded = decoded_by(
+            decoder,
+            variables[1],
+            context,
+            query_mask=query_mask,
+            context_mask=valid_mask,
+            with_padding=with_padding,
+        )
+        decoded = decoded * query_mask[..., None]
+        weighted = (decoded * torch.arange(EMBED_DIM)).sum()
+        return decoded, *torch.autograd.grad(weighted, [*variables, *decoder.parameters()])
+
+    torch.testing.assert_close(run(with_padding=False), run(with_padding=True))
+
+
+@pytest.mark.parametrize("length", [0, 1, 6])
+def test_the_last_token_alone_says_what_it_says_among_all(length: int) -> None:
+    block = encoder_block()
+    tokens, valid_mask = tokens_and_mask(width=6, lengths=(6, length, 3), seed=1)
+    tokens.requires_grad_()
+    alone = block.last(tokens, valid_mask=valid_mask)
+    among = last_valid(encoded_by(block, tokens, valid_mask=valid_mask), valid_mask)
+    torch.testing.assert_close(alone, among)
+    weights, variables = torch.arange(EMBED_DIM), [tokens, *block.parameters()]
+    torch.testing.assert_close(
+        torch.autograd.grad((alone * weights).sum(), variables),
+        torch.autograd.grad((among * weights).sum(), variables),
+    )
+
+
+def test_the_last_query_alone_says_what_it_says_among_all() -> None:
+    block = decoder_block()
+    queries, query_mask = tokens_and_mask(width=4, lengths=(4, 1, 3), seed=1)
+    context, context_mask = tokens_and_mask(width=6, lengths=(2, 6, 0), seed=2)
+    masks = {"query_mask": query_mask, "context_mask": context_mask}
+    alone = block.last(queries, context, **masks)
+    among = last_valid(decoded_by(block, queries, context, **masks), query_mask)
+    torch.testing.assert_close(alone, among)
+    weights, variables = torch.arange(EMBED_DIM), list(block.parameters())
+    torch.testing.assert_close(
+        torch.autograd.grad((alone * weights).sum(), variables),
+        torch.autograd.grad((among * weights).sum(), variables),
+    )
 
 
 @pytest.mark.parametrize("kind", ["encoder", "decoder"])
@@ -123,9 +181,9 @@ def test_dropout_acts_in_training_only(kind: str) -> None:
     def run(*, dropout_prob: float, training: bool) -> Tensor:
         if kind == "encoder":
             encoder = encoder_block(dropout_prob=dropout_prob).train(training)
-            return encoder(tokens, valid_mask=valid_mask)
+            return encoded_by(encoder, tokens, valid_mask=valid_mask)
         decoder = decoder_block(dropout_prob=dropout_prob).train(training)
-        return decoder(tokens, tokens, query_mask=valid_mask, context_mask=valid_mask)
+        return decoded_by(decoder, tokens, tokens, query_mask=valid_mask, context_mask=valid_mask)
 
     plain = run(dropout_prob=0.0, training=True)
     assert not run(dropout_prob=0.5, training=True).allclose(plain)

@@ -129,6 +129,54 @@ def test_no_block_is_larger_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(model.blocks) == 6
 
 
+def ranked(model: WholeScores, *, items_per_tile: int) -> list[tuple[int, ...]]:
+    """User, target, items above it and tied with it, by rising user."""
+    domain = domain_of(model, items_per_tile=items_per_tile)
+    for batch in batches():
+        domain.add(batch)
+    (users,) = domain.finish()
+    return sorted(zip(*map(Tensor.tolist, users), strict=True))
+
+
+def by_hand() -> list[tuple[int, ...]]:
+    found = whole_matrix(filter_seen=False)
+    return sorted((user, *counts) for user, counts in found.items())
+
+
+def test_each_block_of_a_catalogue_is_computed_once() -> None:
+    model = WholeScores()
+    assert ranked(model, items_per_tile=6) == by_hand()
+    targets_of_tiles = [4, 4, 4, 4, 1]
+    assert model.blocks == [*targets_of_tiles, 6, 6, 6, 2]
+
+
+def test_more_scores_near_the_targets_than_are_kept_change_no_rank(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ranking, "_MOST_BETWEEN", 0)
+    model = WholeScores()
+    assert ranked(model, items_per_tile=6) == by_hand()
+    assert len(model.blocks) > 9
+
+
+class RoundedApart(WholeScores):
+    """The targets of a tile, at most four, score otherwise than in a block of five."""
+
+    shift = 0.5
+
+    def score(self, encoded: Tensor, candidates: Tensor) -> Tensor:
+        return super().score(encoded, candidates) + (len(candidates) <= 4) * self.shift
+
+
+@pytest.mark.parametrize("shift", [0.5, 2e-6])
+def test_targets_that_score_otherwise_alone_are_ranked_by_their_score_among_all(
+    shift: float,
+) -> None:
+    model = RoundedApart()
+    model.shift = shift  # beyond the margin, or within it
+    assert ranked(model, items_per_tile=5) == by_hand()
+
+
 def test_a_domain_without_users_has_no_ranks() -> None:
     assert domain_of(WholeScores(), items_per_tile=6).finish() == []
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from missrec.distributed import gather, share, share_of
 from missrec.interests.neighbors import (
     NeighborSearch,
+    centered,
     half_squared,
     row_blocks,
     shifted_distances,
@@ -84,19 +85,16 @@ def density_peaks(
     if not torch.isfinite(tokens).all():
         raise ValueError("tokens hold NaN or Inf; the training may have diverged")
     first = first_equal(tokens)
-    # Distances do not change, but |a|^2 + |b|^2 - 2ab loses fewer digits around the mean.
-    centered = (tokens - tokens.mean(dim=0)).contiguous()
-    squared_sum, neighbors = _nearest(
-        tokens, centered, num_others, search=search, block_bytes=block_bytes
-    )
+    squared_sum, neighbors = _nearest(tokens, num_others, search=search, block_bytes=block_bytes)
     log_density = (-squared_sum / num_neighbors)[first]
+    around_mean = centered(tokens)
     separation = _separation(
-        tokens, centered, log_density, neighbors, break_ties=break_ties, block_bytes=block_bytes
+        tokens, around_mean, log_density, neighbors, break_ties=break_ties, block_bytes=block_bytes
     )[first]
     if break_ties:  # the first of equal tokens is as dense as the others, and at distance 0
         separation[first < torch.arange(num_tokens, device=tokens.device)] = 0
     peaks = (log_density + separation.log()).argsort(descending=True, stable=True)[:num_peaks]
-    assignment = _assign(centered, peaks, separation, neighbors, first, block_bytes=block_bytes)
+    assignment = _assign(around_mean, peaks, separation, neighbors, first, block_bytes=block_bytes)
     return DensityPeaks(log_density, separation, peaks, assignment)
 
 
@@ -130,7 +128,6 @@ def planned_bytes(
 
 def _nearest(
     tokens: Tensor,
-    centered: Tensor,
     num_others: int,
     *,
     search: NeighborSearch,
@@ -148,7 +145,7 @@ def _nearest(
     neighbors = torch.empty((num_tokens, kept), dtype=torch.int64, device=tokens.device)
     own = share_of(num_tokens)
     for rows, found, indices in search(
-        centered, rows=own, count=max(kept, num_others), block_bytes=block_bytes
+        tokens, rows=own, count=max(kept, num_others), block_bytes=block_bytes
     ):
         nearest = found.topk(kept, dim=1, largest=False, sorted=False).indices
         beyond = found.scatter(1, nearest, 0).sum(dim=1)  # 0 where no more than `kept` were found
@@ -164,7 +161,7 @@ def _nearest(
 
 def _separation(
     tokens: Tensor,
-    centered: Tensor,
+    around_mean: Tensor,
     log_density: Tensor,
     neighbors: Tensor,
     *,
@@ -188,13 +185,13 @@ def _separation(
     # falling density those are the columns before the row, so the blocks are also narrower.
     row_bytes = tokens.element_size() * len(tokens)
     local_peaks = share(by_density[~is_denser.any(dim=1)[by_density]])
-    ordered = centered[by_density]
+    ordered = around_mean[by_density]
     halves = half_squared(ordered)
     for block in row_blocks(range(len(local_peaks)), row_bytes=row_bytes, block_bytes=block_bytes):
         rows = local_peaks[block]
         ranks = density_rank[rows]
         width = int(ranks[-1]) + 1
-        distances = shifted_distances(centered[rows], ordered[:width], halves[:width])
+        distances = shifted_distances(around_mean[rows], ordered[:width], halves[:width])
         columns = torch.arange(width, device=tokens.device)
         distances.masked_fill_(columns >= ranks[:, None], math.inf)
         parent[rows] = by_density[distances.argmin(dim=1)]

@@ -13,6 +13,10 @@ _CELLS_PER_ROOT = 4
 """Cells of the approximate search, as a multiple of the root of the number of tokens."""
 _TRAINING_TOKENS_PER_CELL = 64
 _SQUARED_ROWS = 4096
+_CHUNK = 64
+"""Columns that the exact search takes the minimum of first."""
+_CHUNKS_PER_SELECTED = 3
+"""With fewer chunks than so many times the wanted neighbours, one selection is faster than two."""
 _MIB = 1 << 20
 _CPU_BLOCK_BYTES = 128 * _MIB
 _GPU_MEMORY_SHARE = 8
@@ -42,7 +46,7 @@ class NeighborSearch(Protocol):
         """The `count` nearest others among all tokens of the tokens `rows`, block by block.
 
         Args:
-            tokens: (T, D) around their mean.
+            tokens: (T, D), wherever they lie: the search takes them around their mean.
             rows: of 0..T - 1, one after the other.
             count: 1..T - 1.
             block_bytes: memory of one block.
@@ -59,6 +63,7 @@ class ExactNeighbors:
         self, tokens: Tensor, *, rows: range, count: int, block_bytes: int
     ) -> Iterator[NearestBlock]:
         """See `NeighborSearch`."""
+        tokens = centered(tokens)
         row_bytes = tokens.element_size() * len(tokens)
         halves = half_squared(tokens)
         for block in row_blocks(rows, row_bytes=row_bytes, block_bytes=block_bytes):
@@ -100,6 +105,7 @@ class FaissNeighbors:
         """See `NeighborSearch`."""
         import faiss
 
+        tokens = centered(tokens)
         halves = half_squared(tokens)
         faiss.omp_set_num_threads(torch.get_num_threads())
         vectors = tokens.detach().float().cpu().contiguous().numpy()
@@ -148,10 +154,35 @@ def _nearest_of(
     own: Tensor, tokens: Tensor, halves: Tensor, *, count: int
 ) -> tuple[Tensor, Tensor]:
     """Squared distances (R, count) and indices of the nearest others of the tokens `own` (R,)."""
-    distances = shifted_distances(tokens[own], tokens, halves)  # (R, T)
+    num_tokens = len(tokens)
+    padded = num_tokens + -num_tokens % _CHUNK
+    distances = tokens.new_empty(len(own), padded)
+    distances[:, num_tokens:] = math.inf
+    torch.addmm(halves, tokens[own], tokens.T, alpha=-1, out=distances[:, :num_tokens])
     distances[torch.arange(len(own), device=own.device), own] = math.inf
-    nearest = distances.topk(count, largest=False, sorted=False)
-    return (2 * (nearest.values + halves[own, None])).clamp_min_(0), nearest.indices
+    values, indices = _smallest(distances, count=count)
+    return (2 * (values + halves[own, None])).clamp_min_(0), indices
+
+
+def _smallest(values: Tensor, *, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` smallest of each row and where they stand, in any order.
+
+    They lie in the `count` chunks whose minima are smallest, so nothing else is selected from.
+
+    Args:
+        values: (R, C), C a multiple of the size of a chunk.
+        count: at most C.
+    """
+    num_rows, num_columns = values.shape
+    if num_columns < _CHUNKS_PER_SELECTED * count * _CHUNK:
+        found = values.topk(count, largest=False, sorted=False)
+        return found.values, found.indices
+    chunks = values.view(num_rows, num_columns // _CHUNK, _CHUNK)
+    chosen = chunks.amin(dim=2).topk(count, largest=False, sorted=False).indices  # (R, count)
+    inside = chunks.gather(1, chosen[..., None].expand(-1, -1, _CHUNK)).flatten(1)
+    found = inside.topk(count, largest=False, sorted=False)
+    chunk = chosen.gather(1, found.indices // _CHUNK)
+    return found.values, chunk * _CHUNK + found.indices % _CHUNK
 
 
 def row_blocks(rows: range, *, row_bytes: int, block_bytes: int) -> Iterator[slice]:
@@ -159,6 +190,11 @@ def row_blocks(rows: range, *, row_bytes: int, block_bytes: int) -> Iterator[sli
     block_rows = max(1, block_bytes // row_bytes)
     for start in range(rows.start, rows.stop, block_rows):
         yield slice(start, min(start + block_rows, rows.stop))
+
+
+def centered(tokens: Tensor) -> Tensor:
+    """(T, D) the tokens around their mean, where |a|^2 + |b|^2 - 2ab loses fewer digits."""
+    return (tokens - tokens.mean(dim=0)).contiguous()
 
 
 def half_squared(tokens: Tensor) -> Tensor:

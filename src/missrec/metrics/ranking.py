@@ -42,12 +42,15 @@ class TargetRanks(NamedTuple):
         return TargetRanks(*(column[rows] for column in self))
 
 
-def count_ranks(scores: Tensor, target_scores: Tensor) -> tuple[Tensor, Tensor]:
+def count_ranks(
+    scores: Tensor, target_scores: Tensor, *, lowest: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """How many items score above each target, and how many the same.
 
     Args:
         scores: (B, C), all items or a part of them.
         target_scores: (B,) of the targets. A target among the items equals itself.
+        lowest: (B,) at most the target's; what scores from here up to it counts as the same.
 
     Returns:
         Two (B,) int64 tensors.
@@ -63,7 +66,10 @@ def count_ranks(scores: Tensor, target_scores: Tensor) -> tuple[Tensor, Tensor]:
     # Ones and zeros as numbers: sums of booleans are twenty times slower on a CPU.
     is_true = torch.empty(scores.shape, dtype=torch.float32, device=scores.device)
     greater = torch.gt(scores, limit, out=is_true).sum(dim=1).long()
-    return greater, torch.eq(scores, limit, out=is_true).sum(dim=1).long()
+    if lowest is None:
+        return greater, torch.eq(scores, limit, out=is_true).sum(dim=1).long()
+    at_least = torch.ge(scores, lowest[:, None], out=is_true).sum(dim=1).long()
+    return greater, at_least - greater
 
 
 def per_user_metrics(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from missrec.nn.item_embeddings import IdEmbedding
-from missrec.nn.pooling import before_targets, last_valid
 from missrec.nn.precision import inner_products
-from missrec.nn.sequence_encoder import SequenceEncoder
+from missrec.nn.sequence_encoder import CausalEncoder, SequenceEncoder, before_targets
 from missrec.nn.transformer import initialize_linear
 from missrec.objectives.ranking import RankingObjective, next_item_loss
 from missrec.types import Catalogue, ItemVectors, SequenceBatch, TrainingLoss
@@ -70,30 +69,31 @@ class FDSA(nn.Module):
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The objective's loss of the next item."""
-        streams, targets = before_targets(self._streams(batch), batch)
+        users = self._joined(
+            before_targets(encoder, items, batch) for encoder, items in self._streams(batch)
+        )
         loss = next_item_loss(
-            self.objective, self, self._join(streams), targets, num_items=self._num_items
+            self.objective, self, users, batch.asked_ids, num_items=self._num_items
         )
         return TrainingLoss(loss, {"ranking": loss.detach()})
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, D) what both streams say at the last item."""
-        return self._join(last_valid(self._streams(batch), batch.valid_mask))
-
-    def _streams(self, batch: SequenceBatch) -> Tensor:
-        """(B, L, 2 D) what the streams say at each item."""
-        valid_mask, shared = batch.valid_mask, self.encoder.input
-        by_id = self.encoder(self.items(batch.item_ids), valid_mask=valid_mask, causal=True)
-        by_feature = self.feature_stack(
-            shared(self.features(batch.item_ids)), valid_mask=valid_mask, causal=True
+        return self._joined(
+            encoder.last(items, valid_mask=batch.valid_mask, causal=True)
+            for encoder, items in self._streams(batch)
         )
-        return torch.cat([by_id, by_feature], dim=-1)
 
-    def _join(self, streams: Tensor) -> Tensor:
-        """(P, D) from both streams (P, 2 D)."""
+    def _streams(self, batch: SequenceBatch) -> Iterator[tuple[CausalEncoder, Tensor]]:
+        """The encoder of each stream, and what it reads, (B, L, D)."""
+        yield self.encoder, self.items(batch.item_ids)
+        yield self.feature_stack, self.encoder.input(self.features(batch.item_ids))
+
+    def _joined(self, streams: Iterable[Tensor]) -> Tensor:
+        """(P, D) from what each stream says, (P, D)."""
         shared = self.encoder.input
-        joined: Tensor = shared.dropout(shared.norm(self.join(streams)))
-        return joined
+        both = torch.cat(list(streams), dim=-1)  # (P, 2 D)
+        return shared.dropout(shared.norm(self.join(both)))  # type: ignore[no-any-return]
 
     def candidates(self, item_ids: Tensor) -> Tensor:
         """(C, D) id embeddings."""

@@ -14,6 +14,7 @@ from missrec.nn.adapters import modality_adapters
 from missrec.nn.dropout import Dropout
 from missrec.nn.fusion import DynamicFusion, FixedFusion
 from missrec.nn.item_embeddings import ItemEmbeddings, spread_rows
+from missrec.nn.linear import linear
 from missrec.nn.precision import full_precision, repeated, single
 from missrec.nn.sequence_networks import EncodedSequence, ItemTokens
 from missrec.objectives.ranking import RankingObjective, candidate_loss
@@ -209,12 +210,14 @@ class MISSRec(nn.Module):
         # In bfloat16, 1 / temperature would blow the rounding of a score up to a twentieth.
         with full_precision(encoded.device.type):
             encoded, tokens = single(encoded), single(candidates.tokens)
-            by_modality = torch.stack([encoded @ part.T for part in tokens])  # (M, B, C)
+            by_modality = [linear(encoded, part) for part in tokens]  # M times (B, C)
             scores: Tensor = self.fusion(by_modality, candidates.present, candidates.item_ids)
             if candidates.ids is None:
                 return scores
             ids = self._scored_ids(candidates.ids)
-            return self._modality_weight * scores + self._id_weight * (encoded @ ids.T)
+            if self._modality_weight != 1:
+                scores = self._modality_weight * scores
+            return torch.add(scores, linear(encoded, ids), alpha=self._id_weight)
 
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """Items (C,) as the vectors that `score` follows from."""

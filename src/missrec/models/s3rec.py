@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
-from missrec.nn.pooling import before_targets, last_valid
+from missrec.nn.pooling import last_valid
 from missrec.nn.precision import inner_products
-from missrec.nn.sequence_encoder import SequenceEncoder
+from missrec.nn.sequence_encoder import SequenceEncoder, before_targets
 from missrec.nn.transformer import initialize_linear
 from missrec.objectives.mutual_information import mutual_information_loss
 from missrec.objectives.ranking import RankingObjective, next_item_loss
@@ -204,13 +204,16 @@ class S3Rec(nn.Module):
         if self.tasks is not None:
             item_ids = batch.followed_by(batch.target_ids, longest=self.encoder.max_seq_len)
             return self.tasks(item_ids, items=self.items, encoder=self.encoder)  # type: ignore[no-any-return]
-        sequences, targets = before_targets(self._hidden(batch), batch)
-        loss = next_item_loss(self.objective, self, sequences, targets, num_items=self._num_items)
+        users = before_targets(self.encoder, self.items(batch.item_ids), batch)
+        loss = next_item_loss(
+            self.objective, self, users, batch.asked_ids, num_items=self._num_items
+        )
         return TrainingLoss(loss, {"ranking": loss.detach()})
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, D) what the encoder says at the last item, reading from left to right."""
-        return last_valid(self._hidden(batch), batch.valid_mask)
+        items = self.items(batch.item_ids)
+        return self.encoder.last(items, valid_mask=batch.valid_mask, causal=True)
 
     def candidates(self, item_ids: Tensor) -> Tensor:
         """(C, D) item embeddings."""
@@ -224,10 +227,3 @@ class S3Rec(nn.Module):
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """Items (C,) as the vectors that `score` follows from."""
         return self.items.item_vectors(item_ids)
-
-    def _hidden(self, batch: SequenceBatch) -> Tensor:
-        """(B, L, D) what the encoder says at each item, reading from left to right."""
-        hidden: Tensor = self.encoder(
-            self.items(batch.item_ids), valid_mask=batch.valid_mask, causal=True
-        )
-        return hidden

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
-from missrec.nn.pooling import before_targets, last_valid
 from missrec.nn.precision import inner_products
-from missrec.nn.sequence_encoder import SequenceEncoder
+from missrec.nn.sequence_encoder import SequenceEncoder, before_targets
 from missrec.objectives.ranking import RankingObjective, next_item_loss
 from missrec.types import Catalogue, ItemVectors, SequenceBatch, TrainingLoss
 
@@ -61,17 +60,20 @@ class SASRec(nn.Module):
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The objective's loss of the next items."""
-        hidden = self._hidden(batch)
         if self._all_positions:
-            sequences, targets = hidden[batch.valid_mask], batch.next_ids[batch.valid_mask]
+            valid_mask = batch.valid_mask
+            hidden = self.encoder(self.items(batch.item_ids), valid_mask=valid_mask, causal=True)
+            sequences, targets = hidden[valid_mask], batch.next_ids[valid_mask]
         else:
-            sequences, targets = before_targets(hidden, batch)
+            items = self.items(batch.item_ids)
+            sequences, targets = before_targets(self.encoder, items, batch), batch.asked_ids
         loss = next_item_loss(self.objective, self, sequences, targets, num_items=self._num_items)
         return TrainingLoss(loss, {"ranking": loss.detach()})
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, D) what the encoder says at the last item."""
-        return last_valid(self._hidden(batch), batch.valid_mask)
+        items = self.items(batch.item_ids)
+        return self.encoder.last(items, valid_mask=batch.valid_mask, causal=True)
 
     def candidates(self, item_ids: Tensor) -> Tensor:
         """(C, D) item embeddings."""
@@ -85,10 +87,3 @@ class SASRec(nn.Module):
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """Items (C,) as the vectors that `score` follows from."""
         return self.items.item_vectors(item_ids)
-
-    def _hidden(self, batch: SequenceBatch) -> Tensor:
-        """(B, L, D)."""
-        hidden: Tensor = self.encoder(
-            self.items(batch.item_ids), valid_mask=batch.valid_mask, causal=True
-        )
-        return hidden

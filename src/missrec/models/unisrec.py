@@ -11,9 +11,8 @@ from torch.nn import functional as F
 from missrec.nn.augmentation import drop_items
 from missrec.nn.dropout import Dropout
 from missrec.nn.item_embeddings import Augmentation, FeatureEmbedding, IdEmbedding
-from missrec.nn.pooling import before_targets, last_valid
 from missrec.nn.precision import inner_products
-from missrec.nn.sequence_encoder import SequenceEncoder
+from missrec.nn.sequence_encoder import SequenceEncoder, before_targets
 from missrec.objectives.ranking import RankingObjective, next_item_loss
 from missrec.types import PAD_ID, Catalogue, ItemVectors, SequenceBatch, TrainingLoss
 
@@ -109,13 +108,13 @@ class UniSRec(nn.Module):
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """Sequence-item loss (2.2.1), plus lambda x sequence-sequence loss (2.2.2)."""
-        hidden, targets = before_targets(self._hidden(batch.item_ids), batch)
-        user = F.normalize(hidden, dim=-1)
+        items = self._embed(batch.item_ids)
+        user = F.normalize(before_targets(self.encoder, items, batch), dim=-1)
         ranking = next_item_loss(
             self.objective,
             self,
             user,
-            targets,
+            batch.asked_ids,
             num_items=self._num_items,
             temperature=self._temperature,
         )
@@ -155,15 +154,9 @@ class UniSRec(nn.Module):
 
     def _read(self, item_ids: Tensor, *, augment: Augmentation | None = None) -> Tensor:
         """(B, D) unit vectors of histories (B, L)."""
-        hidden = self._hidden(item_ids, augment=augment)
-        return F.normalize(last_valid(hidden, item_ids != PAD_ID), dim=-1)
-
-    def _hidden(self, item_ids: Tensor, *, augment: Augmentation | None = None) -> Tensor:
-        """(B, L, D) what the encoder says at each item of histories (B, L)."""
-        hidden: Tensor = self.encoder(
-            self._embed(item_ids, augment=augment), valid_mask=item_ids != PAD_ID, causal=True
-        )
-        return hidden
+        valid_mask = item_ids != PAD_ID
+        items = self._embed(item_ids, augment=augment)
+        return F.normalize(self.encoder.last(items, valid_mask=valid_mask, causal=True), dim=-1)
 
     def _second_view(self, item_ids: Tensor) -> Tensor:
         """(B, D) unit vectors of histories; one augmentation for all that this process has."""

@@ -10,9 +10,8 @@ from torch.nn import functional as F
 
 from missrec.features.table import FeatureTable
 from missrec.nn.code_embedding import CodeEmbedding
-from missrec.nn.pooling import before_targets, last_valid
 from missrec.nn.precision import inner_products, single
-from missrec.nn.sequence_encoder import SequenceEncoder
+from missrec.nn.sequence_encoder import SequenceEncoder, before_targets
 from missrec.objectives.ranking import RankingObjective, candidate_loss
 from missrec.types import Catalogue, ItemVectors, SequenceBatch, TrainingLoss
 
@@ -86,9 +85,8 @@ class VQRec(nn.Module):
         # In one call: where a permutation is learned, both see the same draw of it.
         embedded = self.items(torch.cat([batch.item_ids.flatten(), candidate_ids]))
         history, candidates = embedded.split([batch.item_ids.numel(), len(candidate_ids)])
-        hidden = self._hidden(history.view(*batch.item_ids.shape, -1), batch)
-        last, _ = before_targets(hidden, batch)
-        user = F.normalize(last, dim=-1)
+        history = history.view(*batch.item_ids.shape, -1)
+        user = F.normalize(before_targets(self.encoder, history, batch), dim=-1)
         own_negatives = None
         if self._synthetic_prob:
             synthetic = self.items.synthetic(targets, prob=self._synthetic_prob)
@@ -128,9 +126,5 @@ class VQRec(nn.Module):
 
     def _read(self, history: Tensor, batch: SequenceBatch) -> Tensor:
         """(B, D) unit vectors of embedded histories (B, L, D)."""
-        return F.normalize(last_valid(self._hidden(history, batch), batch.valid_mask), dim=-1)
-
-    def _hidden(self, history: Tensor, batch: SequenceBatch) -> Tensor:
-        """(B, L, D) what the encoder says at each item."""
-        hidden: Tensor = self.encoder(history, valid_mask=batch.valid_mask, causal=True)
-        return hidden
+        last = self.encoder.last(history, valid_mask=batch.valid_mask, causal=True)
+        return F.normalize(last, dim=-1)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from missrec.nn.item_embeddings import FeatureEmbedding, IdEmbedding
-from missrec.nn.pooling import before_targets, last_valid
 from missrec.nn.precision import inner_products
+from missrec.nn.sequence_encoder import CausalEncoder, before_targets
 from missrec.objectives.ranking import RankingObjective, next_item_loss
 from missrec.types import Catalogue, ItemVectors, SequenceBatch, TrainingLoss
 
@@ -37,7 +37,7 @@ class ZESRec(nn.Module):
         catalogue: Catalogue,
         embed_dim: int,
         adapter: Callable[[int, int], nn.Module],
-        encoder: Callable[..., nn.Module],
+        encoder: Callable[..., CausalEncoder],
         objective: RankingObjective,
         item_offsets: bool,
         item_precision: float,
@@ -81,8 +81,10 @@ class ZESRec(nn.Module):
         The mean negative log-likelihood of the targets, plus lambda_v / 2 sum_j |epsilon_j|^2 over
         the number of targets: all that training sees of each user but the first item.
         """
-        users, targets = before_targets(self._hidden(batch), batch)
-        ranking = next_item_loss(self.objective, self, users, targets, num_items=self._num_items)
+        users = before_targets(self.encoder, self.candidates(batch.item_ids), batch)
+        ranking = next_item_loss(
+            self.objective, self, users, batch.asked_ids, num_items=self._num_items
+        )
         if self.item_offsets is None:
             return TrainingLoss(ranking, {"ranking": ranking.detach()})
         squares = self.item_offsets.weight.square().sum()
@@ -91,7 +93,8 @@ class ZESRec(nn.Module):
 
     def encode(self, batch: SequenceBatch) -> Tensor:
         """(B, D) users u, what the encoder says at the last item."""
-        return last_valid(self._hidden(batch), batch.valid_mask)
+        items = self.candidates(batch.item_ids)
+        return self.encoder.last(items, valid_mask=batch.valid_mask, causal=True)
 
     def candidates(self, item_ids: Tensor) -> Tensor:
         """(..., D) items v of ids (...)."""
@@ -110,10 +113,3 @@ class ZESRec(nn.Module):
         if self.item_offsets is None:
             return vectors
         return vectors._replace(ids=self.item_offsets(item_ids))
-
-    def _hidden(self, batch: SequenceBatch) -> Tensor:
-        """(B, L, D) what the encoder says at each item."""
-        hidden: Tensor = self.encoder(
-            self.candidates(batch.item_ids), valid_mask=batch.valid_mask, causal=True
-        )
-        return hidden

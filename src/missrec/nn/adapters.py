@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from missrec.features.table import FeatureTable
 from missrec.nn.dropout import Dropout
+from missrec.nn.linear import Linear
 
 _INIT_STD = 0.02
 _NOISE_FLOOR = 0.01
@@ -33,7 +34,7 @@ def modality_adapters(
     )
 
 
-class LinearAdapter(nn.Linear):
+class LinearAdapter(Linear):
     """One linear map F -> D, the default."""
 
     def __init__(self, feature_dim: int, embed_dim: int) -> None:
@@ -49,7 +50,7 @@ class RectifiedAdapter(nn.Sequential):
 
     def __init__(self, feature_dim: int, embed_dim: int) -> None:
         """F -> D."""
-        super().__init__(nn.Linear(feature_dim, embed_dim), nn.ReLU())
+        super().__init__(Linear(feature_dim, embed_dim), nn.ReLU())
 
 
 class BottleneckAdapter(nn.Module):
@@ -62,10 +63,10 @@ class BottleneckAdapter(nn.Module):
     def __init__(self, feature_dim: int, embed_dim: int, *, bottleneck_dim: int) -> None:
         """F -> D -> bottleneck_dim -> D."""
         super().__init__()
-        self.project = nn.Linear(feature_dim, embed_dim)
-        self.down = nn.Linear(embed_dim, bottleneck_dim)
+        self.project = Linear(feature_dim, embed_dim)
+        self.down = Linear(embed_dim, bottleneck_dim)
         self.activation = nn.GELU()
-        self.up = nn.Linear(bottleneck_dim, embed_dim)
+        self.up = Linear(bottleneck_dim, embed_dim)
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from missrec.nn.dropout import Dropout
+from missrec.nn.linear import Linear, linear
+from missrec.nn.rows import Rows
+
+Parts = Sequence[Tensor]
+"""A projection (B, S, D), cut in its columns."""
 
 
 class MultiHeadAttention(nn.Module):
@@ -35,55 +41,83 @@ class MultiHeadAttention(nn.Module):
         self._num_heads = num_heads
         self._dropout_prob = dropout_prob
         self.dropout = Dropout(dropout_prob)
-        self.query = nn.Linear(embed_dim, embed_dim)
-        self.key = nn.Linear(embed_dim, embed_dim)
-        self.value = nn.Linear(embed_dim, embed_dim)
-        self.output = nn.Linear(embed_dim, embed_dim)
+        self.query = Linear(embed_dim, embed_dim)
+        self.key = Linear(embed_dim, embed_dim)
+        self.value = Linear(embed_dim, embed_dim)
+        self.output = Linear(embed_dim, embed_dim)
 
     def forward(
-        self, queries: Tensor, keys: Tensor, *, valid_mask: Tensor, causal: bool = False
+        self, queries: Tensor, keys: Tensor, *, of: Rows, to: Rows, causal: bool = False
     ) -> Tensor:
-        """(B, Q, D) from every query to the valid keys.
+        """(T, D) from every query to the valid keys of its sequence.
 
         Args:
-            queries: (B, Q, D).
-            keys: (B, S, D), also the values.
-            valid_mask: (B, S) bool, True = a query may attend to this key.
+            queries: (T, D), the rows of (B, Q, D).
+            keys: (T', D), the rows of (B, S, D), also the values.
+            of: where the queries stand.
+            to: where the keys stand, and which of them a query may attend to.
             causal: a query attends to no later key; for right-padded self-attention.
         """
-        # True = takes part, as in torch's attn_mask. A row without any would give NaN.
-        attend = (valid_mask | ~valid_mask.any(dim=1, keepdim=True))[:, None]  # (B, 1, S)
+        attend = to.mask[:, None]  # (B, 1, S), True = takes part, as in torch's attn_mask
         if causal:
             attend = attend & attend.new_ones(attend.shape[-1], attend.shape[-1]).tril()
-        if queries is keys:
-            query, key, value = _linear(queries, self.query, self.key, self.value)
-        else:
-            query = self.query(queries)
-            key, value = _linear(keys, self.key, self.value)
-        drops = self.training and self._dropout_prob > 0
         # On a CPU torch has no fused kernel with dropout; its fallback copies every operand.
-        mix = self._mix_by_head if drops and queries.device.type == "cpu" else self._mix_fused
-        return self.output(mix(query, key, value, attend))  # type: ignore[no-any-return]
+        by_head = self.training and self._dropout_prob > 0 and queries.device.type == "cpu"
+        count = self._num_heads if by_head else 1
+        if queries is keys:
+            projected = to.spread(_linear(queries, self.query, self.key, self.value))
+            parts = projected.chunk(3 * count, dim=-1)
+        else:
+            projected = to.spread(_linear(keys, self.key, self.value))
+            query = of.spread(self.query(queries))
+            parts = (*query.chunk(count, dim=-1), *projected.chunk(2 * count, dim=-1))
+        mix = self._mix_by_head if by_head else self._mix_fused
+        mixed = mix(parts[:count], parts[count:-count], parts[-count:], attend)
+        return self.output(of.take(mixed))  # type: ignore[no-any-return]
 
-    def _mix_fused(self, query: Tensor, key: Tensor, value: Tensor, attend: Tensor) -> Tensor:
-        """(B, Q, D) by torch's kernel; attend is (B, 1 or Q, S)."""
+    def of_one(self, queries: Tensor, keys: Tensor, *, valid_mask: Tensor) -> Tensor:
+        """(B, D) from one query of each sequence, without projecting all its keys and values.
+
+        <q, W c + b> = <W^T q, c> + <q, b>, and a weighted sum of W c + b is W times that of c, plus
+        b times the weights, which dropout leaves not at 1.
+
+        Args:
+            queries: (B, D).
+            keys: (B, S, D), also the values.
+            valid_mask: (B, S) bool, True = the query may attend to this key.
+        """
+        attend = Rows.of(valid_mask, with_padding=True).mask[:, None]  # (B, 1, S)
+        width = queries.shape[1] // self._num_heads
+        by_head = (self._num_heads, width)  # of the D outputs of a projection
+        heads = self.query(queries).view(len(queries), *by_head).transpose(0, 1)
+        folded = heads @ self.key.weight.view(*by_head, -1)  # (H, B, D)
+        shift = heads @ self.key.bias.view(*by_head, 1)  # (H, B, 1)
+        scores = folded.transpose(0, 1) @ keys.transpose(1, 2) + shift.transpose(0, 1)
+        scores = (scores / math.sqrt(width)).masked_fill(~attend, -math.inf)
+        weights = self.dropout(scores.softmax(dim=-1))  # (B, H, S)
+        mixed = (weights @ keys).transpose(0, 1)  # (H, B, D)
+        total = weights.sum(dim=-1, keepdim=True).transpose(0, 1)  # (H, B, 1)
+        value = mixed @ self.value.weight.view(*by_head, -1).transpose(1, 2)
+        value = value + total * self.value.bias.view(self._num_heads, 1, width)  # (H, B, D / H)
+        return self.output(value.transpose(0, 1).flatten(1))  # type: ignore[no-any-return]
+
+    def _mix_fused(self, query: Parts, key: Parts, value: Parts, attend: Tensor) -> Tensor:
+        """(B, Q, D) by torch's kernel, of one part each; attend is (B, 1 or Q, S)."""
         mixed = F.scaled_dot_product_attention(
-            self._split(query),
-            self._split(key),
-            self._split(value),
+            self._split(query[0]),
+            self._split(key[0]),
+            self._split(value[0]),
             attn_mask=attend[:, None],
             dropout_p=self._dropout_prob if self.training else 0.0,
         )  # (B, H, Q, D / H)
         return mixed.transpose(1, 2).flatten(2)
 
-    def _mix_by_head(self, query: Tensor, key: Tensor, value: Tensor, attend: Tensor) -> Tensor:
-        """The same head by head, on views of the projections."""
-        bias = query.new_zeros(attend.shape).masked_fill(~attend, -math.inf)
-        scale = 1 / math.sqrt(query.shape[-1] // self._num_heads)
+    def _mix_by_head(self, query: Parts, key: Parts, value: Parts, attend: Tensor) -> Tensor:
+        """The same head by head, of a part for each, on views of the projections."""
+        bias = query[0].new_zeros(attend.shape).masked_fill(~attend, -math.inf)
+        scale = 1 / math.sqrt(query[0].shape[-1])
         heads = []
-        for q, k, v in zip(
-            *(part.chunk(self._num_heads, dim=-1) for part in (query, key, value)), strict=True
-        ):
+        for q, k, v in zip(query, key, value, strict=True):
             scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=scale)  # (B, Q, S)
             heads.append(torch.bmm(self.dropout(scores.softmax(dim=-1)), v))
         return torch.cat(heads, dim=-1)
@@ -93,8 +127,7 @@ class MultiHeadAttention(nn.Module):
         return embeddings.view(*embeddings.shape[:2], self._num_heads, -1).transpose(1, 2)
 
 
-def _linear(embeddings: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:
-    """What each of several equally wide layers gives, by one matrix product."""
+def _linear(rows: Tensor, *layers: nn.Linear) -> Tensor:
+    """What each of several layers gives, side by side, by one matrix product."""
     weight = torch.cat([layer.weight for layer in layers])
-    bias = torch.cat([layer.bias for layer in layers])
-    return F.linear(embeddings, weight, bias).chunk(len(layers), dim=-1)
+    return linear(rows, weight, torch.cat([layer.bias for layer in layers]))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 _LEVELS = 256
@@ -35,11 +38,52 @@ class Dropout(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """The same shape."""
-        if not self.training or self._dropped_levels == 0:
+        if not self._drops:
             return hidden
         if hidden.device.type != "cpu":
             return F.dropout(hidden, self._prob)
+        dropped: Tensor = _Dropped.apply(None, hidden, self._draw(hidden), self._scale)
+        return dropped
+
+    def onto(self, residual: Tensor, hidden: Tensor) -> Tensor:
+        """What `forward` makes of `hidden`, added to a residual of the same shape."""
+        if not self._drops or hidden.device.type != "cpu":
+            added: Tensor = residual + self(hidden)
+            return added
+        dropped: Tensor = _Dropped.apply(residual, hidden, self._draw(hidden), self._scale)
+        return dropped
+
+    @property
+    def _drops(self) -> bool:
+        return self.training and self._dropped_levels > 0
+
+    @property
+    def _scale(self) -> float:
+        return _LEVELS / (_LEVELS - self._dropped_levels)
+
+    def _draw(self, hidden: Tensor) -> Tensor:
+        """Ones and zeros as `hidden`, 1 = stays."""
         draws = torch.empty(-(-hidden.numel() // 8), dtype=torch.int64).random_(_INT64_MIN, None)
         levels = draws.view(torch.uint8)[: hidden.numel()].view(hidden.shape)
-        keep = (levels >= self._dropped_levels).to(hidden.dtype)
-        return hidden * keep.mul_(_LEVELS / (_LEVELS - self._dropped_levels))
+        keep = torch.empty(hidden.shape, dtype=hidden.dtype)
+        return torch.ge(levels, self._dropped_levels, out=keep)
+
+
+class _Dropped(torch.autograd.Function):
+    """residual + scale x hidden x keep, in one pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, residual: Tensor | None, hidden: Tensor, keep: Tensor, scale: float
+    ) -> Tensor:
+        ctx.save_for_backward(keep)
+        ctx.scale = scale
+        start = hidden.new_zeros(()) if residual is None else residual
+        return torch.addcmul(start, hidden, keep, value=scale)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        (keep,) = ctx.saved_tensors
+        of_hidden = torch.addcmul(gradient.new_zeros(()), gradient, keep, value=ctx.scale)
+        return gradient if ctx.needs_input_grad[0] else None, of_hidden, None, None

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from missrec.nn.eager import eagerly_on_cpu
 from missrec.types import ItemRows
+
+Scores = Sequence[Tensor] | Tensor
+"""The scores (B, C) of each modality."""
 
 
 class DynamicFusion(nn.Module):
@@ -58,11 +63,11 @@ class DynamicFusion(nn.Module):
         """() or (C,), the alpha of the items (C,)."""
         return self.alpha[item_ids] if self._per_item else self.alpha
 
-    def forward(self, scores: Tensor, present: Tensor, item_ids: Tensor) -> Tensor:
+    def forward(self, scores: Scores, present: Tensor, item_ids: Tensor) -> Tensor:
         """(B, C) fused scores; 0 for a candidate without any modality.
 
         Args:
-            scores: (M, B, C) scores by modality.
+            scores: M times (B, C), or (M, B, C), by modality.
             present: (M, C) bool, True where the candidate has the modality.
             item_ids: (C,) the candidates.
         """
@@ -98,11 +103,11 @@ class FixedFusion(nn.Module):
         """() the alpha of all items."""
         return torch.tensor(self._alpha, device=item_ids.device)
 
-    def forward(self, scores: Tensor, present: Tensor, item_ids: Tensor) -> Tensor:
+    def forward(self, scores: Scores, present: Tensor, item_ids: Tensor) -> Tensor:
         """(B, C), see `DynamicFusion`."""
         if math.isinf(self._alpha):
-            return _highest(scores, present)
-        return _fuse(scores, present, torch.tensor(self._alpha, device=scores.device))
+            return _highest(_stacked(scores), present)
+        return _fuse(scores, present, torch.tensor(self._alpha, device=present.device))
 
 
 def fuse(scores: Tensor, present: Tensor, alpha: Tensor) -> Tensor:
@@ -117,10 +122,6 @@ def fuse(scores: Tensor, present: Tensor, alpha: Tensor) -> Tensor:
         return (scores * present[:, None, :]).sum(dim=0)
     if not alpha.ndim and alpha.isposinf():
         return _highest(scores, present)
-    if len(scores) == 2 and present.all():
-        first, second = scores
-        difference = second - first
-        return torch.addcmul(first, (alpha * difference).sigmoid_(), difference)
     return _fuse(scores, present, alpha)
 
 
@@ -130,10 +131,16 @@ def _highest(scores: Tensor, present: Tensor) -> Tensor:
     return highest.masked_fill(~present.any(dim=0), 0)
 
 
-def _fuse(scores: Tensor, present: Tensor, alpha: Tensor) -> Tensor:
+def _stacked(scores: Scores) -> Tensor:
+    """(M, B, C)."""
+    return scores if isinstance(scores, Tensor) else torch.stack(tuple(scores))
+
+
+def _fuse(scores: Scores, present: Tensor, alpha: Tensor) -> Tensor:
     """(B, C) Eq. 2 without building v_k; alpha () or (C,)."""
     if len(scores) == 2:
         return _fuse_two(scores, present, alpha)
+    scores = _stacked(scores)
     absent = ~present[:, None, :]  # (M, 1, C)
     # The lowest finite number rather than -inf: a candidate without any modality stays finite.
     votes = (alpha * scores).masked_fill(absent, torch.finfo(scores.dtype).min)
@@ -141,11 +148,15 @@ def _fuse(scores: Tensor, present: Tensor, alpha: Tensor) -> Tensor:
     return (weights * scores).sum(dim=0)
 
 
-def _fuse_two(scores: Tensor, present: Tensor, alpha: Tensor) -> Tensor:
+def _fuse_two(scores: Scores, present: Tensor, alpha: Tensor) -> Tensor:
     """The same for two modalities: the softmax of two votes is the sigmoid of their difference."""
-    first, second = (scores * present[:, None, :].to(scores.dtype)).unbind()
+    first, second = scores
+    if eagerly_on_cpu(present) and present.all():
+        difference = second - first
+        return torch.addcmul(first, (alpha * difference).sigmoid_(), difference)
+    first, second = first * present[0].to(first.dtype), second * present[1].to(second.dtype)
     difference = second - first
-    both = present.all(dim=0).to(scores.dtype)
-    only_second = (present[1] & ~present[0]).to(scores.dtype)
+    both = present.all(dim=0).to(first.dtype)
+    only_second = (present[1] & ~present[0]).to(first.dtype)
     weights = torch.addcmul(only_second, both, torch.sigmoid(alpha * difference))
     return torch.addcmul(first, weights, difference)

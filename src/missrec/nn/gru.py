@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from missrec.nn.dropout import Dropout
+from missrec.nn.pooling import last_valid
 
 
 class GRUEncoder(nn.Module):
@@ -34,3 +35,8 @@ class GRUEncoder(nn.Module):
             raise ValueError("causal (False) must be True: a GRU reads forwards only")
         states: Tensor = self.network(self.dropout(items))[0]
         return states
+
+    def last(self, items: Tensor, *, valid_mask: Tensor, causal: bool) -> Tensor:
+        """(B, D) the state after the last item."""
+        states = self(items, valid_mask=valid_mask, causal=causal)
+        return last_valid(states, valid_mask)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from missrec.types import PAD_ID, SequenceBatch
-
 
 def masked_mean(embeddings: Tensor, valid_mask: Tensor) -> Tensor:
     """(B, D) mean of embeddings (B, K, D) over the valid ones; zeros where there is none.
@@ -28,15 +26,3 @@ def last_valid(embeddings: Tensor, valid_mask: Tensor) -> Tensor:
     """
     last = (valid_mask.sum(dim=1) - 1).clamp_min(0)
     return embeddings.gather(1, last[:, None, None].expand(-1, 1, embeddings.shape[-1])).squeeze(1)
-
-
-def before_targets(embeddings: Tensor, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
-    """(P, D) the entries from which the targets of a batch are predicted, and (P,) the targets.
-
-    Args:
-        embeddings: (B, L, D), right-padded.
-        batch: with targets (B,) of the last items, or (B, L) of some or all.
-    """
-    if batch.target_ids.ndim == 1:
-        return last_valid(embeddings, batch.valid_mask), batch.target_ids
-    return embeddings[batch.target_ids != PAD_ID], batch.asked_ids

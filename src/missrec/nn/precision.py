@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from missrec.nn.linear import linear
+
 
 def single(tensor: Tensor) -> Tensor:
     """The tensor in float32 if it holds narrower floats, otherwise as it is."""
@@ -24,7 +26,7 @@ def inner_products(queries: Tensor, keys: Tensor) -> Tensor:
     Rounded to bfloat16, scores of thousands of items would tie.
     """
     with full_precision(queries.device.type):
-        return single(queries) @ single(keys).T
+        return linear(single(queries), single(keys))
 
 
 def repeated(rows: Tensor, index: Tensor) -> Tensor:

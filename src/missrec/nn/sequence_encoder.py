@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, cast
+
 import torch
 from torch import Tensor, nn
 
 from missrec.nn.dropout import Dropout
+from missrec.nn.rows import Rows
 from missrec.nn.transformer import BlockSettings, EncoderBlock, initialize_linear
+from missrec.types import PAD_ID, SequenceBatch
+
+
+class CausalEncoder(Protocol):
+    """What reads items (B, L, D) from the oldest on."""
+
+    @property
+    def __call__(self) -> Callable[..., Any]:
+        """(B, L, D) what it says at each item, see `SequenceEncoder`."""
+
+    def last(self, items: Tensor, *, valid_mask: Tensor, causal: bool) -> Tensor:
+        """(B, D) what it says at the last item."""
+
+
+def before_targets(encoder: CausalEncoder, items: Tensor, batch: SequenceBatch) -> Tensor:
+    """(P, D) what an encoder says where the items `batch.asked_ids` are to be predicted.
+
+    Args:
+        encoder: reads the items.
+        items: (B, L, D) embeddings of the histories.
+        batch: with targets (B,) after the last items, or (B, L) after some or all.
+    """
+    if batch.target_ids.ndim == 1:
+        return encoder.last(items, valid_mask=batch.valid_mask, causal=True)
+    hidden: Tensor = encoder(items, valid_mask=batch.valid_mask, causal=True)
+    return hidden[batch.target_ids != PAD_ID]
 
 
 class PositionedItems(nn.Module):
@@ -40,10 +70,23 @@ class EncoderStack(nn.Module):
         initialize_linear(self, std=init_std)
 
     def forward(self, tokens: Tensor, *, valid_mask: Tensor, causal: bool) -> Tensor:
-        """(B, L, D), see `EncoderBlock`."""
-        for block in self.blocks:
-            tokens = block(tokens, valid_mask=valid_mask, causal=causal)
-        return tokens
+        """(B, L, D), see `EncoderBlock`; zeros at padding."""
+        return self._read(self.blocks, tokens, valid_mask=valid_mask, causal=causal)
+
+    def last(self, tokens: Tensor, *, valid_mask: Tensor, causal: bool) -> Tensor:
+        """(B, D) what `forward` says at the last token, with the last block for that alone."""
+        *blocks, last = self.blocks
+        tokens = self._read(blocks, tokens, valid_mask=valid_mask, causal=causal)
+        return cast("EncoderBlock", last).last(tokens, valid_mask=valid_mask)
+
+    def _read(
+        self, blocks: Iterable[nn.Module], tokens: Tensor, *, valid_mask: Tensor, causal: bool
+    ) -> Tensor:
+        rows = Rows.of(valid_mask)
+        read = rows.take(tokens)
+        for block in blocks:
+            read = block(read, rows=rows, causal=causal)
+        return rows.spread(read)
 
 
 class SequenceEncoder(nn.Module):
@@ -78,7 +121,7 @@ class SequenceEncoder(nn.Module):
         return self.input.positions.num_embeddings
 
     def forward(self, items: Tensor, *, valid_mask: Tensor, causal: bool) -> Tensor:
-        """(B, L, D) what the encoder says at each item.
+        """(B, L, D) what the encoder says at each item; at padding nothing that means anything.
 
         Args:
             items: (B, L, D) embeddings, oldest first, right-padded.
@@ -86,3 +129,7 @@ class SequenceEncoder(nn.Module):
             causal: an item sees itself and the earlier ones only.
         """
         return self.stack(self.input(items), valid_mask=valid_mask, causal=causal)  # type: ignore[no-any-return]
+
+    def last(self, items: Tensor, *, valid_mask: Tensor, causal: bool) -> Tensor:
+        """(B, D) what `forward` says at the last item, without saying it of the others."""
+        return self.stack.last(self.input(items), valid_mask=valid_mask, causal=causal)

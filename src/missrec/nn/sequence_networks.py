@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 
 from missrec.interests.index import InterestTokens
 from missrec.nn.dropout import Dropout
-from missrec.nn.pooling import last_valid, masked_mean
+from missrec.nn.pooling import masked_mean
+from missrec.nn.rows import Rows
 from missrec.nn.transformer import BlockSettings, DecoderBlock, EncoderBlock, initialize_blocks
 
 
@@ -84,14 +85,14 @@ class EncoderDecoder(nn.Module):
     def forward(self, items: ItemTokens, interests: InterestTokens) -> EncodedSequence:
         """The mean of the decoded interests xi, and the xi themselves."""
         tokens, token_mask = items.by_modality()
-        context = self.dropout(self.token_norm(tokens))
+        token_rows, query_rows = Rows.of(token_mask), Rows.of(interests.valid_mask)
+        context = self.dropout(self.token_norm(token_rows.take(tokens)))
         for block in self.encoder:
-            context = block(context, valid_mask=token_mask)
-        decoded = self.dropout(self.query_norm(interests.embeddings))
+            context = block(context, rows=token_rows)
+        decoded = self.dropout(self.query_norm(query_rows.take(interests.embeddings)))
         for block in self.decoder:
-            decoded = block(
-                decoded, context, query_mask=interests.valid_mask, context_mask=token_mask
-            )
+            decoded = block(decoded, context, of=query_rows, to=token_rows)
+        decoded = query_rows.spread(decoded)
         pooled = masked_mean(decoded, interests.valid_mask)
         return EncodedSequence(pooled, decoded, interests.valid_mask)
 
@@ -128,15 +129,25 @@ class ReleasedEncoderDecoder(nn.Module):
 
     def forward(self, items: ItemTokens, interests: InterestTokens) -> EncodedSequence:
         """The decoded last item, and the encoded interests."""
-        memory, memory_mask = interests
+        # The regularisation of the released code reads the padding of the interests too.
+        memory_rows = Rows.of(interests.valid_mask, with_padding=True)
+        memory = memory_rows.take(interests.embeddings)
         for block in self.encoder:
-            memory = block(memory, valid_mask=memory_mask)
+            memory = block(memory, rows=memory_rows)
         memory = self.encoder_norm(memory)
-        decoded = self.dropout(self.item_norm(items.modalities.sum(dim=1) + items.shared))
-        for block in self.decoder:
-            decoded = block(decoded, memory, query_mask=items.valid_mask, context_mask=memory_mask)
-        last = self.decoder_norm(last_valid(decoded, items.valid_mask))
-        return EncodedSequence(last, memory, memory_mask)
+        item_rows = Rows.of(items.valid_mask)
+        decoded = item_rows.take(items.modalities.sum(dim=1) + items.shared)
+        decoded = self.dropout(self.item_norm(decoded))
+        for block in self.decoder[:-1]:
+            decoded = block(decoded, memory, of=item_rows, to=memory_rows)
+        interests = interests._replace(embeddings=memory_rows.spread(memory))
+        last = cast("DecoderBlock", self.decoder[-1]).last(
+            item_rows.spread(decoded),
+            interests.embeddings,
+            query_mask=items.valid_mask,
+            context_mask=interests.valid_mask,
+        )
+        return EncodedSequence(self.decoder_norm(last), *interests)
 
 
 class MeanEncoder(nn.Module):
@@ -176,9 +187,11 @@ class MeanEncoder(nn.Module):
     def forward(self, items: ItemTokens, interests: InterestTokens) -> EncodedSequence:
         """The mean of the encoded tokens, and the encoded tokens."""
         tokens, valid_mask = items.by_modality() if self.reads_items else interests
-        encoded = self.dropout(self.token_norm(tokens))
+        rows = Rows.of(valid_mask)
+        encoded = self.dropout(self.token_norm(rows.take(tokens)))
         for block in self.encoder:
-            encoded = block(encoded, valid_mask=valid_mask)
+            encoded = block(encoded, rows=rows)
+        encoded = rows.spread(encoded)
         return EncodedSequence(masked_mean(encoded, valid_mask), encoded, valid_mask)
 
 

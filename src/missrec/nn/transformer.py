@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from missrec.nn.attention import MultiHeadAttention
 from missrec.nn.dropout import Dropout
+from missrec.nn.linear import Linear
+from missrec.nn.pooling import last_valid
+from missrec.nn.rows import Rows
 
 
 class BlockSettings(NamedTuple):
@@ -35,10 +38,10 @@ class FeedForward(nn.Sequential):
     def __init__(self, embed_dim: int, settings: BlockSettings) -> None:
         """D -> feedforward_dim -> D."""
         super().__init__(
-            nn.Linear(embed_dim, settings.feedforward_dim),
+            Linear(embed_dim, settings.feedforward_dim),
             nn.GELU(),
             Dropout(settings.activation_dropout_prob),
-            nn.Linear(settings.feedforward_dim, embed_dim),
+            Linear(settings.feedforward_dim, embed_dim),
         )
 
 
@@ -58,18 +61,31 @@ class EncoderBlock(nn.Module):
         self.feedforward_norm = nn.LayerNorm(embed_dim, eps=settings.layer_norm_eps)
         self.dropout = Dropout(settings.dropout_prob)
 
-    def forward(self, tokens: Tensor, *, valid_mask: Tensor, causal: bool = False) -> Tensor:
-        """(B, S, D) from tokens.
+    def forward(self, tokens: Tensor, *, rows: Rows, causal: bool = False) -> Tensor:
+        """(T, D) from tokens.
 
         Args:
-            tokens: (B, S, D).
-            valid_mask: (B, S) bool, True = real token.
+            tokens: (T, D), the rows of (B, S, D).
+            rows: where they stand.
             causal: a token sees itself and the earlier ones only.
         """
-        attended = self.attention(tokens, tokens, valid_mask=valid_mask, causal=causal)
-        tokens = self.attention_norm(tokens + self.dropout(attended))
+        attended = self.attention(tokens, tokens, of=rows, to=rows, causal=causal)
+        return self._finish(tokens, attended)
+
+    def last(self, tokens: Tensor, *, valid_mask: Tensor) -> Tensor:
+        """(B, D) what `forward` says at the last valid token, without saying it of the others.
+
+        Args:
+            tokens: (B, S, D), right-padded.
+            valid_mask: (B, S) bool, True = real token.
+        """
+        token = last_valid(tokens, valid_mask)
+        return self._finish(token, self.attention.of_one(token, tokens, valid_mask=valid_mask))
+
+    def _finish(self, tokens: Tensor, attended: Tensor) -> Tensor:
+        tokens = self.attention_norm(self.dropout.onto(tokens, attended))
         return self.feedforward_norm(  # type: ignore[no-any-return]
-            tokens + self.dropout(self.feedforward(tokens))
+            self.dropout.onto(tokens, self.feedforward(tokens))
         )
 
 
@@ -96,23 +112,40 @@ class DecoderBlock(nn.Module):
         self.feedforward_norm = nn.LayerNorm(embed_dim, eps=settings.layer_norm_eps)
         self.dropout = Dropout(dropout_prob)
 
-    def forward(
-        self, queries: Tensor, context: Tensor, *, query_mask: Tensor, context_mask: Tensor
-    ) -> Tensor:
-        """(B, K, D) decoded queries.
+    def forward(self, queries: Tensor, context: Tensor, *, of: Rows, to: Rows) -> Tensor:
+        """(T, D) decoded queries.
 
         Args:
-            queries: (B, K, D).
+            queries: (T, D), the rows of (B, K, D).
+            context: (T', D), the rows of (B, S, D).
+            of: where the queries stand.
+            to: where the context stands.
+        """
+        attended = self.self_attention(queries, queries, of=of, to=of)
+        queries = self.self_norm(self.dropout.onto(queries, attended))
+        return self._finish(queries, self.cross_attention(queries, context, of=of, to=to))
+
+    def last(
+        self, queries: Tensor, context: Tensor, *, query_mask: Tensor, context_mask: Tensor
+    ) -> Tensor:
+        """(B, D) what `forward` says at the last valid query, without saying it of the others.
+
+        Args:
+            queries: (B, K, D), right-padded.
             context: (B, S, D).
             query_mask: (B, K) bool, True = real query.
             context_mask: (B, S) bool, True = real token.
         """
-        attended = self.self_attention(queries, queries, valid_mask=query_mask)
-        queries = self.self_norm(queries + self.dropout(attended))
-        attended = self.cross_attention(queries, context, valid_mask=context_mask)
-        queries = self.cross_norm(queries + self.dropout(attended))
+        query = last_valid(queries, query_mask)
+        attended = self.self_attention.of_one(query, queries, valid_mask=query_mask)
+        query = self.self_norm(self.dropout.onto(query, attended))
+        attended = self.cross_attention.of_one(query, context, valid_mask=context_mask)
+        return self._finish(query, attended)
+
+    def _finish(self, queries: Tensor, attended: Tensor) -> Tensor:
+        queries = self.cross_norm(self.dropout.onto(queries, attended))
         return self.feedforward_norm(  # type: ignore[no-any-return]
-            queries + self.dropout(self.feedforward(queries))
+            self.dropout.onto(queries, self.feedforward(queries))
         )
 
 

@@ -12,7 +12,11 @@ from missrec.nn.precision import full_precision, single
 from missrec.types import DomainSpan, Recommender, SequenceBatch
 
 _USERS_AT_ONCE = 16384
-"""Users waiting to be ranked; each such group reads the whole catalogue once or twice."""
+"""Users waiting to be ranked; each such group reads the whole catalogue once, or twice."""
+_MARGIN = 1e-5
+"""Of the largest score of a user: how far that of a target may lie from the same computed alone."""
+_MOST_BETWEEN = 256
+"""Scores near the target that are kept of a user, in the mean over the users of a group."""
 
 
 class DomainRanking:
@@ -23,8 +27,10 @@ class DomainRanking:
     one block is computed once for all groups.
 
     The score of a target is taken from the tile that it is in, not computed on its own: what
-    equals it must do so to the last bit. With several blocks, tiles that hold targets are
-    therefore computed before the others; users are sorted by target, so those are few.
+    equals it must do so to the last bit. With several blocks the score is not yet known in those
+    that come before. There, targets computed on their own tell what is surely above or below, and
+    the few scores between are kept until the end. Where they are not few, as those of a model
+    that gives whole numbers, tiles that hold targets are computed before the others.
     """
 
     def __init__(
@@ -87,19 +93,42 @@ class DomainRanking:
         users = _Users.of(self._encoded, self._batches)
         self._encoded, self._batches = [], []
         tiles = _split(users.rows, self._users_per_tile)
-        for items in self._blocks if self._whole is None else []:
+        if self._whole is not None:
+            for tile in tiles:
+                scores = self._scores(users, tile, self._blocks[0], self._whole)
+                users.find_targets(tile, self._blocks[0], scores)
+                users.count(tile, scores)
+        elif not self._count_around(users, tiles):
+            self._count_twice(users, tiles)
+        self._ranked.append(users.ranks())
+
+    def _count_around(self, users: _Users, tiles: list[Tensor]) -> bool:
+        """Counts with each tile computed once; False if that cannot tell the ranks."""
+        for tile in tiles:
+            targets = users.target_ids[tile]
+            candidates = self._model.candidates(targets)
+            users.expect(tile, self._model.score(users.encoded[tile], candidates))
+        for items in self._blocks:
+            candidates = self._model.candidates(items)
+            for tile in tiles:
+                scores = self._scores(users, tile, items, candidates)
+                users.find_targets(tile, items, scores)
+                if not users.count_around(tile, scores):
+                    return False
+        return users.settle()
+
+    def _count_twice(self, users: _Users, tiles: list[Tensor]) -> None:
+        """Counts after the targets were found."""
+        users.forget()
+        for items in self._blocks:
             holders = [tile for tile in tiles if users.has_target_in(tile, items)]
             candidates = self._model.candidates(items) if holders else None
             for tile in holders:
                 users.find_targets(tile, items, self._scores(users, tile, items, candidates))
         for items in self._blocks:
-            candidates = self._model.candidates(items) if self._whole is None else self._whole
+            candidates = self._model.candidates(items)
             for tile in tiles:
-                scores = self._scores(users, tile, items, candidates)
-                if self._whole is not None:
-                    users.find_targets(tile, items, scores)
-                users.count(tile, scores)
-        self._ranked.append(users.ranks())
+                users.count(tile, self._scores(users, tile, items, candidates))
 
     def _scores(self, users: _Users, tile: Tensor, items: Tensor, candidates: Any) -> Tensor:
         """(B, C) of the users `tile` and the items of a block; seen items at -inf."""
@@ -126,8 +155,7 @@ class _Users:
         self.rows = torch.arange(len(order), device=order.device)
         self._user_ids = user_ids[order]
         self._target_scores = torch.full_like(order, torch.nan, dtype=torch.float64)
-        self._greater = torch.zeros_like(order)
-        self._equal = torch.full_like(order, -1)  # the target itself will be counted
+        self.forget()
 
     @classmethod
     def of(cls, encoded: list[Tensor], batches: list[SequenceBatch]) -> _Users:
@@ -155,6 +183,47 @@ class _Users:
         inside = (columns >= 0) & (columns < len(items))
         found = scores.gather(1, columns.clamp(0, len(items) - 1)[:, None]).squeeze(1)
         self._target_scores[tile] = torch.where(inside, found.double(), self._target_scores[tile])
+
+    def forget(self) -> None:
+        """Starts to count anew."""
+        self._greater = torch.zeros_like(self.rows)
+        self._equal = torch.full_like(self.rows, -1)  # the target itself will be counted
+        self._lowest = torch.zeros_like(self._target_scores)
+        self._highest = torch.zeros_like(self._target_scores)
+        self._between: list[tuple[Tensor, Tensor]] = []
+        self._num_between = 0
+
+    def expect(self, tile: Tensor, scores: Tensor) -> None:
+        """Notes between what the scores of the targets will lie; scores (B, B) of the targets."""
+        margin, expected = _MARGIN * scores.abs().amax(dim=1), scores.diagonal()
+        self._lowest[tile] = (expected - margin).double()
+        self._highest[tile] = (expected + margin).double()
+
+    def count_around(self, tile: Tensor, scores: Tensor) -> bool:
+        """Counts what is surely above the target, keeps what may be; False if that is too much."""
+        lowest = self._lowest[tile].to(scores.dtype)
+        highest = self._highest[tile].to(scores.dtype)
+        above, between = count_ranks(scores, highest, lowest=lowest)
+        self._num_between += int(between.sum())
+        if self._num_between > _MOST_BETWEEN * len(self.rows):
+            return False
+        self._greater[tile] += above
+        some = between.nonzero().squeeze(1)
+        near = scores[some]
+        inside = (near >= lowest[some, None]) & (near <= highest[some, None])
+        row, column = inside.nonzero(as_tuple=True)
+        self._between.append((tile[some[row]], near[row, column]))
+        return True
+
+    def settle(self) -> bool:
+        """Counts what was kept; False if a target lies elsewhere than was expected."""
+        found = self._target_scores
+        if not ((self._lowest <= found) & (found <= self._highest)).all():
+            return False
+        for rows, scores in self._between:
+            self._greater.index_add_(0, rows, (scores > found[rows]).long())
+            self._equal.index_add_(0, rows, (scores == found[rows]).long())
+        return True
 
     def count(self, tile: Tensor, scores: Tensor) -> None:
         """Counts the items of a tile that score above the target, and equal to it."""

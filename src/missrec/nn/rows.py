@@ -1,0 +1,50 @@
+"""Padded sequences as the rows of their entries, so that nothing is computed of padding."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from missrec.nn.eager import eagerly_on_cpu
+from missrec.nn.precision import repeated
+
+
+class Rows(NamedTuple):
+    """Which entries of padded sequences (B, S) are rows, T of them, sequence after sequence.
+
+    Attributes:
+        mask: (B, S) bool, True = takes part in attention. A sequence without a valid entry takes
+            part with all its padding, since a softmax over nothing would be NaN.
+        places: (T,) int64, the entries of the B x S that are rows; None where all are.
+    """
+
+    mask: Tensor
+    places: Tensor | None
+
+    @classmethod
+    def of(cls, valid_mask: Tensor, *, with_padding: bool = False) -> Rows:
+        """The rows of sequences.
+
+        On a GPU padding costs less than to find out where it is.
+
+        Args:
+            valid_mask: (B, S) bool, True = real entry.
+            with_padding: rows for the padding too, whose values somebody reads.
+        """
+        mask = valid_mask | ~valid_mask.any(dim=1, keepdim=True)
+        if with_padding or not eagerly_on_cpu(mask) or mask.all():
+            return cls(mask, None)
+        return cls(mask, mask.flatten().nonzero().squeeze(1))
+
+    def take(self, padded: Tensor) -> Tensor:
+        """(T, D) the rows of (B, S, D)."""
+        entries = padded.flatten(0, 1)
+        return entries if self.places is None else repeated(entries, self.places)
+
+    def spread(self, rows: Tensor) -> Tensor:
+        """(B, S, D) the rows (T, D) in their places, zeros in the others."""
+        if self.places is None:
+            return rows.view(*self.mask.shape, rows.shape[-1])
+        zeros = rows.new_zeros(self.mask.numel(), rows.shape[-1])
+        return zeros.index_copy(0, self.places, rows).view(*self.mask.shape, -1)
