@@ -26,6 +26,7 @@ MADE_BY_THE_PAGE = {"docs/add_a_model.md": {"model=gru4rec"}}
 """Choices whose file a page tells the reader to write."""
 ELSEWHERE = {
     *("cp", "curl", "hf", "ln", "make", "pip", "systemctl", "uv", "wandb"),
+    *("mlflow", "tensorboard"),
     *("(umask", "git", "source", "python"),
 }
 """Programs that are not ours."""
@@ -132,6 +133,14 @@ def test_every_line_of_a_block_is_a_command(page: Path) -> None:
     for line in blocks(page.read_text(encoding="utf-8")):
         program = re.sub(r"^(?:\w+=\S* )+", "", line.strip()).split()[0]
         assert _OURS.search(line) or program in ELSEWHERE, f"{page.name}: {line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_python_of_the_pages_is_python(page: Path) -> None:
+    for block in re.findall(
+        r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S
+    ):
+        compile(block, str(page), "exec")
 
 
 def test_there_are_commands_on_the_pages() -> None:

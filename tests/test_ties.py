@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 import torch
 
-from missrec.tracking.wandb_records import highest_scored
+from missrec.tracking.records import highest_scored
 from missrec.types import DomainSpan, SequenceBatch
 
 SRC = Path(__file__).resolve().parents[1] / "src"
@@ -118,7 +118,7 @@ def test_no_order_of_ours_leaves_ties_to_a_library() -> None:
     assert found == JUDGED
 
 
-def test_equal_scores_are_shown_in_wandb_by_key() -> None:
+def test_equal_scores_are_shown_by_key() -> None:
     class Levels:
         """Scores of two levels: even items are better."""
 

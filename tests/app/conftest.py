@@ -18,7 +18,6 @@ os.environ.setdefault("PROJECT_ROOT", str(ROOT))
 ALWAYS = (
     "datamodule.batch_size=64",
     "trainer.enable_progress_bar=false",
-    "~callbacks.progress_bar",
     "trainer.accelerator=cpu",
     "logger=csv",
     "names.experiment=test",
@@ -74,12 +73,17 @@ def ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGINT, handler)
 
 
+def _draw_nothing(path: Path, *_: object, **__: object) -> None:
+    path.touch()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _no_pictures() -> Iterator[None]:
     """Runs in this process draw nothing, which takes a third of a tiny one; tests/tracking does."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("interests_figure", "epochs_figure"):
-            patch.setattr(f"missrec.tracking.interpretation.{name}", lambda *_, **__: None)
+        for name in ("interpretation.interests_figure", "interpretation.epochs_figure",
+                     "records.popularity_figure"):  # fmt: skip
+            patch.setattr(f"missrec.tracking.{name}", _draw_nothing)
         yield
 
 

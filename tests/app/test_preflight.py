@@ -153,7 +153,7 @@ def test_what_can_work_is_let_through(settings: dict[str, Any]) -> None:
             r"checkpoint.every_n_epochs \(9\) is more than trainer.max_epochs \(5\)",
         ),
         *(
-            ({key: value}, rf"^{key} \({value}\) must be a whole number, at least 1$")
+            ({key: value}, rf"^{key} \({value}\) must be a whole number,? at least 1$")
             for key in (
                 "metrics.users_per_tile",
                 "metrics.items_per_tile",
@@ -178,11 +178,18 @@ def test_what_can_work_is_let_through(settings: dict[str, Any]) -> None:
             for value in (-0.5, 1.5, "abc", float("nan"), True)
         ),
         *(
-            ({key: value}, rf"^{key} \({value}\) must be a number, 0 or more$")
-            for key in ("optimizer.lr", "optimizer.weight_decay")
+            ({key: value}, rf"^{key} \({value}\) must be a number {least} 0$")
+            for key, least in (("optimizer.lr", "above"), ("optimizer.weight_decay", "at least"))
             for value in (-1e-3, "abc", None, True, float("nan"), float("inf"))
         ),
-        ({"metrics.min_users": "abc"}, r"metrics.min_users \(abc\) must be a number"),
+        ({"optimizer.lr": 0}, r"^optimizer.lr \(0\) must be a number above 0$"),
+        ({"metrics.min_users": "abc"}, r"metrics.min_users \(abc\) must be a whole number"),
+        ({"trainer.enable_checkpointing": False}, r"\(False\) keeps no checkpoint to test"),
+        ({"trainer.barebones": True}, r"trainer.barebones \(True\) keeps no checkpoint to test"),
+        ({"trainer.logger": False}, r"\(False\) is the run's own: logger=<choice> sets it"),
+        ({"trainer.callbacks": []}, r"trainer.callbacks \(\[\]\) is the run's own"),
+        ({"trainer.default_root_dir": "x"}, r"own: run_dir=<folder> sets it"),
+        ({"callbacks.early_stopping": {"patience": 1}}, r"early_stopping names no class to build"),
         ({"metrics.max_target_share": float("nan")}, r"max_target_share \(nan\) must be a number"),
     ],
 )

@@ -35,7 +35,9 @@ SWEEPS = sorted(path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml"))
 
 
 def end_of_sweep(folder: Path) -> None:
-    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}})
+    places = {"paths": {"log_dir": str(folder.parent)}}
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}, "job": {"name": "train"}}})
+    config = OmegaConf.merge(config, places)
     SweepTable(keys=["test/recall@10", "test/ndcg@10"]).on_multirun_end(config)
 
 
@@ -261,7 +263,31 @@ def test_a_sweep_without_a_job_is_a_mistake(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "multirun.yaml").touch()
-    assert "the sweep has no job" in end_of_incomplete_sweep(tmp_path, capsys).err
+    with pytest.raises(SystemExit) as ended:
+        end_of_sweep(tmp_path)
+    assert ended.value.code == 2
+    assert "the sweep has no job" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_a_sweep_that_could_not_begin_is_one_line_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], is_begun: bool
+) -> None:
+    folder = tmp_path / "sweep"
+    for number, reason in enumerate(("lr is wrong", "seed is wrong")):
+        (job(folder / f"{number}_a", f"seed={number}") / "error.txt").write_text(
+            f"mistake: {reason}\n"
+        )
+    (folder / "multirun.yaml").touch()
+    if is_begun:
+        finish(folder / "2_a")
+    with pytest.raises(SystemExit) as ended:
+        end_of_sweep(folder)
+    assert ended.value.code == (1 if is_begun else 2)
+    said = capsys.readouterr()
+    assert ("none of 2 jobs can begin; the first: lr is wrong" in said.err) != is_begun
+    assert ("seed is wrong" in said.out) == is_begun
+    assert folder.exists() == is_begun
 
 
 def test_claimed_gpus_are_distinct_among_processes_and_kept_within_one(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from ast import literal_eval
@@ -19,9 +20,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from wandb import Artifact
 from wandb.proto.wandb_internal_pb2 import Record
+from wandb_workspaces.expr import FE_METRIC_NAME_MAP
 
 from missrec.app.train import train
-from missrec.tracking.wandb_records import _plain
+from missrec.tracking.wandb import WandbTracker, _plain
 
 _BLOCK, _FILE_HEADER, _HEADER = 32768, 7, 7
 
@@ -100,23 +102,54 @@ def test_a_record_that_fails_costs_no_run(
     compose_tiny: Compose, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setattr("missrec.tracking.wandb_records.popularity_buckets", None)
+    monkeypatch.setattr("missrec.tracking.records.popularity_buckets", None)
     assert train(compose_tiny("logger=wandb", "trainer.max_epochs=1"))["test/recall@10"] >= 0
     assert "the records of the test are incomplete" in caplog.text
 
 
 def test_of_a_limited_test_the_ranked_users_are_shown(
-    compose_tiny: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    compose_tiny: Compose,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     limited = ("+trainer.limit_test_batches=1", "datamodule.eval_batch_size=8")
     train(compose_tiny("logger=wandb", "trainer.max_epochs=1", *limited))
     assert len(table(tmp_path / "logs" / "run" / "wandb", "test/examples")) == 8
+    assert "anonymous" not in capsys.readouterr().err  # a setting that W&B warns of
+
+
+def test_a_run_that_cannot_go_online_is_kept_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setattr("missrec.tracking.wandb._START_SEC", 2)
+    settings = dict.fromkeys(("project", "group", "name", "job_type"), "a")
+    tracker = WandbTracker(save_dir=str(tmp_path), mode="online", **settings)
+    tracker.log_metrics({"val/ndcg@10": 0.5}, step=1)
+    tracker.end(failed=False)
+    assert "the run is kept offline" in caplog.text
+    assert len(list(tmp_path.glob("wandb/offline-run-*/*.wandb"))) == 1
+
+
+def test_filters_of_the_views_ask_for_attributes_of_runs_and_for_no_order() -> None:
+    """In W&B's words `Metric` is an attribute of the run, and `>` is saved as `>=`."""
+    attributes = set(FE_METRIC_NAME_MAP)
+    views = dashboard().views.values()
+    for view in views:
+        asked = re.findall(r"Metric\('(\w+)'\)", view.runs)
+        asked += [key for key in view.group_by if not key.startswith("config.")]
+        assert set(asked) <= attributes - {"Step"}
+        assert not re.search(r"[<>]", view.runs)
+    assert len(views) == 3
 
 
 @pytest.mark.parametrize("name", ["büro 1", "x" * 300])
 def test_any_domain_has_a_name_that_an_artifact_may_have(name: str) -> None:
-    Artifact(f"domain-{_plain(name)}", type="domain")
+    Artifact(_plain(f"domain-{name}", "-1a2b3c4d"), type="domain")
 
 
 @pytest.fixture(scope="module")

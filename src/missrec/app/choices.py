@@ -24,6 +24,8 @@ from missrec.runs.format import current_data_choice
 from missrec.runs.marks import CONF_LOADER
 
 _PIECE = "_"
+_SEVERAL = {"callbacks", "logger"}
+"""Groups of which several choices go together, as in `logger=[wandb,tensorboard]`."""
 _OTHER_CONFIG = ("--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd")
 
 
@@ -75,9 +77,13 @@ def check_choices(command: str, arguments: Sequence[str]) -> None:
     for override in overrides(arguments):
         group = override.key_or_group
         options = choices(command).get(group, [])
-        if options and override.package is None and override.value() in ([], None):
+        if options and override.package is None and _is_nothing(override):
             raise ValueError(
                 f"{override.input_line} chooses nothing; {group} takes {', '.join(options)}"
+            )
+        if options and override.package is None and _is_list(override) and group not in _SEVERAL:
+            raise ValueError(
+                f"{override.input_line} names a list; {group} takes one of {', '.join(options)}"
             )
         for chosen in _chosen(override) if options else ():
             if chosen in options or "${" in chosen:
@@ -87,7 +93,19 @@ def check_choices(command: str, arguments: Sequence[str]) -> None:
                 raise ValueError(f"{group}={chosen} is {group}={today} today")
             is_piece = any(part.startswith(_PIECE) for part in chosen.split("/"))
             why = "a piece of other choices, and none itself" if is_piece else "no choice"
-            raise ValueError(f"{group}={chosen} is {why}; {group} takes {', '.join(options)}")
+            own = f"; data of your own is data=own data.name={chosen}" if group == "data" else ""
+            raise ValueError(f"{group}={chosen} is {why}; {group} takes {', '.join(options)}{own}")
+
+
+def _is_nothing(override: Override) -> bool:
+    if override.is_sweep_override():
+        return False
+    value = override.value()
+    return value in ([], None) or isinstance(value, bool | int | float)
+
+
+def _is_list(override: Override) -> bool:
+    return not override.is_sweep_override() and isinstance(override.value(), list)
 
 
 def _chosen(override: Override) -> Iterator[str]:

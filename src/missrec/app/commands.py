@@ -14,8 +14,11 @@ from typing import NamedTuple
 
 from omegaconf import DictConfig
 
+from missrec.app.domain_folders import told
 from missrec.app.door import run_door
 from missrec.app.imports import heavy_imports
+from missrec.app.next_steps import say_evaluated, say_extracted, say_prepared
+from missrec.app.remedies import no_run
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +44,8 @@ def run_command(name: str) -> None:
 def _prepare(cfg: DictConfig) -> None:
     """Makes the folders of `cfg.data`; or says what one is, or writes it as released files."""
     _check_folders(cfg)
+    if cfg.export is cfg.verify is None:
+        _log.info("prepares %s; into %s", cfg.data.name, told(cfg.paths.data_dir))
     with heavy_imports():
         from missrec.app.folders import export, verify
         from missrec.app.prepare import prepare
@@ -51,6 +56,7 @@ def _prepare(cfg: DictConfig) -> None:
         verify(Path(cfg.verify), root_dir=Path(cfg.paths.root_dir))
     else:
         prepare(cfg)
+        say_prepared(cfg)
 
 
 def _check_folders(cfg: DictConfig) -> None:
@@ -75,7 +81,8 @@ def _extract(cfg: DictConfig) -> None:
     with heavy_imports():
         from missrec.app.extract import extract
 
-    extract(cfg)
+    done = extract(cfg)
+    say_extracted(cfg, {modality for of_domain in done.values() for modality in of_domain})
 
 
 def _train(cfg: DictConfig) -> None:
@@ -99,10 +106,7 @@ def _train_arguments(arguments: list[str]) -> list[str]:
 def _check_run(cfg: DictConfig) -> None:
     """Refuses a run that is not there, before what would read it is imported."""
     if isinstance(cfg.run, str) and not (cfg.run and Path(cfg.run).exists()):
-        raise FileNotFoundError(
-            f"'{cfg.run}' is no folder; run must name the folder of a training run, such as "
-            "run=logs/scratch/<run>"
-        )
+        raise FileNotFoundError(no_run("run", f"'{cfg.run}' is no folder"))
 
 
 def _evaluate(cfg: DictConfig) -> None:
@@ -118,6 +122,7 @@ def _evaluate(cfg: DictConfig) -> None:
 
     if cfg.against is None:
         evaluate(cfg)
+        say_evaluated(cfg.run)
     else:
         compare(read_settings(cfg))
 
@@ -126,6 +131,14 @@ def _tune(cfg: DictConfig) -> None:
     """Searches on validation alone; goes on with a search that stopped."""
     from hydra.core.hydra_config import HydraConfig
 
+    if cfg.workers:  # one that another has started says nothing of its own
+        _log.info(
+            "searches %s for the best %s, in up to %s trials; into %s",
+            ", ".join(cfg.search.space) or "nothing",
+            cfg.search.metric,
+            cfg.search.num_trials,
+            told(cfg.search.dir),
+        )
     with heavy_imports():
         from missrec.app.tune import tune
 
@@ -140,6 +153,7 @@ def _report(cfg: DictConfig) -> None:
 
         ship(cfg)
         return
+    _log.info("collects the runs of %s; into %s", cfg.runs, told(cfg.output_dir))
     with heavy_imports():
         from missrec.app.report import report
 
@@ -148,6 +162,7 @@ def _report(cfg: DictConfig) -> None:
 
 def _dashboard(cfg: DictConfig) -> None:
     """Saves a view for pre-training, transfer and ablations each, and prints their addresses."""
+    _log.info("saves the views of %s in W&B; needs a login", cfg.project)
     with heavy_imports():
         from missrec.app.dashboard import save_dashboard
 
@@ -176,6 +191,8 @@ def _recommend_arguments(arguments: list[str]) -> list[str]:
 def _serve(cfg: DictConfig) -> None:
     """Answers over HTTP until it is told to stop."""
     _check_run(cfg)
+    # Not into the log, whose lines are JSON.
+    print(f"serves {cfg.run}; on http://{cfg.host}:{cfg.port}", flush=True)  # noqa: T201
     with heavy_imports():
         from missrec.app.serve import read_settings, serve
 

@@ -132,11 +132,11 @@ def _one_line_errors(*, debug: bool) -> Iterator[None]:
         sys.stderr.write("interrupted; the same command starts again\n")
         sys.exit(INTERRUPTED)
     except Exception as error:
-        if debug or not (_is_mistake(error) or _is_of_the_machine(error)):
+        if debug or not (is_mistake(error) or _is_of_the_machine(error)):
             raise
         sys.stderr.write(f"error: {one_line(error) or type(error).__name__}\n")
         _let_go(error)
-        sys.exit(USER_ERROR if _is_mistake(error) else 1)
+        sys.exit(USER_ERROR if is_mistake(error) else 1)
 
 
 def _is_of_the_machine(error: Exception) -> bool:
@@ -163,7 +163,7 @@ def _is_multirun() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
-def _is_mistake(error: Exception) -> bool:
+def is_mistake(error: Exception) -> bool:
     """Whether it is a user's: in the config, the data, or what is asked of the machine."""
     # Lightning says by it that a device is not there, and takes seconds to import.
     is_of_lightning = type(error).__name__ == "MisconfigurationException"
@@ -178,8 +178,10 @@ def one_line(error: BaseException) -> str:
 def _one_line(error: BaseException) -> str:
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         # Hydra wraps what a constructor raised; the last line names the key of the config.
-        key = str(error).rpartition("full_key: ")[2].strip()
-        return f"{key}: {_one_line(error.__cause__)}"
+        _, named, key = str(error).rpartition("full_key: ")
+        return (
+            f"{key.strip()}: {_one_line(error.__cause__)}" if named else _one_line(error.__cause__)
+        )
     if unnamed := _UNNAMED.search(str(error)):
         return f"{unnamed[1]} has no value; add {unnamed[1]}=<value>"
     if several := ambiguous(str(error)):

@@ -7,6 +7,7 @@ from typing import Any
 
 from hydra.utils import get_class
 
+from missrec.app.remedies import no_run
 from missrec.app.settings import Config
 from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder
@@ -73,10 +74,7 @@ def _num_epochs(source: Any) -> int:
         return source
     folder = RunFolder(Path(str(source)))
     if not folder.config.is_file():
-        raise FileNotFoundError(
-            f"{folder.config} is missing; epochs_from must name the folder of a training run, such "
-            "as epochs_from=logs/scratch/<run>"
-        )
+        raise FileNotFoundError(no_run("epochs_from", f"{folder.config} is missing"))
     if not folder.metrics.is_file():
         raise ValueError(f"epochs_from: {folder.path} has not ended; resume={folder.path} ends it")
     if holds_nothing_out(folder.read_config()):

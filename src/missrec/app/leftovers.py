@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+ERROR = "error.txt"
+"""Of a job of a sweep: why it failed."""
 _LOCK = ".writer.lock"
 _OF_HYDRA = ("config.yaml", "hydra.yaml", "overrides.yaml")
+_SWEEP = "multirun.yaml"
 
 
 def remove_unused(folder: Path, *, log_dir: Path, job: str) -> None:
@@ -17,17 +21,43 @@ def remove_unused(folder: Path, *, log_dir: Path, job: str) -> None:
         log_dir: the last that goes.
         job: the name of Hydra's job, after which its log is named.
     """
-    hydra = folder / ".hydra"
-    own = [*(hydra / name for name in _OF_HYDRA), folder / f"{job}.log", folder / _LOCK]
     found = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
-    if not found or not set(found) <= set(own):
-        return
-    for path in found:
+    if found and set(found) <= _own(folder, job):
+        _remove(folder, found, log_dir)
+
+
+def remove_unbegun_sweep(folder: Path, *, log_dir: Path, job: str) -> None:
+    """Removes the folder of a sweep none of whose jobs has written more than why it failed.
+
+    Args:
+        folder: of the sweep.
+        log_dir: the last that goes.
+        job: as for `remove_unused`.
+    """
+    jobs = [path for path in folder.iterdir() if path.is_dir()]
+    own = {folder / _SWEEP, *(path / ERROR for path in jobs)}.union(
+        *(_own(one, job) for one in jobs)
+    )
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    if set(found) <= own:
+        for path in jobs:
+            _remove(path, [one for one in found if one.is_relative_to(path)], path)
+        _remove(folder, [folder / _SWEEP], log_dir)
+
+
+def _own(folder: Path, job: str) -> set[Path]:
+    hydra = folder / ".hydra"
+    return {*(hydra / name for name in _OF_HYDRA), folder / f"{job}.log", folder / _LOCK}
+
+
+def _remove(folder: Path, files: Sequence[Path], last: Path) -> None:
+    """Removes files of a folder, and the folder with those above it that are empty then."""
+    for path in files:
         path.unlink(missing_ok=True)
     with suppress(OSError):  # a command may have none
-        hydra.rmdir()
+        (folder / ".hydra").rmdir()
     with suppress(OSError):  # somebody else's files are there
         for place in (folder, *folder.parents):
-            if not place.is_relative_to(log_dir):
+            if not place.is_relative_to(last):
                 break
             place.rmdir()

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any
 
-from hydra.utils import get_object
+from hydra.utils import get_object, instantiate
 
 _BUILT = ("model", "optimizer", "trainer", "datamodule", "callbacks", "logger")
 _OF_EXTRAS = {"wandb": "wandb", "mlflow": "mlflow", "tensorboard": "tensorboard"}
@@ -34,6 +34,7 @@ def check_parts(config: Mapping[str, Any]) -> None:
         for key, part in _parts(config[section], section):
             _check_arguments(key, part)
     _check_heads(config["model"], "model", None)
+    instantiate({"split": config["datamodule"]["split"]}, _convert_="all")  # needs no data
 
 
 def _parts(content: Any, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from missrec.app.settings import RunSettings
-from missrec.features.checks import check_truths
+from missrec.app.values import check_settings
 
 if TYPE_CHECKING:
     from missrec.app.build import Experiment  # torch takes seconds
@@ -22,6 +21,13 @@ _LOGGED = re.compile(
 """What training logs, besides the metrics of validation."""
 
 _LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches")
+_OF_THE_RUN = {
+    "callbacks": "callbacks.<name>= sets them",
+    "default_root_dir": "run_dir=<folder> sets it",
+    "logger": "logger=<choice> sets it",
+    "plugins": "they cannot be set",
+}
+"""Arguments of the trainer that a run gives it itself."""
 _OWN = ("missrec.", "pytorch_lightning.")
 
 
@@ -33,17 +39,25 @@ def check_training(run: RunSettings) -> None:
     """
     _check_trainer(run.config["trainer"])
     measured = _measured(run.config["metrics"])
-    _check_sizes(run.config)
-    _check_optimizer(run.config.get("optimizer") or {})
+    data = {k: v for k, v in run.config["datamodule"].items() if k not in ("seed", "split")}
+    optimizer = run.config.get("optimizer") or {}
+    check_settings({"metrics": run.config["metrics"], "datamodule": data, "optimizer": optimizer})
     num_epochs = run.config["trainer"].get("max_epochs")
     callbacks = {key: chosen for key, chosen in run.config["callbacks"].items() if chosen}
     for key, callback in callbacks.items():
+        if "_target_" not in callback:
+            raise ValueError(
+                f"callbacks.{key} names no class to build, its _target_; callbacks.{key}=null "
+                "leaves a callback out"
+            )
         _check_numbers(f"callbacks.{key}", callback, num_epochs)
     names = [f"val/{metric}" for metric in measured]
     if len(run.data.folders) > 1:
         folders = [folder.name for folder in run.data.folders]
         names += [f"val/{folder}/{metric}" for folder in folders for metric in measured]
     is_open = _has_strangers(callbacks)
+    if not is_open:
+        _check_needed(callbacks, run.config["model"])
     for key, callback in callbacks.items():
         if "monitor" in callback:
             _check_monitor(f"callbacks.{key}.monitor", callback, names, is_open=is_open)
@@ -98,12 +112,23 @@ def check_batches(run: RunSettings, experiment: Experiment) -> None:
         )
 
 
-def _check_trainer(trainer: Mapping[str, Any]) -> None:
+def _check_switches(trainer: Mapping[str, Any]) -> None:
+    """Refuses what would take from a run its checkpoints, or what it brings itself."""
+    for key, how in _OF_THE_RUN.items():
+        if key in trainer:
+            raise ValueError(f"trainer.{key} ({trainer[key]}) is the run's own: {how}")
     if trainer.get("fast_dev_run"):
         raise ValueError(
             f"trainer.fast_dev_run ({trainer['fast_dev_run']}) keeps no checkpoint to test;"
             " for one quick batch of everything: debug=fast"
         )
+    for key, wrong in (("enable_checkpointing", False), ("barebones", True)):
+        if trainer.get(key) is wrong:
+            raise ValueError(f"trainer.{key} ({wrong}) keeps no checkpoint to test; leave it out")
+
+
+def _check_trainer(trainer: Mapping[str, Any]) -> None:
+    _check_switches(trainer)
     if trainer.get("overfit_batches"):
         raise ValueError(
             f"trainer.overfit_batches ({trainer['overfit_batches']}) would validate on what it"
@@ -157,47 +182,15 @@ def _measured(metrics: Mapping[str, Any]) -> list[str]:
         # Those of other cut-offs have a dash.
         if name != "tie_rate" and not re.fullmatch(rf"({'|'.join(_METRICS)})@\d+", str(name)):
             raise ValueError(f"metrics.shown: {_unknown(str(name), measured)}")
-    for key in ("min_users", "max_target_share"):
-        limit = metrics.get(key, 0)
-        if not (_is_number(limit) and limit >= 0):
-            raise ValueError(f"metrics.{key} ({limit}) must be a number, 0 or more")
     return measured
 
 
-def _check_sizes(config: Mapping[str, Any]) -> None:
-    """Refuses sizes of batches and tiles of which there can be none."""
-    metrics, data = config["metrics"], config["datamodule"]
-    lowest = {
-        "metrics": dict.fromkeys(("users_per_tile", "items_per_tile"), 1),
-        "datamodule": {
-            **dict.fromkeys(("batch_size", "eval_batch_size", "max_seq_len", "pool_batches"), 1),
-            "num_workers": 0,
-        },
-    }
-    for section, keys in lowest.items():
-        for key, least in keys.items():
-            size = config[section].get(key, least)
-            if not (_is_whole(size) and size >= least):
-                raise ValueError(
-                    f"{section}.{key} ({size}) must be a whole number, at least {least}"
-                )
-    exponent = data.get("mixing_exponent", 1.0)
-    if not (_is_number(exponent) and 0 <= exponent <= 1):
-        raise ValueError(f"datamodule.mixing_exponent ({exponent}) must be a number from 0 to 1")
-    truths = {
-        "metrics.filter_seen": metrics.get("filter_seen", False),
-        "datamodule.trim_padding": data.get("trim_padding", True),
-        "datamodule.pin_memory": data.get("pin_memory", False),
-    }
-    check_truths(**truths)
-
-
-def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
-    """Refuses what the optimizer would choke on once the data has been read."""
-    for key in ("lr", "weight_decay"):
-        value = optimizer.get(key, 0)
-        if not (_is_number(value) and 0 <= value < math.inf):
-            raise ValueError(f"optimizer.{key} ({value}) must be a number, 0 or more")
+def _check_needed(callbacks: Mapping[str, Any], model: Mapping[str, Any]) -> None:
+    """Refuses to leave out what chooses the epoch to test, or what finds the interests."""
+    if not any("monitor" in one and "patience" not in one for one in callbacks.values()):
+        raise ValueError("callbacks.checkpoint chooses the epoch to test; leave it in")
+    if "interests" in model and "interests" not in callbacks:
+        raise ValueError("callbacks.interests finds the interests of the model; leave it in")
 
 
 def _check_numbers(key: str, callback: Mapping[str, Any], num_epochs: int | None) -> None:
@@ -267,10 +260,6 @@ def _unknown(name: str, known: list[str]) -> str:
 def _is_part(value: Any) -> bool:
     """Whether a value is a number of batches or a share of them."""
     return (_is_whole(value) and value >= 1) or (isinstance(value, float) and 0 < value <= 1)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_whole(value: Any) -> bool:

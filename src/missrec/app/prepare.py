@@ -18,6 +18,7 @@ from missrec.app.domain_folders import (
     told,
 )
 from missrec.app.project import conf_dir
+from missrec.app.remedies import nearest
 from missrec.app.session import plain
 from missrec.app.settings import Config, DataSettings, Paths, read_data, read_paths
 from missrec.data.domain import (
@@ -152,7 +153,8 @@ def prepare_missing(paths: Paths, data: DataSettings) -> None:
         return
     if not data.made_on_first_use:
         raise FileNotFoundError(
-            f"{missing[0]} is missing; make it with `python src/prepare.py data={data.choice}`"
+            f"{missing[0]} is missing; {nearest(missing[0])}make it with "
+            f"`python src/prepare.py data={data.choice}`"
         )
     with only_writer(paths.data_dir, waits=True):
         if _missing(paths, data):

@@ -42,6 +42,11 @@ _REMEDIES = {
 """Class of an error -> what to do; by its name, because importing what raises it takes seconds."""
 
 
+def no_run(key: str, why: str) -> str:
+    """What to say of a setting that should name a run: why it does not, and what it takes."""
+    return f"{why}; {key} must name the folder of a training run, such as {key}=logs/scratch/<run>"
+
+
 def remedy_of(error: BaseException) -> str | None:
     """What a user can do about an error; None where its message says it, or nobody knows."""
     kinds = [kind.__name__ for kind in type(error).__mro__]
@@ -51,6 +56,8 @@ def remedy_of(error: BaseException) -> str | None:
     if "UnnamedFileError" in kinds:
         content: str = getattr(error, "content", "")
         return f"add data.{content}.path=<file>"
+    if "backend found" in str(error):  # Lightning's words, of a GPU that is not there
+        return "this machine shows none; take accelerator cpu or auto"
     return next((_REMEDIES[kind] for kind in kinds if kind in _REMEDIES), None)
 
 
@@ -64,19 +71,19 @@ def _make_again(folder: Path, *, modality: str | None) -> str:
     made_there = f"{choice} {place}" if is_elsewhere else choice
     prepare = f"make the folder again with `python src/prepare.py data={made_there}`"
     if not is_features:
-        return f"{_nearest(domain)}{prepare}"
+        return f"{nearest(domain)}{prepare}"
     named = folders_choice([str(domain)]) if is_elsewhere else choice
     view = " text_view=word_drop" if modality == "text_view" else ""
     extract = f"make the features with `python src/extract.py data={named}{view}`"
     return f"{_OTHER_INPUTS}, or {extract}" if modality else f"{extract}, or {prepare}"
 
 
-def _nearest(domain: Path) -> str:
-    """The prepared folder whose name is nearest to that of a folder that is not there."""
+def nearest(domain: Path) -> str:
+    """What to say of a folder that is not there: the prepared one whose name is nearest, if any."""
     beside = () if domain.exists() or not domain.parent.is_dir() else domain.parent.iterdir()
     prepared = [path.name for path in beside if (path / "manifest.json").is_file()]
-    nearest = get_close_matches(domain.name, prepared, n=1)
-    return f"did you mean {nearest[0]}, which is there? Else " if nearest else ""
+    found = get_close_matches(domain.name, prepared, n=1)
+    return f"did you mean {found[0]}, which is there? Else " if found else ""
 
 
 def data_choice(domain: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from missrec.app.exported import refuse_exported
+from missrec.app.remedies import no_run
 from missrec.app.settings import RunSettings, read_run
 from missrec.runs.folder import RunFolder, data_places, placed_today
 from missrec.runs.trust import refuse_strangers
@@ -29,10 +30,7 @@ def read_saved_run(
     """
     refuse_exported(folder.path, name="run")
     if not folder.config.is_file():
-        raise FileNotFoundError(
-            f"{folder.config} is missing; run must name the folder of a training run, such as "
-            "run=logs/scratch/<run>"
-        )
+        raise FileNotFoundError(no_run("run", f"{folder.config} is missing"))
     config = folder.read_config()
     if not trust:
         refuse_strangers(config, where=str(folder.config), built=built)

@@ -179,9 +179,12 @@ def _check_types(config: Config) -> None:
     seed = config["seed"]
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         raise ValueError(f"seed ({seed}) must be a whole number or null")
-    for key, text in (("run_dir", config["run_dir"]), ("names.run", config["names"]["run"])):
+    named = {f"names.{key}": config["names"][key] for key in ("experiment", "run")}
+    for key, text in {"run_dir": config["run_dir"], **named}.items():
         if not str(text).strip():
             raise ValueError(f"{key} is empty; leave it out, or name it")
+        if key != "run_dir" and ".." in str(text).split("/"):
+            raise ValueError(f"{key} ({text}) leads out of the folder of runs; name it otherwise")
     lists = {
         "inputs.modalities": config["inputs"]["modalities"],
         "metrics.cutoffs": config["metrics"]["cutoffs"],

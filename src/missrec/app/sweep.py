@@ -18,10 +18,11 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from missrec.app.door import USER_ERROR, one_line
+from missrec.app.door import USER_ERROR, is_mistake, one_line
 from missrec.app.gpus import claim_gpu
 from missrec.app.grammar import quoted
 from missrec.app.imports import heavy_imports
+from missrec.app.leftovers import ERROR, remove_unbegun_sweep
 from missrec.app.outcome import begin_run, end_run, interrupt_run, is_interrupt
 from missrec.app.project import conf_dir
 from missrec.app.session import continued, occupied
@@ -33,7 +34,8 @@ from missrec.runs.locks import RunBusyError
 from missrec.runs.marks import read_marks
 from missrec.runs.settings import changed_settings, described
 
-_ERROR = "error.txt"
+_MISTAKE = "mistake: "
+"""What `error.txt` begins with where the command is wrong: a traceback would tell nothing."""
 _UNFINISHED = "not finished: its process was ended, or another command works on it"
 _MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 
@@ -129,9 +131,10 @@ def _run_job(settings: Callable[[], RunSettings], record: Path, *, claims_gpu: b
             train_run(continued(run))
         record.unlink(missing_ok=True)
     except Exception as error:
-        write_text(record, traceback.format_exc())
-        _log.error("this job failed, the others go on: %s", one_line(error) or repr(error))
-        _end_loggers()
+        said = one_line(error) or repr(error)
+        is_told = is_mistake(error) and not RunFolder(record.parent).holds_run
+        write_text(record, f"{_MISTAKE}{said}\n" if is_told else traceback.format_exc())
+        _log.error("this job failed, the others go on: %s", said)
 
 
 class NewFolder(Callback):
@@ -172,9 +175,11 @@ class SweepTable(Callback):
         """Collects the run folders of the sweep."""
         atexit.unregister(self._show)
         folder = Path(config.hydra.sweep.dir)
-        if not any(path.is_dir() for path in folder.iterdir()):
-            sys.stderr.write("error: the sweep has no job: a glob(...) in it finds nothing\n")
-            sys.exit(1)
+        if mistake := _only_mistake(folder):
+            sys.stderr.write(f"error: {mistake}\n")
+            log_dir, job = Path(config.paths.log_dir).absolute(), config.hydra.job.name
+            remove_unbegun_sweep(folder, log_dir=log_dir, job=job)
+            sys.exit(USER_ERROR)
         if not self._show(folder):
             sys.exit(1)
 
@@ -187,7 +192,7 @@ class SweepTable(Callback):
                 rows[labels[path.parent.name]] = RunFolder(path.parent).read_metrics()
             except ValueError as error:
                 failures[labels[path.parent.name]] = one_line(error)
-        for path in sorted(folder.glob(f"*/{_ERROR}"), key=_job):
+        for path in sorted(folder.glob(f"*/{ERROR}"), key=_job):
             failures[labels[path.parent.name]] = _last_line(path)
         unfinished = {
             label: _UNFINISHED
@@ -198,12 +203,27 @@ class SweepTable(Callback):
             print_metrics(str(folder), rows, self._keys)
         if failures or unfinished:
             print_failures({**failures, **unfinished})
-            traces = f"; {folder}/<job>/{_ERROR} has the tracebacks" if failures else ""
+            traces = f"; {folder}/<job>/{ERROR} has the tracebacks" if failures else ""
             sys.stderr.write(
                 f"error: {len(failures)} of the jobs failed, {len(unfinished)} have not finished; "
                 f"the same command does them{traces}\n"
             )
         return not (failures or unfinished)
+
+
+def _only_mistake(folder: Path) -> str | None:
+    """What is wrong with a command none of whose jobs could begin; None where one could."""
+    jobs = [path for path in folder.iterdir() if path.is_dir()]
+    if not jobs:
+        return "the sweep has no job: a glob(...) or range(...) in it finds nothing"
+    errors = [path / ERROR for path in jobs]
+    said = [path.read_text(encoding="utf-8") if path.is_file() else "" for path in errors]
+    if not all(text.startswith(_MISTAKE) for text in said):
+        return None
+    first = min(zip(map(_job, errors), said, strict=True))[1].removeprefix(_MISTAKE).strip()
+    return (
+        first if len(set(said)) == 1 else f"none of {len(said)} jobs can begin; the first: {first}"
+    )
 
 
 def _is_finished(run: RunSettings) -> bool:
@@ -231,13 +251,6 @@ def _is_finished(run: RunSettings) -> bool:
     return finished
 
 
-def _end_loggers() -> None:
-    """Ends a W&B run that a failed job left open, so that the next job starts its own."""
-    wandb = sys.modules.get("wandb")
-    if wandb is not None and wandb.run is not None:
-        wandb.finish(exit_code=1)
-
-
 def _labels(folder: Path) -> dict[str, str]:
     """Job folder -> its number and what it does not share with all others; else its name."""
     overrides = {
@@ -254,7 +267,11 @@ def _labels(folder: Path) -> dict[str, str]:
 
 def _last_line(path: Path) -> str:
     lines = path.read_text(encoding="utf-8").rstrip().splitlines()
-    return lines[-1] if lines else "its process was ended while it wrote why it failed"
+    return (
+        lines[-1].removeprefix(_MISTAKE)
+        if lines
+        else "its process was ended while it wrote why it failed"
+    )
 
 
 def _job(path: Path) -> tuple[float, str]:

@@ -11,7 +11,7 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, ProgressBar
 from pytorch_lightning.loggers.logger import DummyLogger
 
 from missrec.app.arguments import other_process_arguments
@@ -44,7 +44,7 @@ from missrec.runs.folder import FINAL_FIT, METRICS, RunFolder
 from missrec.runs.lists import lists_file, save_lists
 from missrec.runs.owner import writing
 from missrec.runs.ranks import save_ranks
-from missrec.tracking.loggers import logging_to
+from missrec.tracking.tracker import logging_to
 from missrec.training.memory import keep_freed_memory
 from missrec.training.saving import WholeCheckpoints
 from missrec.training.silence import quiet_lightning
@@ -185,6 +185,8 @@ def build_trainer(run: RunSettings) -> Trainer:
     callbacks: list[Callback] = [
         build(config["callbacks"], key) for key, chosen in config["callbacks"].items() if chosen
     ]
+    if not config["trainer"].get("enable_progress_bar", True):
+        callbacks = [one for one in callbacks if not isinstance(one, ProgressBar)]
     callbacks.append(SameConfig(OmegaConf.to_yaml(OmegaConf.create(config)).splitlines()))
     loggers = [DummyLogger()]
     if is_first_process():

@@ -21,7 +21,7 @@ from missrec.app.train import make_ready
 from missrec.files import write_json
 from missrec.runs.folder import RunFolder
 from missrec.runs.owner import writing
-from missrec.tracking.loggers import logging_to
+from missrec.tracking.tracker import logging_to
 from missrec.training.silence import quiet_lightning
 
 

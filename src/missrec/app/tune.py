@@ -85,9 +85,8 @@ def _tune(settings: TuneSettings) -> None:
     with composed(root_dir, [*example, "run_dir=."]) as probe:
         resolved = plain(probe)
         check_training(read_run(resolved))
+        prepare_missing(read_paths(resolved), read_data(resolved))
         with closing(open_study(settings, search, resolved)) as study:
-            with study.exclusively():
-                prepare_missing(read_paths(resolved), read_data(resolved))
             if settings.workers > 0:  # one of several workers has been started by who checked
                 run = read_run(resolved)
                 check_study(study, identity_at_hand(run), accept=run.accepts_changed_data)

@@ -18,6 +18,10 @@ _OPTIONS = {
 _KEY = re.compile(r"(~|\+{0,2})[\w./@:-]+")
 _PAIRS = {"[": "]", "{": "}", "(": ")"}
 _QUOTES = "'\""
+_PLACE = re.compile(
+    r"\+{0,2}(against|resume|pretrained|epochs_from|hydra\.(run|sweep)\.dir|(\w+[._])*dir)"
+)
+"""Settings that name a folder: of nothing, that would be the one where the command is run."""
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
@@ -48,6 +52,8 @@ def _check_setting(argument: str) -> None:
         is_blank = _KEY.fullmatch(key.strip())
         meant = f"type {key.strip()}={value.strip()}, without blanks" if is_blank else "see --help"
         raise ValueError(f"'{key}' is no name of a setting; {meant}")
+    if _PLACE.fullmatch(key) and not value.strip(_QUOTES).strip():
+        raise ValueError(f"{key.lstrip('+')} is empty; leave it out, or name it")
     try:
         OverridesParser.create().parse_override(argument)
     except HydraException as error:

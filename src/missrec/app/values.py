@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from hydra.errors import HydraException
 
 from missrec.app.project import conf_dir
 from missrec.runs.marks import CONF_LOADER
+from missrec.runs.settings import leaves
 
 _NO_SETTINGS = {"paper.yaml", "known_domains.yaml"}
 _COMMENTED = re.compile(r"^ *(\w+):.* # (?:@\w+(?: [^;]*)?; )?(above|at least|from) (.*)$", re.M)
@@ -73,6 +74,21 @@ def check_values(arguments: Sequence[str], groups: Container[str]) -> None:
                     override.is_sweep_override()
                 )  # of a list without brackets Hydra says more
                 _check(override.key_or_group, value, declared, is_swept=is_swept)
+
+
+def check_settings(config: Mapping[str, Any]) -> None:
+    """Refuses a value of a composed config that its setting cannot have, wherever it was set.
+
+    Args:
+        config: sections of it, plain; of settings whose null means something, without those.
+
+    Raises:
+        ValueError: as `check_values`.
+    """
+    for key, value in leaves(config):
+        declared = _declared().get(key.rpartition(".")[2])
+        if declared is not None and not (value is None and declared.may_be_null):
+            _check(key, value, declared, is_swept=False)
 
 
 def overrides(arguments: Sequence[str]) -> list[Override]:
@@ -125,7 +141,7 @@ def _check(key: str, value: Any, declared: Declared, *, is_swept: bool) -> None:
 
 def _check_number(key: str, value: Any, *, is_whole: bool, ranges: frozenset[str]) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    fits = is_number and not math.isnan(value) and (isinstance(value, int) or not is_whole)
+    fits = is_number and math.isfinite(value) and (isinstance(value, int) or not is_whole)
     if not fits or (ranges and not any(_within(words)(value) for words in ranges)):
         kind = "a whole number" if is_whole else "a number"
         said = " or ".join(f" {words}" for words in sorted(ranges)).lstrip()

@@ -28,11 +28,11 @@ _METRICS_SUM = "metrics_sha256"
 _OWN_SUM = "sha256"
 _FORGET = "delete it, and the run no longer knows where it came from"
 _OWN = (
-    *(CONFIG, METRICS, PROVENANCE, "validation.json", "error.txt", "wandb_id.txt"),
+    *(CONFIG, METRICS, PROVENANCE, "validation.json", "error.txt"),
     "items.parquet",
     *("test_ranks_*.parquet", "test_lists_*.parquet"),
     *("checkpoints", "evaluation", "interests", _SHIP),
-    *("csv", "wandb", "version_*"),  # of the loggers
+    *("csv", "tensorboard", "wandb", "wandb_id.txt", "mlflow_id.txt", "version_*"),  # of loggers
 )
 """What a run, and its evaluation, write into its folder."""
 

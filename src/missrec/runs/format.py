@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from missrec.runs.settings import is_below
+
 FORMAT_VERSION = 1
 """Of the configs that are saved today. Those without a version are of format 0."""
 
@@ -16,8 +18,8 @@ MOVED = {
     "missrec.app.processes": "missrec.training.strategies.ddp",
     "missrec.app.sharding": "missrec.training.strategies.fsdp",
     "missrec.app.space": "missrec.search.space",
-    "missrec.app.tracking": "missrec.tracking.loggers",
-    "missrec.app.wandb_records": "missrec.tracking.wandb_records",
+    "missrec.app.tracking.wandb_logger": "missrec.tracking.wandb.WandbTracker",
+    "missrec.app.wandb_records.WandbRecords": "missrec.tracking.records.Records",
     "missrec.data.amazon": "missrec.data.sources.amazon",
     "missrec.data.demo": "missrec.data.sources.demo",
     "missrec.data.download": "missrec.data.sources.download",
@@ -25,10 +27,15 @@ MOVED = {
     "missrec.data.lines": "missrec.data.sources.lines",
     "missrec.data.own": "missrec.data.sources.own",
     "missrec.data.released": "missrec.data.sources.released",
+    "missrec.tracking.loggers.wandb_logger": "missrec.tracking.wandb.WandbTracker",
+    "missrec.tracking.wandb_records.WandbRecords": "missrec.tracking.records.Records",
     "pytorch_lightning.callbacks.EarlyStopping": "missrec.training.callbacks.EarlyStopping",
     "pytorch_lightning.callbacks.ModelCheckpoint": "missrec.training.saving.RunCheckpoint",
 }
 """Old name of a module or of what it defines -> its name today; of two that fit, the longer one."""
+
+_KEYS = {"callbacks.wandb_records": "records"}
+"""Old key -> its last part today."""
 
 _GONE = {"trainer.strategy.run_dir"}
 """Settings of format 0 that nothing takes any more: the app knows them by itself."""
@@ -95,10 +102,19 @@ def current_name(name: str) -> str:
     return name
 
 
+def _current_key(key: str) -> str:
+    for old, name in _KEYS.items():
+        if is_below(key, (old,)):
+            return f"{old.rpartition('.')[0]}.{name}{key[len(old) :]}"
+    return key
+
+
 def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Recorded settings, dotted key -> value, with the names of today."""
     return {
-        key: current_name(value) if key.endswith("_target_") and isinstance(value, str) else value
+        _current_key(key): current_name(value)
+        if key.endswith("_target_") and isinstance(value, str)
+        else value
         for key, value in settings.items()
         if key not in _GONE | _BEFORE_STAGES
     }
@@ -120,12 +136,13 @@ def _with_stages(config: dict[str, Any]) -> dict[str, Any]:
 
 def _renamed(value: Any, place: str) -> Any:
     if isinstance(value, Mapping):
+        keys = {key: f"{place}.{key}" if place else str(key) for key in value}
         return {
-            key: current_name(part)
+            _KEYS.get(keys[key], key): current_name(part)
             if key == "_target_" and isinstance(part, str)
-            else _renamed(part, f"{place}.{key}" if place else str(key))
+            else _renamed(part, keys[key])
             for key, part in value.items()
-            if (f"{place}.{key}" if place else str(key)) not in _GONE
+            if keys[key] not in _GONE
         }
     if isinstance(value, list):
         return [_renamed(part, place) for part in value]

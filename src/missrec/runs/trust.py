@@ -25,7 +25,6 @@ _PARTS = (
 _FUNCTIONS = (
     "missrec.data.sources.amazon_dumps.amazon_domain",
     "missrec.objectives",
-    "missrec.tracking.loggers.wandb_logger",
 )
 """Functions, and where all of them are pure."""
 

@@ -1,4 +1,4 @@
-"""What a run found, as files in its folder and in W&B: interests, their drift, and alpha."""
+"""What a run found, as files in its folder and in trackers: interests, their drift, alpha."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 
 import polars as pl
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import WandbLogger
 
 from missrec.data.domain import read_titles
 from missrec.files import write_parquet
 from missrec.models.missrec import MISSRec
 from missrec.report.figures.interests import epochs_figure, interest_table, interests_figure
 from missrec.tracking.interest_maps import InterestMaps
-from missrec.tracking.loggers import log_table
+from missrec.tracking.tracker import trackers
 
 _SHOWN_INTERESTS = 200
 
@@ -76,7 +75,7 @@ class Interpretation(Callback):
         pl_module.log("fusion/alpha", row["alpha"], on_step=False, on_epoch=True, batch_size=1)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the files and logs them to W&B."""
+        """Writes the files and shows them."""
         model = pl_module.model
         if not isinstance(model, MISSRec) or not trainer.is_global_zero:
             return
@@ -99,9 +98,13 @@ class Interpretation(Callback):
             write_parquet(self._output_dir / "epoch_maps.parquet", self._maps.table(modalities))
             pictures["interests/epochs"] = self._output_dir / "epochs.png"
             epochs_figure(pictures["interests/epochs"], epochs)
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                _log_to_wandb(logger, interests, pictures)
+        shown = interests.head(_SHOWN_INTERESTS).with_columns(
+            pl.col("central_items").list.join("; ")
+        )
+        for tracker in trackers(trainer):
+            tracker.show_table("interests/largest", shown)
+            for key, path in pictures.items():
+                tracker.show_figure(key, path)
 
 
 def _tokens(model: MISSRec, titles: pl.DataFrame) -> pl.DataFrame:
@@ -114,10 +117,3 @@ def _tokens(model: MISSRec, titles: pl.DataFrame) -> pl.DataFrame:
         pl.Series("interest", interests),
         pl.Series("distance", distances),
     )
-
-
-def _log_to_wandb(logger: WandbLogger, interests: pl.DataFrame, pictures: dict[str, Path]) -> None:
-    shown = interests.head(_SHOWN_INTERESTS).with_columns(pl.col("central_items").list.join("; "))
-    log_table(logger, "interests/largest", shown)
-    for key, path in pictures.items():
-        logger.log_image(key, [str(path)])

@@ -1,10 +1,9 @@
-"""What W&B shows of a run beside its curves: buckets, examples, the checkpoint, the data."""
+"""What trackers show of a tested run: buckets, examples, the checkpoint, the data."""
 
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -14,17 +13,16 @@ import polars as pl
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
 from missrec.data.datamodule import SequenceDataModule
 from missrec.data.domain import read_titles
 from missrec.data.manifest import MANIFEST
-from missrec.metrics.buckets import Bucket, popularity_buckets
+from missrec.metrics.buckets import popularity_buckets
 from missrec.metrics.ranking import TargetRanks
 from missrec.nn.precision import full_precision
 from missrec.report.figures.buckets import popularity_figure
-from missrec.tracking.loggers import log_table
+from missrec.tracking.tracker import Artifact, Tracker, trackers
 from missrec.training.module import RecommenderModule
 from missrec.types import DomainSpan, Recommender, SequenceBatch
 
@@ -33,16 +31,15 @@ _SHOWN_HISTORY = 5
 _log = logging.getLogger(__name__)
 
 
-class WandbRecords(Callback):
-    """Logs to W&B, after the test, what a reader of the dashboard looks for; without W&B nothing.
+class Records(Callback):
+    """Shows in each tracker, after the test, what a reader of a dashboard looks for.
 
     - `test/buckets` and `test/popularity/<domain>`: the metrics by the target's training
       occurrences, as table and figure;
     - `test/examples`: the last items of some test users, what they took next and its rank, and what
       the model would have recommended, by title; items of the history are among it;
-    - artifacts: the tested checkpoint as `checkpoint-<run id>` with the aliases `best` and
-      `epoch-<n>`, and the manifests of each domain as `domain-<name>`, so that runs on other data
-      show as such.
+    - artifacts: the tested checkpoint as `checkpoint` with the aliases `best` and `epoch-<n>`, and
+      the manifests of each domain as `domain-<name>`, so that runs on other data show as such.
     """
 
     def __init__(
@@ -76,22 +73,25 @@ class WandbRecords(Callback):
         self._log_checkpoint = log_checkpoint
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs all of it; of several processes the first alone has a W&B logger."""
+        """Shows all of it; of several processes the first alone has a tracker."""
+        shown_in = trackers(trainer)
+        if not shown_in:
+            return
         data, module = trainer.datamodule, pl_module  # type: ignore[attr-defined]
         assert isinstance(data, SequenceDataModule)
         assert isinstance(module, RecommenderModule)
-        for logger in trainer.loggers:
-            if not isinstance(logger, WandbLogger):
-                continue
-            try:
-                self._log_buckets(logger, data, module)
-                self._log_examples(logger, data, module)
-                self._log_artifacts(logger, trainer)
-            except Exception as error:  # whatever it is: a finished run is not lost for its picture
-                _log.warning("W&B: the records of the test are incomplete: %s", error)
+        try:
+            self._show_buckets(shown_in, data, module)
+            examples = self._examples(data, module)
+            for tracker in shown_in:
+                tracker.show_table("test/examples", examples)
+                for artifact in self._artifacts(trainer):
+                    tracker.keep(artifact)
+        except Exception as error:  # whatever it is: a finished run is not lost for its picture
+            _log.warning("the records of the test are incomplete: %s", error)
 
-    def _log_buckets(
-        self, logger: WandbLogger, data: SequenceDataModule, module: RecommenderModule
+    def _show_buckets(
+        self, shown_in: Sequence[Tracker], data: SequenceDataModule, module: RecommenderModule
     ) -> None:
         train_counts = data.domains.train_counts  # goes over all interactions
         rows: list[dict[str, Any]] = []
@@ -103,12 +103,15 @@ class WandbRecords(Callback):
                 cutoffs=self._cutoffs,
             )
             rows += [{"domain": span.name, **bucket.as_row()} for bucket in buckets]
-            _log_figure(logger, span, buckets)
-        log_table(logger, "test/buckets", pl.from_dicts(rows, infer_schema_length=None))
+            with TemporaryDirectory() as folder:
+                path = Path(folder) / "popularity.png"
+                popularity_figure(path, buckets, title=span.name)
+                for tracker in shown_in:
+                    tracker.show_figure(f"test/popularity/{span.name}", path)
+        for tracker in shown_in:
+            tracker.show_table("test/buckets", pl.from_dicts(rows, infer_schema_length=None))
 
-    def _log_examples(
-        self, logger: WandbLogger, data: SequenceDataModule, module: RecommenderModule
-    ) -> None:
+    def _examples(self, data: SequenceDataModule, module: RecommenderModule) -> pl.DataFrame:
         named = read_titles(self._folders)
         titles, keys = named["title"], named["item_key"]
         rows = []
@@ -140,25 +143,18 @@ class WandbRecords(Callback):
                         "recommended": _names(titles, found[row]),
                     }
                 )
-        log_table(logger, "test/examples", pl.from_dicts(rows))
+        return pl.from_dicts(rows)
 
-    def _log_artifacts(self, logger: WandbLogger, trainer: Trainer) -> None:
-        from wandb import Artifact
-
+    def _artifacts(self, trainer: Trainer) -> Iterator[Artifact]:
         for folder in self._folders:
-            domain = Artifact(f"domain-{_plain(folder.name)}", type="domain")
-            for manifest in (folder / MANIFEST, folder / "features" / MANIFEST):
-                if manifest.is_file():
-                    domain.add_file(str(manifest), name=str(manifest.relative_to(folder)))
-            logger.experiment.log_artifact(domain)
+            manifests = (folder / MANIFEST, folder / "features" / MANIFEST)
+            files = {str(one.relative_to(folder)): one for one in manifests if one.is_file()}
+            yield Artifact(f"domain-{folder.name}", "domain", files)
         chosen = trainer.checkpoint_callback
         if self._log_checkpoint and isinstance(chosen, ModelCheckpoint) and chosen.best_model_path:
             path = Path(chosen.best_model_path)
-            checkpoint = Artifact(f"checkpoint-{logger.experiment.id}", type="model")
-            # Read where it lies when it is uploaded, which offline is later.
-            checkpoint.add_file(str(path), name="best.ckpt", policy="immutable")
             epoch = path.stem.replace("_", "-")
-            logger.experiment.log_artifact(checkpoint, aliases=["best", epoch])
+            yield Artifact("checkpoint", "model", {"best.ckpt": path}, ("best", epoch))
 
 
 def highest_scored(
@@ -195,15 +191,3 @@ def highest_scored(
 
 def _names(titles: pl.Series, item_ids: Tensor) -> str:
     return "; ".join(titles[item_ids.cpu().numpy() - 1])
-
-
-def _log_figure(logger: WandbLogger, span: DomainSpan, buckets: Sequence[Bucket]) -> None:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "popularity.png"
-        popularity_figure(path, buckets, title=span.name)
-        logger.log_image(f"test/popularity/{span.name}", [str(path)])
-
-
-def _plain(name: str) -> str:
-    """The name with what W&B takes in that of an artifact: these letters, and 128 in all."""
-    return re.sub(r"[^a-zA-Z0-9_.-]", "-", name)[:100]
