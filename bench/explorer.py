@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 from measured import write_report
 
 import missrec
-from missrec.app.explored import explorer_of
+from missrec.app.trained.explored import explorer_of
 from missrec.serving.app import create_app
 from missrec.serving.settings import ServiceSettings
 from serving.chromium import Browser, served, until

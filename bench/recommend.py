@@ -34,7 +34,7 @@ from measured import print_table, write_report
 from missrec.app.model import build_model, open_domains
 from missrec.app.recommend import recommend
 from missrec.app.recommend_settings import read_settings
-from missrec.app.saved_run import read_saved_run
+from missrec.app.trained.saved_run import read_saved_run
 from missrec.data.domain import PreparedDomain, write_domain
 from missrec.runs.folder import RunFolder
 from missrec.training.checkpoints import write_checkpoint

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
+from missrec.app.command_line.invocation import CONSOLE
 from missrec.app.console import main
-from missrec.app.invocation import CONSOLE
 
 ROOT = Path(__file__).resolve().parents[1]
 

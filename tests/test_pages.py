@@ -15,8 +15,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from missrec.app.arguments import named_lists
-from missrec.app.grammar import parsable_arguments
+from missrec.app.command_line.arguments import named_lists
+from missrec.app.command_line.grammar import parsable_arguments
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"

@@ -48,7 +48,7 @@ def load(
     ['item_19', 'item_39']
     """
     # torch takes seconds
-    from missrec.app.loading import load_recommender, remedies_noted
+    from missrec.app.trained.loading import load_recommender, remedies_noted
 
     with remedies_noted():
         return load_recommender(

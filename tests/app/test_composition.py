@@ -12,7 +12,7 @@ from hydra import initialize_config_dir
 from hydra.errors import ConfigCompositionException, HydraException
 from torch import nn
 
-from missrec.app.door import one_line
+from missrec.app.command_line.door import one_line
 from missrec.app.model import build
 from missrec.app.session import compose_train
 from missrec.types import PAD_ID

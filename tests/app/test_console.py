@@ -14,10 +14,10 @@ import yaml
 from conftest import ROOT
 
 from doors import call, call_console
-from missrec.app import project
+from missrec.app.command_line import project
+from missrec.app.command_line.invocation import CONSOLE, another_process, as_started
+from missrec.app.command_line.project import conf_dir, project_dir
 from missrec.app.commands import COMMANDS
-from missrec.app.invocation import CONSOLE, another_process, as_started
-from missrec.app.project import conf_dir, project_dir
 
 TINY = (
     "experiment=demo",

@@ -16,7 +16,7 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from missrec.app.grammar import parsable_arguments
+from missrec.app.command_line.grammar import parsable_arguments
 from missrec.app.serve import ServeSettings, read_settings
 
 DEPLOY = ROOT / "docs" / "deploy"

@@ -20,9 +20,9 @@ from changed_data import timed_domain
 from doors import call
 from local_server import LocalServer
 from missrec.app.export import export
-from missrec.app.exported import ExportError, read_exported
 from missrec.app.stages import pretrained_checkpoint
 from missrec.app.train import train
+from missrec.app.trained.exported import ExportError, read_exported
 from missrec.data.manifest import MANIFEST, write_manifest
 from missrec.runs.identity import ChangedDataError
 from missrec.runs.trust import UntrustedError

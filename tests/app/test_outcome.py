@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from doors import Ended, call
-from missrec.app.arguments import fast_arguments
+from missrec.app.command_line.arguments import fast_arguments
 from missrec.app.settings import RunSettings
 from missrec.runs.folder import RunFolder
 

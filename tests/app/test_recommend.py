@@ -18,8 +18,8 @@ from doors import Ended, call
 from faults import Killed, file_operations
 from missrec.app import recommend as app
 from missrec.app.build import build_experiment
-from missrec.app.loading import load_recommender
-from missrec.app.saved_run import read_saved_run
+from missrec.app.trained.loading import load_recommender
+from missrec.app.trained.saved_run import read_saved_run
 from missrec.data.domain import read_items
 from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from doors import call
-from missrec.app.arguments import resume_arguments
+from missrec.app.command_line.arguments import resume_arguments
 from missrec.app.session import continued
 from missrec.app.train import build_trainer, train, train_run
 from missrec.training.callbacks import MidEpochCheckpoint

@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from doors import call
 from missrec.app.serve import listening, read_settings, serve
 from missrec.app.serve_processes import remove_old
-from missrec.app.versions import version_of
+from missrec.app.trained.versions import version_of
 from missrec.serving.settings import ServiceSettings
 
 KEPT = ROOT / "tests" / "kept_runs" / "format_0"

@@ -358,7 +358,7 @@ def repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str
 
     monkeypatch.setattr("missrec.app.train.train_run", pytest.fail)
     monkeypatch.setattr(
-        "missrec.app.same_data.check_finished", lambda *_, **__: None
+        "missrec.app.trained.same_data.check_finished", lambda *_, **__: None
     )  # of the data
     return run
 

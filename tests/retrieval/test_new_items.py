@@ -14,8 +14,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from missrec.app.command_line.remedies import remedy_of
 from missrec.app.model import build
-from missrec.app.remedies import remedy_of
 from missrec.interests.index import NO_INTEREST
 from missrec.models.missrec import MISSRec
 from missrec.models.vqrec import VQRec

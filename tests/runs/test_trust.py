@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from missrec.app.arguments import resume_arguments
-from missrec.app.saved_run import read_saved_run
+from missrec.app.command_line.arguments import resume_arguments
+from missrec.app.trained.saved_run import read_saved_run
 from missrec.runs.folder import RunFolder
 from missrec.runs.trust import UntrustedError, refuse_strangers
 from run_folders import ROOT, run_config

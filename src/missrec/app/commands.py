@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 from omegaconf import DictConfig
 
-from missrec.app.domain_folders import told
-from missrec.app.door import run_door
-from missrec.app.imports import heavy_imports
+from missrec.app.command_line.domain_folders import told
+from missrec.app.command_line.door import run_door
+from missrec.app.command_line.imports import heavy_imports
+from missrec.app.command_line.remedies import no_run
 from missrec.app.next_steps import say_evaluated, say_extracted, say_prepared
-from missrec.app.remedies import no_run
 
 _log = logging.getLogger(__name__)
 
@@ -96,8 +96,8 @@ def _train(cfg: DictConfig) -> None:
 
 
 def _train_arguments(arguments: list[str]) -> list[str]:
-    from missrec.app.arguments import fast_arguments, resume_arguments
-    from missrec.app.grammar import parsable_arguments
+    from missrec.app.command_line.arguments import fast_arguments, resume_arguments
+    from missrec.app.command_line.grammar import parsable_arguments
     from missrec.app.sweep import sweep_arguments
 
     return sweep_arguments(parsable_arguments(resume_arguments(fast_arguments(arguments))))
@@ -183,7 +183,7 @@ def _recommend(cfg: DictConfig) -> None:
 
 
 def _recommend_arguments(arguments: list[str]) -> list[str]:
-    from missrec.app.arguments import named_lists
+    from missrec.app.command_line.arguments import named_lists
 
     return named_lists(arguments)
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from missrec.app.command_line.project import conf_dir
 from missrec.app.evaluate import EvaluateSettings
-from missrec.app.project import conf_dir
-from missrec.app.same_data import check_sides
+from missrec.app.trained.same_data import check_sides
 from missrec.files import write_json
 from missrec.metrics.paired import Compared, compare_ranks, knows_ties, read_paired
 from missrec.metrics.power import POWER

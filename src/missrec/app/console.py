@@ -10,10 +10,10 @@ from pathlib import Path
 
 import yaml
 
+from missrec.app.command_line.door import USER_ERROR
+from missrec.app.command_line.invocation import CONSOLE
+from missrec.app.command_line.project import conf_dir, project_dir
 from missrec.app.commands import COMMANDS, run_command
-from missrec.app.door import USER_ERROR
-from missrec.app.invocation import CONSOLE
-from missrec.app.project import conf_dir, project_dir
 
 
 def main() -> None:

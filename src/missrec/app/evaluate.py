@@ -18,11 +18,11 @@ from missrec.app.build import Experiment, build_experiment
 from missrec.app.doubts import warn_of_parts
 from missrec.app.final_fit import holds_nothing_out
 from missrec.app.lists import MeasuredLists, measure_lists
-from missrec.app.new_items import bring_in, domain_places, find_items
-from missrec.app.same_data import check_run
-from missrec.app.saved_run import read_saved_run
 from missrec.app.session import plain
 from missrec.app.settings import NewItems, accepts, read_lists, read_new_items
+from missrec.app.trained.new_items import bring_in, domain_places, find_items
+from missrec.app.trained.same_data import check_run
+from missrec.app.trained.saved_run import read_saved_run
 from missrec.features.checks import check_truths
 from missrec.files import write_json
 from missrec.metrics.buckets import popularity_buckets

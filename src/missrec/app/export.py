@@ -1,4 +1,4 @@
-"""`python src/export.py`: a run as one folder that loads anywhere, see `app/exported.py`."""
+"""`python src/export.py`: a run as one folder that loads anywhere, see `trained/exported.py`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from omegaconf import DictConfig
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from missrec.app.exported import (
+from missrec.app.model import build_model, open_domains
+from missrec.app.session import plain
+from missrec.app.settings import RunSettings, accepts
+from missrec.app.trained.exported import (
     CARD,
     COLUMNS,
     CONFIG,
@@ -27,14 +30,11 @@ from missrec.app.exported import (
     ExportedModel,
     read_exported,
 )
-from missrec.app.hub import push_folder
-from missrec.app.loading import load_weights
-from missrec.app.model import build_model, open_domains
-from missrec.app.model_card import model_card
-from missrec.app.same_data import check_run
-from missrec.app.saved_run import read_saved_run
-from missrec.app.session import plain
-from missrec.app.settings import RunSettings, accepts
+from missrec.app.trained.hub import push_folder
+from missrec.app.trained.loading import load_weights
+from missrec.app.trained.model_card import model_card
+from missrec.app.trained.same_data import check_run
+from missrec.app.trained.saved_run import read_saved_run
 from missrec.data.domain import ITEMS, read_titles
 from missrec.data.manifest import MANIFEST, write_manifest
 from missrec.data.sources.settings import a_word, perhaps_a_word

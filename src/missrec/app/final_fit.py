@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.utils import get_class
 
-from missrec.app.remedies import no_run
+from missrec.app.command_line.remedies import no_run
 from missrec.app.settings import Config
 from missrec.runs.checkpoints import chosen_checkpoint
 from missrec.runs.folder import RunFolder

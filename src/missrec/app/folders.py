@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
+from missrec.app.command_line.project import conf_dir
 from missrec.app.prepare import known_splitters
-from missrec.app.project import conf_dir
 from missrec.data.domain import read_prepared
 from missrec.data.fingerprint import fingerprint
 from missrec.data.manifest import read_manifest

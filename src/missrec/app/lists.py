@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from missrec.app.build import Experiment
-from missrec.app.loading import items_of
 from missrec.app.settings import ListSettings, RunSettings
+from missrec.app.trained.loading import items_of
 from missrec.data.sequences import SequenceDataset
 from missrec.data.split_domains import SplitDomains
 from missrec.features.store import FEATURES, TEXT_VIEW, features_manifest, read_features

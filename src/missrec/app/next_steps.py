@@ -9,9 +9,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from missrec.app.domain_folders import told
-from missrec.app.grammar import as_word
-from missrec.app.invocation import as_started
+from missrec.app.command_line.domain_folders import told
+from missrec.app.command_line.grammar import as_word
+from missrec.app.command_line.invocation import as_started
 
 _log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ import shlex
 import sys
 from pathlib import Path
 
-from missrec.app.domain_folders import told
-from missrec.app.door import INTERRUPTED
-from missrec.app.grammar import as_word
-from missrec.app.invocation import as_started
+from missrec.app.command_line.domain_folders import told
+from missrec.app.command_line.door import INTERRUPTED
+from missrec.app.command_line.grammar import as_word
+from missrec.app.command_line.invocation import as_started
 from missrec.app.settings import RunSettings
 from missrec.runs.folder import RunFolder
 

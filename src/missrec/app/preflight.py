@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from missrec.app.command_line.values import check_settings
 from missrec.app.settings import RunSettings
-from missrec.app.values import check_settings
 
 if TYPE_CHECKING:
     from missrec.app.build import Experiment  # torch takes seconds

@@ -11,14 +11,14 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from missrec.app.domain_folders import (
+from missrec.app.command_line.domain_folders import (
     absolute_folders,
     check_prepared,
     folders_choice,
     told,
 )
-from missrec.app.project import conf_dir
-from missrec.app.remedies import nearest
+from missrec.app.command_line.project import conf_dir
+from missrec.app.command_line.remedies import nearest
 from missrec.app.session import plain
 from missrec.app.settings import Config, DataSettings, Paths, read_data, read_paths
 from missrec.data.domain import (

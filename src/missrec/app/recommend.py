@@ -12,13 +12,13 @@ from typing import Any
 
 import polars as pl
 
-from missrec.app.exported import is_exported
-from missrec.app.load_settings import LoadSettings
-from missrec.app.loading import load_recommender
 from missrec.app.recommend_inputs import InputReader, ItemLists
 from missrec.app.recommend_settings import RecommendSettings
 from missrec.app.recommend_shards import ShardModule, ShardProgress, build_trainer
-from missrec.app.saved_run import read_saved_run
+from missrec.app.trained.exported import is_exported
+from missrec.app.trained.load_settings import LoadSettings
+from missrec.app.trained.loading import load_recommender
+from missrec.app.trained.saved_run import read_saved_run
 from missrec.data.manifest import MANIFEST
 from missrec.data.sources.lines import Rejects
 from missrec.distributed import is_first_process

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from missrec.app.load_settings import LoadSettings, read_load_settings
 from missrec.app.recommend_inputs import Inputs, read_inputs
 from missrec.app.session import plain
+from missrec.app.trained.load_settings import LoadSettings, read_load_settings
 from missrec.features.checks import check_truths
 from missrec.retrieval.batch.formats import check_format
 

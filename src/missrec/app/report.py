@@ -15,11 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 
-from missrec.app.baselines import computed_baselines
-from missrec.app.fit_to_ship import ShipSettings, fit_to_ship
-from missrec.app.invocation import as_started
-from missrec.app.project import conf_dir
+from missrec.app.command_line.invocation import as_started
+from missrec.app.command_line.project import conf_dir
 from missrec.app.rows import RowCommands, known_splits
+from missrec.app.trained.baselines import computed_baselines
+from missrec.app.trained.fit_to_ship import ShipSettings, fit_to_ship
 from missrec.files import replace_folder
 from missrec.report.comparisons import Asked, PairedTests, complete_section
 from missrec.report.contents import OtherRow, Report, other_row

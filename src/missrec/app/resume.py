@@ -9,13 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from missrec.app.moved_run import MovedRun
-from missrec.app.new_items import domain_places
-from missrec.app.project import checkout, conf_dir
-from missrec.app.same_data import check_data
+from missrec.app.command_line.project import checkout, conf_dir
 from missrec.app.session import occupied
 from missrec.app.settings import Config, RunSettings, read_run
 from missrec.app.stages import starting_point
+from missrec.app.trained.moved_run import MovedRun
+from missrec.app.trained.new_items import domain_places
+from missrec.app.trained.same_data import check_data
 from missrec.runs.checkpoints import restore_best, resumable, rewrite_checkpoints
 from missrec.runs.folder import RunFolder
 from missrec.runs.identity import provenance_facts

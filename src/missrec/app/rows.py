@@ -13,8 +13,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from missrec.app.command_line.project import conf_dir
 from missrec.app.prepare import described_splits
-from missrec.app.project import conf_dir
 from missrec.app.session import compose_train
 from missrec.report.datasets import KnownSplit
 from missrec.runs.groups import Setup

@@ -15,9 +15,9 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from missrec.app.grammar import quoted
-from missrec.app.invocation import as_started
-from missrec.app.project import conf_dir
+from missrec.app.command_line.grammar import quoted
+from missrec.app.command_line.invocation import as_started
+from missrec.app.command_line.project import conf_dir
 from missrec.runs.marks import read_marks
 from missrec.runs.settings import leaves
 from missrec.search.settings import Search, checked_search

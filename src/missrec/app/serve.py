@@ -12,8 +12,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from missrec.app.load_settings import LoadSettings, read_load_settings
 from missrec.app.session import plain
+from missrec.app.trained.load_settings import LoadSettings, read_load_settings
 from missrec.features.checks import check_truths
 from missrec.serving.keys import ApiKeys
 from missrec.serving.settings import ServiceSettings

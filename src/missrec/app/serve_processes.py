@@ -22,13 +22,13 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client.multiprocess import mark_process_dead
 
-from missrec.app.door import one_line
-from missrec.app.explored import explorer_of
-from missrec.app.load_settings import LoadSettings
-from missrec.app.loading import load_recommender
+from missrec.app.command_line.door import one_line
 from missrec.app.serve import ServeSettings, listening
 from missrec.app.supervisor import CANNOT_LOAD, Supervisor
-from missrec.app.versions import version_of
+from missrec.app.trained.explored import explorer_of
+from missrec.app.trained.load_settings import LoadSettings
+from missrec.app.trained.loading import load_recommender
+from missrec.app.trained.versions import version_of
 from missrec.files import digest
 from missrec.serving.app import create_app
 from missrec.serving.logs import FIELDS, log_config

@@ -13,10 +13,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from missrec.app.command_line.domain_folders import absolute_folders
+from missrec.app.command_line.project import conf_dir
 from missrec.app.composition import check_composition
-from missrec.app.domain_folders import absolute_folders
 from missrec.app.final_fit import as_trained
-from missrec.app.project import conf_dir
 from missrec.app.settings import Config, RunSettings, read_run
 from missrec.runs.folder import RunFolder
 

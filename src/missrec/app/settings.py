@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from missrec.app.domain_folders import absolute_folders
-from missrec.app.names import domain_name, named_sources
+from missrec.app.command_line.domain_folders import absolute_folders
+from missrec.app.command_line.names import domain_name, named_sources
 from missrec.features.checks import check_truths
 
 Config = dict[str, Any]

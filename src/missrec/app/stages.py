@@ -14,16 +14,16 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from missrec.app.build import Experiment, build_experiment
-from missrec.app.exported import refuse_exported
-from missrec.app.grammar import quoted
-from missrec.app.invocation import as_started
-from missrec.app.new_items import bring_in_run
+from missrec.app.command_line.grammar import quoted
+from missrec.app.command_line.invocation import as_started
+from missrec.app.command_line.project import conf_dir
 from missrec.app.preflight import check_training
 from missrec.app.prepare import prepare_missing
-from missrec.app.project import conf_dir
-from missrec.app.same_data import check_finished
 from missrec.app.session import compose_train, continued, plain
 from missrec.app.settings import RunSettings, Stage, read_run
+from missrec.app.trained.exported import refuse_exported
+from missrec.app.trained.new_items import bring_in_run
+from missrec.app.trained.same_data import check_finished
 from missrec.distributed import is_first_process
 from missrec.report.formats.terminal import print_transfer
 from missrec.runs.checkpoints import chosen_checkpoint

@@ -9,7 +9,7 @@ from socket import socket
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from missrec.app.door import USER_ERROR
+from missrec.app.command_line.door import USER_ERROR
 
 CANNOT_LOAD = USER_ERROR
 """A worker ends with it when what it is to serve cannot be loaded."""

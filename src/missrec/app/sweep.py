@@ -18,13 +18,13 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from missrec.app.door import USER_ERROR, is_mistake, one_line
+from missrec.app.command_line.door import USER_ERROR, is_mistake, one_line
+from missrec.app.command_line.grammar import quoted
+from missrec.app.command_line.imports import heavy_imports
+from missrec.app.command_line.leftovers import ERROR, remove_unbegun_sweep
+from missrec.app.command_line.project import conf_dir
 from missrec.app.gpus import claim_gpu
-from missrec.app.grammar import quoted
-from missrec.app.imports import heavy_imports
-from missrec.app.leftovers import ERROR, remove_unbegun_sweep
 from missrec.app.outcome import begin_run, end_run, interrupt_run, is_interrupt
-from missrec.app.project import conf_dir
 from missrec.app.session import continued, occupied
 from missrec.app.settings import RunSettings
 from missrec.files import write_text
@@ -243,7 +243,9 @@ def _is_finished(run: RunSettings) -> bool:
         )
     finished = folder.metrics.is_file()
     if finished:
-        from missrec.app.same_data import check_finished  # takes a moment, and few jobs have
+        from missrec.app.trained.same_data import (
+            check_finished,  # takes a moment, and few jobs have
+        )
 
         folder.read_metrics()
         check_finished(run, accept=run.accepts_changed_data)

@@ -14,12 +14,12 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback, ProgressBar
 from pytorch_lightning.loggers.logger import DummyLogger
 
-from missrec.app.arguments import other_process_arguments
 from missrec.app.build import Experiment, build_experiment, compile_modules
+from missrec.app.command_line.arguments import other_process_arguments
+from missrec.app.command_line.invocation import another_process
 from missrec.app.doubts import warn_of_encoders, warn_of_parts
 from missrec.app.final_fit import as_trained, holds_nothing_out
 from missrec.app.fitting import fit, keep_untrained, rank_users, validate
-from missrec.app.invocation import another_process
 from missrec.app.lists import MeasuredLists, measure_lists
 from missrec.app.model import build
 from missrec.app.parts import check_parts
@@ -33,10 +33,10 @@ from missrec.app.resume import (
     find_start,
     with_its_stages,
 )
-from missrec.app.same_data import check_finished
 from missrec.app.session import plain
 from missrec.app.settings import RunSettings, read_run
 from missrec.app.stages import start_from, starting_point, train_stages
+from missrec.app.trained.same_data import check_finished
 from missrec.distributed import is_first_process
 from missrec.report.formats.terminal import print_metrics, split_metrics
 from missrec.runs.checkpoints import record_tested, tidy

@@ -12,8 +12,8 @@ from optuna.exceptions import TrialPruned
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
+from missrec.app.command_line.grammar import quoted
 from missrec.app.fitting import fit, keep_untrained, validate
-from missrec.app.grammar import quoted
 from missrec.app.resume import begin, earlier_run
 from missrec.app.session import composed, continued, plain
 from missrec.app.settings import RunSettings, read_run

@@ -24,16 +24,16 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.exceptions import TrialPruned
 from optuna.trial import Trial
 
-from missrec.app.door import INTERRUPTED, one_line
+from missrec.app.command_line.door import INTERRUPTED, one_line
+from missrec.app.command_line.imports import heavy_imports
+from missrec.app.command_line.invocation import another_process
 from missrec.app.gpus import visible_gpus
-from missrec.app.imports import heavy_imports
-from missrec.app.invocation import another_process
 from missrec.app.preflight import check_training
 from missrec.app.prepare import prepare_missing
-from missrec.app.same_data import check_study, identity_at_hand
 from missrec.app.search import TrialCommands, TuneSettings, open_study, read_search
 from missrec.app.session import composed, plain
 from missrec.app.settings import read_data, read_paths, read_run
+from missrec.app.trained.same_data import check_study, identity_at_hand
 from missrec.files import write_text
 from missrec.runs.folder import RunFolder
 from missrec.search.study import SharedStudy

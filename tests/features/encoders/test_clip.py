@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from image_server import huge_png, image_bytes
-from missrec.app.door import one_line
+from missrec.app.command_line.door import one_line
 from missrec.features.encoders import clip
 from missrec.features.encoders.clip import ClipEncoder, MissingWeightsError
 from missrec.features.images.folder import ImagesFromFolder

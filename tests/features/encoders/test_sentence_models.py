@@ -15,7 +15,7 @@ import httpx
 import pytest
 import torch
 
-from missrec.app.door import one_line
+from missrec.app.command_line.door import one_line
 from missrec.features.encoders.sentence import MissingModelError
 from tiny_sentence import TEXTS, encode, sentence_encoder, write
 

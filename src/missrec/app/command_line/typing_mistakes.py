@@ -1,0 +1,71 @@
+"""Arguments that are no settings: what Hydra's grammar says of them nobody understands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from missrec.app.command_line.grammar import WITH_VALUE
+
+_OPTIONS = {
+    *("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r"),
+    *("--multirun", "-m", "--shell-completion", "-sc"),
+    *WITH_VALUE,
+}
+_KEY = re.compile(r"(~|\+{0,2})[\w./@:-]+")
+_PAIRS = {"[": "]", "{": "}", "(": ")"}
+_QUOTES = "'\""
+_PLACE = re.compile(
+    r"\+{0,2}(against|resume|pretrained|epochs_from|hydra\.(run|sweep)\.dir|(\w+[._])*dir)"
+)
+"""Settings that name a folder: of nothing, that would be the one where the command is run."""
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Refuses an argument that is neither an option of a command nor a setting.
+
+    Args:
+        arguments: of the command line, without the program's name, options first.
+
+    Raises:
+        ValueError: says what is wrong, and what to type.
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if argument.startswith("-"):
+            name = argument.partition("=")[0]
+            if name not in _OPTIONS:
+                key = name.lstrip("-").replace("-", "_")
+                raise ValueError(f"there is no option {name}; settings are typed as {key}=<value>")
+        elif before not in WITH_VALUE and not argument.startswith("~"):
+            _check_setting(argument)
+
+
+def _check_setting(argument: str) -> None:
+    key, sign, value = argument.partition("=")
+    if not sign:
+        what = f"{argument}=<value>" if _KEY.fullmatch(argument) else "key=value"
+        raise ValueError(f"'{argument}' is no setting; type {what}, without blanks around =")
+    if not _KEY.fullmatch(key):
+        is_blank = _KEY.fullmatch(key.strip())
+        meant = f"type {key.strip()}={value.strip()}, without blanks" if is_blank else "see --help"
+        raise ValueError(f"'{key}' is no name of a setting; {meant}")
+    if _PLACE.fullmatch(key) and not value.strip(_QUOTES).strip():
+        raise ValueError(f"{key.lstrip('+')} is empty; leave it out, or name it")
+    try:
+        OverridesParser.create().parse_override(argument)
+    except HydraException as error:
+        raise ValueError(f"{argument}: {_open(value)}") from error
+
+
+def _open(value: str) -> str:
+    """What is wrong with a value that does not parse."""
+    for quote in _QUOTES:
+        if value.startswith(quote) and value.count(quote) % 2:
+            return f"a quote ({quote}) is not closed"
+    for opens, closes in _PAIRS.items():
+        if value.count(opens) != value.count(closes):
+            return f"a {opens} has no {closes}, or a {closes} no {opens}"
+    return "the value cannot be read; put it in quotes, as in 'key=\"value\"'"
