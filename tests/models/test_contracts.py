@@ -451,7 +451,7 @@ def test_one_pass_for_all_prefixes_learns_what_a_pass_for_each_does(name: str) -
     torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=5e-6)
 
 
-@pytest.mark.parametrize("name", IN_BOTH_DIRECTIONS)
+@pytest.mark.parametrize("name", sorted(IN_BOTH_DIRECTIONS))
 def test_a_model_that_reads_in_both_directions_says_why_prefixes_stay_apart(name: str) -> None:
     assert "in both directions" in build_model(name, transfer="transductive").each_prefix_alone
 
