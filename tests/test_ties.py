@@ -22,7 +22,7 @@ from missrec.types import DomainSpan, SequenceBatch
 SRC = Path(__file__).resolve().parents[1] / "src"
 JUDGED = {
     ("interests/dpc_knn.py", "topk"): 1,  # which neighbours; they are then sorted, stable
-    ("interests/neighbors.py", "topk"): 2,  # the same
+    ("interests/neighbors.py", "topk"): 4,  # the same
     ("report/figures/interests.py", "group_by"): 1,  # sizes, joined to the interests in order
     ("data/splits/files.py", "group_by"): 2,  # a count for each row, joined; within groups in order
     ("serving/asking.py", "group_by"): 1,  # into a dict

@@ -22,13 +22,13 @@ import torch
 import yaml
 from conftest import ALWAYS, OFFICE, ROOT, Compose
 from lightning_utilities.core.rank_zero import rank_zero_only
-from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.logger import DummyLogger
 from torch import nn
 from torch.distributed import TCPStore
 
 from missrec.app.train import build_trainer
 from missrec.app.trial import fit_and_validate
+from missrec.tracking.csv import CSVTracker
 from missrec.training.strategies.ddp import SameConfig, working
 from missrec.training.strategies.fsdp import ShardedTables
 from missrec.training.strategies.launcher import hold_port
@@ -257,7 +257,8 @@ def test_machines_that_were_told_different_things_stop(
 def test_another_process_has_no_loggers(
     compose_tiny: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert [type(logger) for logger in build_trainer(as_run(compose_tiny())).loggers] == [CSVLogger]
+    trainer = build_trainer(as_run(compose_tiny()))
+    assert [type(logger) for logger in trainer.loggers] == [CSVTracker]
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     trainer = build_trainer(as_run(compose_tiny("trainer=ddp_cpu")))
     assert [type(logger) for logger in trainer.loggers] == [DummyLogger]

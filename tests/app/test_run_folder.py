@@ -136,7 +136,7 @@ def test_a_finished_run_keeps_the_model_alone_and_what_more_epochs_need(
     )
     assert "optimizer_states" in last
     assert not {"optimizer_states", "loops", "callbacks"} & best.keys()
-    few = ("trainer.max_epochs=9", "callbacks.early_stopping.patience=1", "optimizer.lr=0.0")
+    few = ("trainer.max_epochs=9", "callbacks.early_stopping.patience=1", "optimizer.lr=1e-30")
     stopped = train(compose_tiny(*few, base=SASREC, run="stopped"))
     assert stopped["stopped_early"]
     (only,) = (run.parent / "stopped" / "checkpoints").iterdir()

@@ -266,7 +266,7 @@ def test_a_trial_that_fails_is_recorded_and_the_search_goes_on(search: Search) -
     folder = search("search=learning_rate", LR % "0.01,-1,1e30")
     rows = table(folder)
     assert [row["state"] for row in rows] == ["complete", "failed", "failed"]
-    assert rows[1]["reason"] == "ValueError: optimizer.lr (-1) must be a number, 0 or more"
+    assert rows[1]["reason"] == "ValueError: optimizer.lr (-1) must be a number above 0"
     assert "the model has diverged" in rows[2]["reason"]
     assert "Traceback" in (folder / "trial_0002" / "error.txt").read_text()
     assert best(folder)["trial"] == 0

@@ -73,7 +73,7 @@ def test_the_first_stage_moves_the_permutation_from_its_start(
 ) -> None:
     base = ("experiment=align_codes", *SMALL, *TARGET, "trainer.max_epochs=1")
     logits = []
-    for lr in (0.0, 0.1):
+    for lr in (1e-30, 0.1):  # the first moves nothing
         settings = (f"optimizer.lr={lr}", f"pretrained={pretrained}")
         train(compose_tiny(*settings, base=base, run=str(lr)))
         logits.append(state(tmp_path / "logs" / str(lr))["items.permutation.logits"])

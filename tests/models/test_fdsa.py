@@ -71,13 +71,15 @@ def test_texts_are_read_in_the_history_and_play_no_part_in_a_candidate() -> None
 
 def test_an_item_without_text_enters_the_features_as_its_position_alone() -> None:
     model = build_drawn("model=fdsa", missing=[9])
-    seen: list[Tensor] = []
-    model.feature_stack.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    read: list[Tensor] = []
     shared = model.encoder.input
+    shared.register_forward_hook(lambda *outcome: read.append(outcome[-1]))
     with torch.no_grad():
         model.encode(sequence_batch([[4, 9, 2]], [8]))
         expected = shared.norm(shared.positions.weight[1])
-    torch.testing.assert_close(seen[0][0, 1], expected)
+    of_ids, of_features = read
+    torch.testing.assert_close(of_features[0, 1], expected)
+    assert not of_ids[0, 1].isclose(expected).any()
 
 
 def test_training_drops_entries_of_the_joined_vector() -> None:

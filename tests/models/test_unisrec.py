@@ -188,7 +188,7 @@ def test_the_share_says_in_how_many_batches_items_are_dropped() -> None:
 
 def test_without_a_weight_each_history_is_read_once() -> None:
     model, reads = drawn("inductive"), []
-    model.encoder.register_forward_hook(lambda *_: reads.append(1))
+    model.encoder.input.register_forward_hook(lambda *_: reads.append(1))
     loss = model.training_loss(pretraining_batch())
     assert len(reads) == 1
     assert set(loss.terms) == {"ranking"}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from missrec.nn.attention import MultiHeadAttention
+from missrec.nn.dropout import Dropout
 from missrec.nn.rows import Rows
 
 NUM_HEADS, EMBED_DIM = 2, 8
@@ -25,14 +26,14 @@ def attention(*, dropout_prob: float = 0.0) -> MultiHeadAttention:
 class Doubled(nn.Module):
     """A dropout whose weights no longer add up to 1."""
 
-    def forward(self, weights: Tensor) -> Tensor:
+    def forward(self, weights: Tensor, *, rows: Rows | None = None) -> Tensor:
         return 2 * weights
 
 
 def attention_by_head() -> MultiHeadAttention:
     """The path of a CPU's training, with nothing dropped."""
     module = attention(dropout_prob=0.5)
-    module.dropout = nn.Identity()  # type: ignore[assignment]
+    module.dropout = Dropout(0.0)  # type: ignore[assignment]
     return module
 
 
@@ -184,6 +185,9 @@ def test_a_causal_query_attends_to_the_valid_keys_up_to_its_own(
     assert attended.isfinite().all()
 
 
+ONE_EACH = Rows.last_of(torch.ones(3, 1, dtype=torch.bool))
+
+
 @PATHS
 @pytest.mark.parametrize("empty", [False, True])
 def test_one_query_of_each_sequence_attends_as_it_does_among_others(
@@ -195,7 +199,7 @@ def test_one_query_of_each_sequence_attends_as_it_does_among_others(
         valid_mask = valid_mask & (torch.arange(3) > 0)[:, None]
     query = queries[:, 1].clone().requires_grad_()
     keys.requires_grad_()
-    alone = module.of_one(query, keys, valid_mask=valid_mask)
+    alone = module.of_one(query, keys, of=ONE_EACH, valid_mask=valid_mask)
     among = attend(module, query[:, None], keys, valid_mask=valid_mask)[:, 0]
     torch.testing.assert_close(alone, among)
     weights = torch.randn(alone.shape, generator=torch.Generator().manual_seed(2))
@@ -211,7 +215,7 @@ def test_weights_of_one_query_are_dropped_with_the_value_of_a_key_and_its_bias()
     module.dropout = Doubled()  # type: ignore[assignment]
     queries, keys, valid_mask = queries_and_keys()
     torch.testing.assert_close(
-        module.of_one(queries[:, 0], keys, valid_mask=valid_mask),
+        module.of_one(queries[:, 0], keys, of=ONE_EACH, valid_mask=valid_mask),
         attend(module, queries[:, :1], keys, valid_mask=valid_mask)[:, 0],
     )
 

@@ -119,12 +119,15 @@ def test_a_query_sees_later_queries_only_if_they_are_valid(*, valid: bool) -> No
     assert changed[:, :3].equal(decoded[:, :3]) is not valid
 
 
-def test_rows_without_padding_say_the_same_as_rows_of_all() -> None:
+@pytest.mark.parametrize("dropout_prob", [0.0, 0.5])
+def test_rows_without_padding_say_the_same_as_rows_of_all(dropout_prob: float) -> None:
     tokens, valid_mask = tokens_and_mask(width=6, lengths=(6, 4, 0), seed=1)
     queries, query_mask = tokens_and_mask(width=4, lengths=(1, 4, 3), seed=2)
-    encoder, decoder = encoder_block(), decoder_block()
+    encoder = encoder_block(dropout_prob=dropout_prob)
+    decoder = decoder_block(dropout_prob=dropout_prob)
 
     def run(*, with_padding: bool) -> tuple[Tensor, ...]:
+        torch.manual_seed(0)
         variables = (tokens.clone().requires_grad_(), queries.clone().requires_grad_())
         context = encoded_by(
             encoder, variables[0], valid_mask=valid_mask, with_padding=with_padding
@@ -144,12 +147,15 @@ def test_rows_without_padding_say_the_same_as_rows_of_all() -> None:
     torch.testing.assert_close(run(with_padding=False), run(with_padding=True))
 
 
+@pytest.mark.parametrize("dropout_prob", [0.0, 0.5])
 @pytest.mark.parametrize("length", [0, 1, 6])
-def test_the_last_token_alone_says_what_it_says_among_all(length: int) -> None:
-    block = encoder_block()
+def test_the_last_token_alone_says_what_it_says_among_all(length: int, dropout_prob: float) -> None:
+    block = encoder_block(dropout_prob=dropout_prob)
     tokens, valid_mask = tokens_and_mask(width=6, lengths=(6, length, 3), seed=1)
     tokens.requires_grad_()
+    torch.manual_seed(0)
     alone = block.last(tokens, valid_mask=valid_mask)
+    torch.manual_seed(0)
     among = last_valid(encoded_by(block, tokens, valid_mask=valid_mask), valid_mask)
     torch.testing.assert_close(alone, among)
     weights, variables = torch.arange(EMBED_DIM), [tokens, *block.parameters()]
@@ -159,12 +165,15 @@ def test_the_last_token_alone_says_what_it_says_among_all(length: int) -> None:
     )
 
 
-def test_the_last_query_alone_says_what_it_says_among_all() -> None:
-    block = decoder_block()
+@pytest.mark.parametrize("dropout_prob", [0.0, 0.5])
+def test_the_last_query_alone_says_what_it_says_among_all(dropout_prob: float) -> None:
+    block = decoder_block(dropout_prob=dropout_prob)
     queries, query_mask = tokens_and_mask(width=4, lengths=(4, 1, 3), seed=1)
     context, context_mask = tokens_and_mask(width=6, lengths=(2, 6, 0), seed=2)
     masks = {"query_mask": query_mask, "context_mask": context_mask}
+    torch.manual_seed(0)
     alone = block.last(queries, context, **masks)
+    torch.manual_seed(0)
     among = last_valid(decoded_by(block, queries, context, **masks), query_mask)
     torch.testing.assert_close(alone, among)
     weights, variables = torch.arange(EMBED_DIM), list(block.parameters())

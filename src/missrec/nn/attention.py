@@ -75,7 +75,7 @@ class MultiHeadAttention(nn.Module):
         mixed = mix(parts[:count], parts[count:-count], parts[-count:], attend)
         return self.output(of.take(mixed))  # type: ignore[no-any-return]
 
-    def of_one(self, queries: Tensor, keys: Tensor, *, valid_mask: Tensor) -> Tensor:
+    def of_one(self, queries: Tensor, keys: Tensor, *, of: Rows, valid_mask: Tensor) -> Tensor:
         """(B, D) from one query of each sequence, without projecting all its keys and values.
 
         <q, W c + b> = <W^T q, c> + <q, b>, and a weighted sum of W c + b is W times that of c, plus
@@ -84,17 +84,20 @@ class MultiHeadAttention(nn.Module):
         Args:
             queries: (B, D).
             keys: (B, S, D), also the values.
+            of: where the queries stand.
             valid_mask: (B, S) bool, True = the query may attend to this key.
         """
         attend = Rows.of(valid_mask, with_padding=True).mask[:, None]  # (B, 1, S)
         width = queries.shape[1] // self._num_heads
         by_head = (self._num_heads, width)  # of the D outputs of a projection
-        heads = self.query(queries).view(len(queries), *by_head).transpose(0, 1)
+        heads = self.query(queries).view(-1, *by_head).transpose(0, 1)  # (H, B, D / H)
         folded = heads @ self.key.weight.view(*by_head, -1)  # (H, B, D)
         shift = heads @ self.key.bias.view(*by_head, 1)  # (H, B, 1)
         scores = folded.transpose(0, 1) @ keys.transpose(1, 2) + shift.transpose(0, 1)
         scores = (scores / math.sqrt(width)).masked_fill(~attend, -math.inf)
-        weights = self.dropout(scores.softmax(dim=-1))  # (B, H, S)
+        weights = torch.stack(
+            [self.dropout(head, rows=of) for head in scores.softmax(dim=-1).unbind(dim=1)], dim=1
+        )  # (B, H, S)
         mixed = (weights @ keys).transpose(0, 1)  # (H, B, D)
         total = weights.sum(dim=-1, keepdim=True).transpose(0, 1)  # (H, B, 1)
         value = mixed @ self.value.weight.view(*by_head, -1).transpose(1, 2)

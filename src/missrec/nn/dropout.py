@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from missrec.nn.rows import Rows
 
 _LEVELS = 256
 _INT64_MIN = -(2**63)
@@ -18,7 +21,8 @@ class Dropout(nn.Module):
 
     **Differs** from `torch.nn.Dropout` on a CPU: one random byte an entry, eight from each draw of
     the generator, which draws one at a time. p is rounded to a multiple of 1/256, and the scale
-    goes with the rounded p, so the expectation stays exact.
+    goes with the rounded p, so the expectation stays exact. Of padded sequences all entries are
+    drawn, also where only some are computed: what a seed drops does not depend on what is left out.
     """
 
     def __init__(self, prob: float) -> None:
@@ -36,21 +40,26 @@ class Dropout(nn.Module):
         self._prob = prob
         self._dropped_levels = min(round(prob * _LEVELS), _LEVELS - 1)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """The same shape."""
+    def forward(self, hidden: Tensor, *, rows: Rows | None = None) -> Tensor:
+        """The same shape.
+
+        Args:
+            hidden: (T, ...) rows of padded sequences, or any tensor.
+            rows: which entries of the sequences they are; None of what is whole.
+        """
         if not self._drops:
             return hidden
         if hidden.device.type != "cpu":
             return F.dropout(hidden, self._prob)
-        dropped: Tensor = _Dropped.apply(None, hidden, self._draw(hidden), self._scale)
+        dropped: Tensor = _Dropped.apply(None, hidden, self._draw(hidden, rows), self._scale)
         return dropped
 
-    def onto(self, residual: Tensor, hidden: Tensor) -> Tensor:
+    def onto(self, residual: Tensor, hidden: Tensor, *, rows: Rows | None = None) -> Tensor:
         """What `forward` makes of `hidden`, added to a residual of the same shape."""
         if not self._drops or hidden.device.type != "cpu":
-            added: Tensor = residual + self(hidden)
+            added: Tensor = residual + self(hidden, rows=rows)
             return added
-        dropped: Tensor = _Dropped.apply(residual, hidden, self._draw(hidden), self._scale)
+        dropped: Tensor = _Dropped.apply(residual, hidden, self._draw(hidden, rows), self._scale)
         return dropped
 
     @property
@@ -61,10 +70,14 @@ class Dropout(nn.Module):
     def _scale(self) -> float:
         return _LEVELS / (_LEVELS - self._dropped_levels)
 
-    def _draw(self, hidden: Tensor) -> Tensor:
+    def _draw(self, hidden: Tensor, rows: Rows | None) -> Tensor:
         """Ones and zeros as `hidden`, 1 = stays."""
-        draws = torch.empty(-(-hidden.numel() // 8), dtype=torch.int64).random_(_INT64_MIN, None)
-        levels = draws.view(torch.uint8)[: hidden.numel()].view(hidden.shape)
+        shape = hidden.shape if rows is None else (rows.mask.numel(), *hidden.shape[1:])
+        count = math.prod(shape)
+        draws = torch.empty(-(-count // 8), dtype=torch.int64).random_(_INT64_MIN, None)
+        levels = draws.view(torch.uint8)[:count].view(shape)
+        if rows is not None and rows.places is not None:
+            levels = levels[rows.places]
         keep = torch.empty(hidden.shape, dtype=hidden.dtype)
         return torch.ge(levels, self._dropped_levels, out=keep)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from missrec.nn.eager import eagerly_on_cpu
@@ -36,6 +37,18 @@ class Rows(NamedTuple):
         if with_padding or not eagerly_on_cpu(mask) or mask.all():
             return cls(mask, None)
         return cls(mask, mask.flatten().nonzero().squeeze(1))
+
+    @classmethod
+    def last_of(cls, valid_mask: Tensor) -> Rows:
+        """The last valid entry of each of B right-padded sequences as their row.
+
+        Args:
+            valid_mask: (B, S) bool, True = real entry.
+        """
+        whole = cls.of(valid_mask, with_padding=True)
+        num_sequences, length = valid_mask.shape
+        starts = length * torch.arange(num_sequences, device=valid_mask.device)
+        return whole._replace(places=starts + (valid_mask.sum(dim=1) - 1).clamp_min(0))
 
     def take(self, padded: Tensor) -> Tensor:
         """(T, D) the rows of (B, S, D)."""

@@ -86,10 +86,11 @@ class EncoderDecoder(nn.Module):
         """The mean of the decoded interests xi, and the xi themselves."""
         tokens, token_mask = items.by_modality()
         token_rows, query_rows = Rows.of(token_mask), Rows.of(interests.valid_mask)
-        context = self.dropout(self.token_norm(token_rows.take(tokens)))
+        context = self.dropout(self.token_norm(token_rows.take(tokens)), rows=token_rows)
         for block in self.encoder:
             context = block(context, rows=token_rows)
-        decoded = self.dropout(self.query_norm(query_rows.take(interests.embeddings)))
+        queries = self.query_norm(query_rows.take(interests.embeddings))
+        decoded = self.dropout(queries, rows=query_rows)
         for block in self.decoder:
             decoded = block(decoded, context, of=query_rows, to=token_rows)
         decoded = query_rows.spread(decoded)
@@ -137,7 +138,7 @@ class ReleasedEncoderDecoder(nn.Module):
         memory = self.encoder_norm(memory)
         item_rows = Rows.of(items.valid_mask)
         decoded = item_rows.take(items.modalities.sum(dim=1) + items.shared)
-        decoded = self.dropout(self.item_norm(decoded))
+        decoded = self.dropout(self.item_norm(decoded), rows=item_rows)
         for block in self.decoder[:-1]:
             decoded = block(decoded, memory, of=item_rows, to=memory_rows)
         interests = interests._replace(embeddings=memory_rows.spread(memory))
@@ -188,7 +189,7 @@ class MeanEncoder(nn.Module):
         """The mean of the encoded tokens, and the encoded tokens."""
         tokens, valid_mask = items.by_modality() if self.reads_items else interests
         rows = Rows.of(valid_mask)
-        encoded = self.dropout(self.token_norm(rows.take(tokens)))
+        encoded = self.dropout(self.token_norm(rows.take(tokens)), rows=rows)
         for block in self.encoder:
             encoded = block(encoded, rows=rows)
         encoded = rows.spread(encoded)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from missrec.nn.attention import MultiHeadAttention
 from missrec.nn.dropout import Dropout
 from missrec.nn.linear import Linear
-from missrec.nn.pooling import last_valid
 from missrec.nn.rows import Rows
 
 
@@ -44,6 +43,11 @@ class FeedForward(nn.Sequential):
             Linear(settings.feedforward_dim, embed_dim),
         )
 
+    def forward(self, tokens: Tensor, *, rows: Rows) -> Tensor:
+        """(T, D) from tokens (T, D), the rows of (B, S, D)."""
+        widen, activation, dropout, narrow = self
+        return narrow(dropout(activation(widen(tokens)), rows=rows))  # type: ignore[no-any-return]
+
 
 class EncoderBlock(nn.Module):
     """Self-attention and feed-forward, each with residual, then LayerNorm."""
@@ -70,7 +74,7 @@ class EncoderBlock(nn.Module):
             causal: a token sees itself and the earlier ones only.
         """
         attended = self.attention(tokens, tokens, of=rows, to=rows, causal=causal)
-        return self._finish(tokens, attended)
+        return self._finish(tokens, attended, rows)
 
     def last(self, tokens: Tensor, *, valid_mask: Tensor) -> Tensor:
         """(B, D) what `forward` says at the last valid token, without saying it of the others.
@@ -79,13 +83,15 @@ class EncoderBlock(nn.Module):
             tokens: (B, S, D), right-padded.
             valid_mask: (B, S) bool, True = real token.
         """
-        token = last_valid(tokens, valid_mask)
-        return self._finish(token, self.attention.of_one(token, tokens, valid_mask=valid_mask))
+        last = Rows.last_of(valid_mask)
+        token = last.take(tokens)
+        attended = self.attention.of_one(token, tokens, of=last, valid_mask=valid_mask)
+        return self._finish(token, attended, last)
 
-    def _finish(self, tokens: Tensor, attended: Tensor) -> Tensor:
-        tokens = self.attention_norm(self.dropout.onto(tokens, attended))
+    def _finish(self, tokens: Tensor, attended: Tensor, rows: Rows) -> Tensor:
+        tokens = self.attention_norm(self.dropout.onto(tokens, attended, rows=rows))
         return self.feedforward_norm(  # type: ignore[no-any-return]
-            self.dropout.onto(tokens, self.feedforward(tokens))
+            self.dropout.onto(tokens, self.feedforward(tokens, rows=rows), rows=rows)
         )
 
 
@@ -122,8 +128,8 @@ class DecoderBlock(nn.Module):
             to: where the context stands.
         """
         attended = self.self_attention(queries, queries, of=of, to=of)
-        queries = self.self_norm(self.dropout.onto(queries, attended))
-        return self._finish(queries, self.cross_attention(queries, context, of=of, to=to))
+        queries = self.self_norm(self.dropout.onto(queries, attended, rows=of))
+        return self._finish(queries, self.cross_attention(queries, context, of=of, to=to), of)
 
     def last(
         self, queries: Tensor, context: Tensor, *, query_mask: Tensor, context_mask: Tensor
@@ -136,16 +142,17 @@ class DecoderBlock(nn.Module):
             query_mask: (B, K) bool, True = real query.
             context_mask: (B, S) bool, True = real token.
         """
-        query = last_valid(queries, query_mask)
-        attended = self.self_attention.of_one(query, queries, valid_mask=query_mask)
-        query = self.self_norm(self.dropout.onto(query, attended))
-        attended = self.cross_attention.of_one(query, context, valid_mask=context_mask)
-        return self._finish(query, attended)
+        last = Rows.last_of(query_mask)
+        query = last.take(queries)
+        attended = self.self_attention.of_one(query, queries, of=last, valid_mask=query_mask)
+        query = self.self_norm(self.dropout.onto(query, attended, rows=last))
+        attended = self.cross_attention.of_one(query, context, of=last, valid_mask=context_mask)
+        return self._finish(query, attended, last)
 
-    def _finish(self, queries: Tensor, attended: Tensor) -> Tensor:
-        queries = self.cross_norm(self.dropout.onto(queries, attended))
+    def _finish(self, queries: Tensor, attended: Tensor, rows: Rows) -> Tensor:
+        queries = self.cross_norm(self.dropout.onto(queries, attended, rows=rows))
         return self.feedforward_norm(  # type: ignore[no-any-return]
-            self.dropout.onto(queries, self.feedforward(queries))
+            self.dropout.onto(queries, self.feedforward(queries, rows=rows), rows=rows)
         )
 
 

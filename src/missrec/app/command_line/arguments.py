@@ -72,7 +72,8 @@ def fast_arguments(arguments: list[str]) -> list[str]:
     stages = f"stage_overrides=[{','.join(map(as_word, once))}]"
     rest = [one for one in arguments if one != _FAST]
     place = next((n for n, one in enumerate(rest) if not one.startswith("-")), len(rest))
-    added = ["logger=csv", "names.experiment=debug", stages, *once]
+    quiet = [] if any(one.startswith("logger=") for one in rest) else ["logger=csv"]  # a group
+    added = [*quiet, "names.experiment=debug", stages, *once]
     return [*rest[:place], *added, *rest[place:]]
 
 
