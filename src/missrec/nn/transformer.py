@@ -43,7 +43,7 @@ class FeedForward(nn.Sequential):
             Linear(settings.feedforward_dim, embed_dim),
         )
 
-    def forward(self, tokens: Tensor, *, rows: Rows) -> Tensor:
+    def forward(self, tokens: Tensor, *, rows: Rows) -> Tensor:  # type: ignore[override]
         """(T, D) from tokens (T, D), the rows of (B, S, D)."""
         widen, activation, dropout, narrow = self
         return narrow(dropout(activation(widen(tokens)), rows=rows))  # type: ignore[no-any-return]
