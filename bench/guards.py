@@ -45,7 +45,7 @@ IMPORT = "from __future__ import annotations\n"
 GUARDS = [
     Guard(
         "FAISS loses near vectors far from the origin",
-        f"{SRC}/interests/dpc_knn.py",
+        f"{SRC}/interests/neighbors.py",
         "(tokens - tokens.mean(dim=0)).contiguous()",
         "tokens.contiguous()",
         ("tests/test_faiss_calls.py",),
@@ -122,9 +122,9 @@ GUARDS = [
     ),
     Guard(
         "attention to padding alone is NaN",
-        f"{SRC}/nn/attention.py",
-        "(valid_mask | ~valid_mask.any(dim=1, keepdim=True))[:, None]",
-        "valid_mask[:, None]",
+        f"{SRC}/nn/rows.py",
+        "mask = valid_mask | ~valid_mask.any(dim=1, keepdim=True)",
+        "mask = valid_mask",
         ("tests/nn/test_all_padding.py",),
     ),
     Guard(

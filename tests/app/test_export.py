@@ -197,7 +197,7 @@ def test_features_of_another_export_are_refused(exported: Path) -> None:
     [
         ({"model": {"_target_": "os.system", "command": "true"}}, "none of the parts"),
         ({"model": {"_target_": "builtins.eval"}}, "none of the parts"),
-        ({"model": {"_target_": "missrec.models.sasrec.next_item_loss"}}, "defined elsewhere"),
+        ({"model": {"_target_": "missrec.models.sasrec.inner_products"}}, "defined elsewhere"),
     ],
 )
 def test_a_config_that_names_code_builds_nothing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import signal
@@ -11,10 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from toy_supervised import BROKEN, LOADED, STARTS, VERSION, supervise
+
+from missrec.app.supervisor import Connection
 
 
 class Workers:
@@ -124,3 +129,29 @@ def test_a_service_that_cannot_load_at_all_ends(tmp_path: Path) -> None:
         own.supervisor.join(60)
         assert own.supervisor.exitcode == 1
         assert not (tmp_path / LOADED).exists()
+
+
+def test_a_connection_that_has_not_asked_yet_is_answered_by_a_server_that_ends() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"answered"})
+
+    async def asked_late() -> bytes:
+        bound = socket.create_server(("127.0.0.1", 0))
+        config = uvicorn.Config(app, http=Connection, lifespan="off", log_level="critical")
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve([bound]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        reader, writer = await asyncio.open_connection(*bound.getsockname())
+        while not server.server_state.connections:
+            await asyncio.sleep(0.01)
+        server.should_exit = True
+        await asyncio.sleep(0.25)  # it has begun to end
+        writer.write(b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        await serving
+        return answer
+
+    assert b"answered" in asyncio.run(asked_late())

@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from pathlib import Path
 from socket import socket
 
 import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.supervisors import Multiprocess
 
 from missrec.app.command_line.door import USER_ERROR
 
 CANNOT_LOAD = USER_ERROR
 """A worker ends with it when what it is to serve cannot be loaded."""
+
+
+_FIRST_REQUEST_SEC = 0.5
+"""How long a worker that ends waits for what a connection was made for."""
+
+
+class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """Uvicorn's, which closes a connection whose first request is still on its way.
+
+    A client that connects while its worker is being replaced would get no answer.
+    """
+
+    def shutdown(self) -> None:
+        """Closes the connection, once it has asked, or has not for a while."""
+        if self.cycle is None:
+            asyncio.get_running_loop().call_later(_FIRST_REQUEST_SEC, self._close)
+        else:
+            super().shutdown()
+
+    def _close(self) -> None:
+        if not self.transport.is_closing():
+            super().shutdown()
 
 
 class Supervisor(Multiprocess):
@@ -30,6 +54,7 @@ class Supervisor(Multiprocess):
             sockets: that they answer at.
             loaded: is there once a worker could load what it serves.
         """
+        config.http = Connection
         super().__init__(config, sockets)
         self.has_failed = False
         self._loaded = loaded
