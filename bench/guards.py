@@ -125,7 +125,7 @@ GUARDS = [
         f"{SRC}/nn/rows.py",
         "mask = valid_mask | ~valid_mask.any(dim=1, keepdim=True)",
         "mask = valid_mask",
-        ("tests/nn/test_all_padding.py",),
+        ("tests/nn/test_rows.py", "tests/nn/test_attention.py"),
     ),
     Guard(
         "a sequence of padding alone is a number",
