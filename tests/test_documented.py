@@ -25,6 +25,7 @@ NEEDS = {
     r"model=gru4rec": "a file that the page tells to write",
     r"missrec \w+ ": "an installed wheel; tests/app/test_console.py has one",
     r"…|<(?!run>)|^missrec|src/train\.py$": "the reader's own words in its place",
+    r"model=vqrec.* data=scientific": "a minute for item codes; test_vqrec_stages has few",
     r"devices=2": "seconds for each process; tests/app/test_processes.py has them",
 }
 """What keeps a command from being run here."""
