@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import subprocess
+import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +72,30 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return " ".join(map(_shown, value))
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def cpu_seconds(function: Callable[[], object]) -> float:
+    """Of this process: what else the machine does meanwhile counts little."""
+    start = time.process_time()
+    function()
+    return time.process_time() - start
+
+
+def command_seconds(checkout: Path, name: str, arguments: Sequence[str]) -> float:
+    """CPU seconds of a command of a checkout and of its children, one thread each."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, str(checkout / "src" / f"{name}.py"), *arguments],
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PROJECT_ROOT": str(checkout),
+            "PYTHONPATH": str(checkout / "src"),
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        check=True,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

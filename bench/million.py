@@ -19,8 +19,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,7 @@ os.environ.setdefault("PROJECT_ROOT", str(ROOT))
 import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
-from measured import PeakMemory, write_report
+from measured import PeakMemory, cpu_seconds, write_report
 from torch import Tensor
 
 from missrec.app.model import build
@@ -83,13 +81,6 @@ def products(histories: Tensor, items: Tensor) -> None:
         scores = histories @ block.T
         of_histories.addmm_(scores, block)
         scores.T @ histories
-
-
-def cpu_seconds(function: Callable[[], object]) -> float:
-    """CPU seconds of this process."""
-    start = time.process_time()
-    function()
-    return time.process_time() - start
 
 
 def measure_memory(arguments: argparse.Namespace) -> None:

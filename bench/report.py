@@ -7,9 +7,6 @@ python bench/report.py --against /tmp/before
 from __future__ import annotations
 
 import argparse
-import os
-import resource
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,7 +15,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from measured import print_table, write_report
+from measured import command_seconds, print_table, write_report
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
@@ -48,7 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         num_runs = record_runs(Path(folder) / "logs", num_users=chosen.users)
         taken = [
-            [cpu_seconds(checkout, Path(folder)) for checkout in checkouts]
+            [report_seconds(checkout, Path(folder)) for checkout in checkouts]
             for _ in range(chosen.repeats)
         ]
     seconds = [median(times) for times in zip(*taken, strict=True)]
@@ -81,23 +78,10 @@ def record_runs(logs: Path, *, num_users: int) -> int:
     return len(jobs)
 
 
-def cpu_seconds(checkout: Path, folder: Path) -> float:
-    """CPU seconds of the command, in one thread."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def report_seconds(checkout: Path, folder: Path) -> float:
+    """CPU seconds of a report of the runs in a folder."""
     places = [f"paths.data_dir={folder}/data", f"paths.log_dir={folder}/logs"]
-    subprocess.run(
-        [sys.executable, str(checkout / "src" / "report.py"), *places, f"output_dir={folder}/out"],
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PROJECT_ROOT": str(checkout),
-            "PYTHONPATH": str(checkout / "src"),
-        },
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return command_seconds(checkout, "report", [*places, f"output_dir={folder}/out"])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ os.environ.setdefault("PROJECT_ROOT", str(ROOT))
 
 import torch
 from hydra import compose, initialize_config_dir
-from measured import PeakMemory, print_table, write_report
+from measured import PeakMemory, cpu_seconds, print_table, write_report
 from torch import Tensor
 
 from missrec.app.build import build_experiment
@@ -144,13 +143,6 @@ def bare_products(table: ItemTable, users: Tensor) -> None:
         part = slice(start, start + ExactSearch.items_per_block)
         for matrix in (*vectors.tokens, vectors.ids):
             users @ matrix[part].T
-
-
-def cpu_seconds(function: Callable[[], Any]) -> float:
-    """Of this process: what else the machine does meanwhile counts little."""
-    start = time.process_time()
-    function()
-    return time.process_time() - start
 
 
 def searched(search: Search, users: Tensor) -> TopK:

@@ -7,19 +7,14 @@ python bench/start.py --against /tmp/before      # three times each, in turn
 from __future__ import annotations
 
 import argparse
-import os
-import resource
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from measured import print_table, write_report
+from measured import command_seconds, print_table, write_report
 
 ROOT = Path(__file__).resolve().parents[1]
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
 ONE_EPOCH = "one epoch"
 CASES: Mapping[str, Sequence[str]] = {
     "help": ["--help"],
@@ -40,11 +35,11 @@ def main() -> None:
     chosen = parser.parse_args()
     checkouts = [ROOT, *([chosen.against] if chosen.against else [])]
     for checkout in checkouts:  # a first start compiles to bytecode
-        cpu_seconds(checkout, CASES[ONE_EPOCH])
+        fresh_seconds(checkout, CASES[ONE_EPOCH])
     report: dict[str, list[float]] = {}
     for case in chosen.cases:
         taken = [
-            [cpu_seconds(one, CASES[case]) for one in checkouts] for _ in range(chosen.repeats)
+            [fresh_seconds(one, CASES[case]) for one in checkouts] for _ in range(chosen.repeats)
         ]
         report[case] = [median(times) for times in zip(*taken, strict=True)]
     columns = ["src/train.py ...", "CPU seconds", *(["there", "times"] if chosen.against else [])]
@@ -59,20 +54,11 @@ def main() -> None:
     write_report("start", report, show=False)
 
 
-def cpu_seconds(checkout: Path, arguments: Sequence[str]) -> float:
-    """CPU seconds of a command and its children, in a folder where nothing was made before."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def fresh_seconds(checkout: Path, arguments: Sequence[str]) -> float:
+    """CPU seconds of a training, in a folder where nothing was made before."""
     with tempfile.TemporaryDirectory() as folder:
         places = [f"paths.data_dir={folder}/data", f"paths.log_dir={folder}/logs"]
-        subprocess.run(
-            [sys.executable, str(checkout / "src" / "train.py"), *arguments, *places],
-            env={**os.environ, **ENVIRONMENT, "PROJECT_ROOT": str(checkout)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            check=True,
-        )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return command_seconds(checkout, "train", [*arguments, *places])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from missrec.nn.adapters import modality_adapters
+from missrec.nn.eager import eagerly_on_cpu
 from missrec.nn.precision import repeated
 from missrec.types import Catalogue, InputsError, ItemRows, ItemVectors
 
@@ -65,7 +66,7 @@ class IdEmbedding(nn.Embedding):
 
     def _are_all(self, item_ids: Tensor) -> bool:
         """Whether they are 1..N in their order; a GPU would have to be waited for."""
-        if item_ids.device.type != "cpu" or torch.compiler.is_compiling():
+        if not eagerly_on_cpu(item_ids):
             return False
         if item_ids.shape != (self.num_embeddings - 1,):
             return False

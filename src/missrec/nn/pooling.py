@@ -17,6 +17,11 @@ def masked_mean(embeddings: Tensor, valid_mask: Tensor) -> Tensor:
     return total / weights.sum(dim=1, keepdim=True).clamp_min(1)
 
 
+def last_places(valid_mask: Tensor) -> Tensor:
+    """(B,) where the last valid entry of right-padded sequences (B, L) stands; 0 if none is."""
+    return (valid_mask.sum(dim=1) - 1).clamp_min(0)
+
+
 def last_valid(embeddings: Tensor, valid_mask: Tensor) -> Tensor:
     """(B, D) the last valid entry of right-padded embeddings (B, L, D); the first if none is.
 
@@ -24,5 +29,5 @@ def last_valid(embeddings: Tensor, valid_mask: Tensor) -> Tensor:
         embeddings: (B, L, D).
         valid_mask: (B, L) bool, True = real item.
     """
-    last = (valid_mask.sum(dim=1) - 1).clamp_min(0)
+    last = last_places(valid_mask)
     return embeddings.gather(1, last[:, None, None].expand(-1, 1, embeddings.shape[-1])).squeeze(1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from missrec.nn.eager import eagerly_on_cpu
+from missrec.nn.pooling import last_places
 from missrec.nn.precision import repeated
 
 
@@ -48,7 +49,7 @@ class Rows(NamedTuple):
         whole = cls.of(valid_mask, with_padding=True)
         num_sequences, length = valid_mask.shape
         starts = length * torch.arange(num_sequences, device=valid_mask.device)
-        return whole._replace(places=starts + (valid_mask.sum(dim=1) - 1).clamp_min(0))
+        return whole._replace(places=starts + last_places(valid_mask))
 
     def take(self, padded: Tensor) -> Tensor:
         """(T, D) the rows of (B, S, D)."""

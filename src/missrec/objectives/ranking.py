@@ -129,10 +129,7 @@ class InBatchSoftmax:
     ) -> Tensor:
         """() mean over the batch."""
         counts = batch_total(target_index.bincount(minlength=logits.shape[1]))
-        # exp(s + log n) = n exp(s); the row's own positive counts once.
-        weights = counts.log().to(logits.dtype).repeat(len(logits), 1)
-        weights.scatter_(1, target_index[:, None], 0.0)
-        return softmax_loss(logits + weights, target_index, own_negatives)
+        return weighted_softmax_loss(logits, counts.log(), target_index, own_negatives)
 
 
 class FullSoftmax:
@@ -234,6 +231,22 @@ class GeneralizedBCE:
         negative = _beside(negative, own_negatives)
         losses = -torch.cat([beta * F.logsigmoid(positive), F.logsigmoid(-negative)], dim=1)
         return batch_mean(losses.mean(), count=losses.numel())
+
+
+def weighted_softmax_loss(
+    logits: Tensor, log_weights: Tensor, target_index: Tensor, own_negatives: Tensor | None
+) -> Tensor:
+    """As `softmax_loss`, where a candidate counts so many times; the row's own positive once.
+
+    Args:
+        logits: (B, C).
+        log_weights: (C,) logarithms of how often each counts: exp(s + log n) = n exp(s).
+        target_index: (B,).
+        own_negatives: (B, K) or None.
+    """
+    weights = log_weights.to(logits.dtype).repeat(len(logits), 1)
+    weights.scatter_(1, target_index[:, None], 0.0)
+    return softmax_loss(logits + weights, target_index, own_negatives)
 
 
 def softmax_loss(logits: Tensor, target_index: Tensor, own_negatives: Tensor | None) -> Tensor:

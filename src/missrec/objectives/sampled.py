@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from missrec.distributed import gather, share_of
-from missrec.objectives.ranking import softmax_loss
+from missrec.objectives.ranking import weighted_softmax_loss
 from missrec.types import Catalogue
 
 _SMALLEST_COUNT = 1e-12
@@ -92,9 +92,7 @@ class SampledSoftmax:
         self, logits: Tensor, target_index: Tensor, *, own_negatives: Tensor | None = None
     ) -> Tensor:
         """() mean over the batch."""
-        weights = self._log_weights.to(logits.dtype).repeat(len(logits), 1)
-        weights.scatter_(1, target_index[:, None], 0.0)
-        return softmax_loss(logits + weights, target_index, own_negatives)
+        return weighted_softmax_loss(logits, self._log_weights, target_index, own_negatives)
 
     def _draw(self, device: torch.device, *, num_items: int) -> Tensor:
         """(n,) items, of which each process has drawn a share."""

@@ -85,6 +85,11 @@ class Run(NamedTuple):
         return [key[5:] for key in self.metrics if key.startswith("test/") and key.count("/") == 1]
 
     @property
+    def seed_name(self) -> str:
+        """What tells it from the other seeds of its system."""
+        return self.name if self.seed is None else f"seed {self.seed}"
+
+    @property
     def learns(self) -> bool:
         """Whether it was trained; what was not comes out the same with every seed."""
         return "epochs" in self.metrics

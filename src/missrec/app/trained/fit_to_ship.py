@@ -113,7 +113,7 @@ def _ship(run: Run, settings: ShipSettings) -> Ship:
         label=label,
         run=run,
         num_users=num_users,
-        curves=curves_plot({label: {_seed(run): curves}}, settings.curves)
+        curves=curves_plot({label: {run.seed_name: curves}}, settings.curves)
         if any(curves.values())
         else None,
         warnings=tuple(warnings_of(run, num_users)),
@@ -137,10 +137,6 @@ def _ship(run: Run, settings: ShipSettings) -> Ship:
 
 def _kind(run: Run) -> list[str]:
     return [] if run.learns else ["It learns nothing: it has no learning curves."]
-
-
-def _seed(run: Run) -> str:
-    return run.name if run.seed is None else f"seed {run.seed}"
 
 
 def _recorded(run: Run) -> tuple[pl.DataFrame | None, list[str]]:

@@ -201,5 +201,4 @@ def _curves(
     group: Group, keys: Sequence[str]
 ) -> Iterator[tuple[str, Mapping[str, Mapping[int, float]]]]:
     for run in group.runs:
-        name = run.name if run.seed is None else f"seed {run.seed}"
-        yield name, {key: learning_curve(run, key) for key in keys}
+        yield run.seed_name, {key: learning_curve(run, key) for key in keys}

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from missrec.report import ship as sentences
-from missrec.report.formats import words
+from missrec.report.formats.html import html_page
 from missrec.report.list_metrics import described, list_metrics
 from missrec.report.ship import METRICS, Ship
 
 
 def ship_page(ship: Ship) -> str:
     """The page; whatever comes from runs and data is escaped."""
-    environment = Environment(
-        loader=PackageLoader("missrec.report.formats"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
-    return environment.get_template("ship.html.j2").render(
+    return html_page(
+        "ship.html.j2",
         ship=ship,
         say=sentences,
-        words=words,
         metrics=METRICS,
         against=[(one.name, one.compared) for one in ship.baselines],
         without=[(one.part, one.compared) for one in ship.knock_outs],
