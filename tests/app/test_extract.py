@@ -204,6 +204,42 @@ def test_lsa_features_train_a_model_on_text_alone(
     assert 0 < train(cfg)["test/recall@50"] <= 1
 
 
+@needs_gift_cards
+def test_a_feature_set_of_its_own_name_lies_beside_the_others(
+    compose_extract: Compose, tmp_path: Path
+) -> None:
+    folder = prepared_category(tmp_path, "Magazine_Subscriptions")
+    of_lsa = ("encoder=lsa", "images=none")
+    extract(compose_extract(*of_lsa, "encoder.dim=32"))
+    before = read_features(folder, ["text"], num_items=124)["text"].values.copy()
+    narrow = compose_extract(*of_lsa, "encoder.dim=8", "feature_set=narrow")
+    assert list(extract(narrow)["gift_cards"]) == ["text_narrow"]
+    both = read_features(folder, ["text", "text_narrow"], num_items=124)
+    np.testing.assert_array_equal(both["text"].values, before)
+    assert both["text_narrow"].values.shape == (124, 8)
+    assert extract(narrow)["gift_cards"]["text_narrow"].num_encoded == 0  # they are there
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["feature_set=a/b"], r"feature_set \(a/b\) must be letters, digits and underscores"),
+        (["feature_set=3"], r"feature_set \(3\) must be letters"),
+        (["feature_set=view"], "text_view is a second view of the texts"),
+        (["feature_set=lsa", "text_view=word_drop"], "a second view is of the texts' own features"),
+        (
+            ["feature_set=lsa", "features.files={text: vectors.npy}"],
+            "the latter names the features",
+        ),
+    ],
+)
+def test_a_feature_set_needs_a_name_that_nothing_else_has(
+    compose_extract: Compose, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        extract(compose_extract(*overrides))
+
+
 def test_a_second_view_that_is_missing_or_made_otherwise_is_refused(
     compose_tiny: Compose, tmp_path: Path
 ) -> None:

@@ -13,7 +13,10 @@ from missrec.nn.adapters import (
     MixtureOfExpertsAdapter,
     NoAdapter,
     RectifiedAdapter,
+    StandardizedAdapter,
+    modality_adapters,
 )
+from synthetic import feature_table, text_and_image
 
 FEATURES = torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
 
@@ -203,3 +206,41 @@ def test_without_an_adapter_another_width_is_refused() -> None:
     message = r"embed_dim \(4\) must be the width of the features \(3\).*None takes it"
     with pytest.raises(ValueError, match=message):
         NoAdapter(3, 4)
+
+
+def test_standardized_features_are_around_zero_and_of_one_size() -> None:
+    adapter = StandardizedAdapter(2, 2)
+    adapter.learn_features([torch.tensor([[1.0, 10.0], [3.0, 10.0]]), torch.tensor([[5.0, 16.0]])])
+    torch.testing.assert_close(adapter.mean, torch.tensor([3.0, 12.0]))
+    # Variances 8/3 and 8: their mean is 16/3.
+    torch.testing.assert_close(adapter.size, torch.tensor((16 / 3) ** 0.5))
+    adapter.project.load_state_dict({"weight": torch.eye(2), "bias": torch.ones(2)})
+    expected = torch.tensor([[1 - 2 / (16 / 3) ** 0.5, 1 - 2 / (16 / 3) ** 0.5]])
+    torch.testing.assert_close(adapter(torch.tensor([[1.0, 10.0]])), expected)
+
+
+@pytest.mark.parametrize("rows", [[[2.0, 5.0]], [[2.0, 5.0], [2.0, 5.0]]], ids=["one", "equal"])
+def test_features_without_variance_are_only_moved(rows: list[list[float]]) -> None:
+    adapter = StandardizedAdapter(2, 2)
+    adapter.learn_features([torch.tensor(rows)])
+    assert adapter.size == 1
+    torch.testing.assert_close(
+        adapter(torch.tensor(rows)), adapter.project.bias.expand(len(rows), 2)
+    )
+
+
+def test_no_features_leave_a_standardized_adapter_as_it_was() -> None:
+    adapter = StandardizedAdapter(2, 2)
+    adapter.learn_features([])
+    assert (adapter.mean.tolist(), adapter.size.item()) == ([0, 0], 1)
+
+
+def test_the_features_of_a_catalogue_are_learned_from_items_that_have_them() -> None:
+    features = text_and_image()
+    adapters = modality_adapters(feature_table(features), embed_dim=2, adapter=StandardizedAdapter)
+    for name, rows in features.items():
+        present = rows[abs(rows).sum(axis=1) > 0]
+        torch.testing.assert_close(adapters[name].mean, torch.tensor(present.mean(axis=0)))
+        centred = present - present.mean(axis=0)
+        size = torch.tensor((centred**2).mean() ** 0.5)
+        torch.testing.assert_close(adapters[name].size, size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from missrec.features.vectors import Vectors
 from missrec.report.formats.extraction import print_extraction
 from missrec.training.silence import quiet_lightning
 
+_NAME = re.compile(r"(?a:\w+)")
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +48,7 @@ def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
     config = plain(cfg)
     data = read_data(config)
     quiet_lightning()
+    kept_as = partial(_kept_as, _feature_set(config))
     given = read_features_of_one(config, data)
     prepare_missing(read_paths(config), data)
     if given:
@@ -73,14 +76,44 @@ def extract(cfg: DictConfig) -> dict[str, dict[str, Extraction]]:
         if "image" in sources:
             warn_of_unread_images(folder.name, items, sources["image"], encoder)
         done[folder.name] = {
-            name: extractor.extract(
-                folder, modality_of[name], source.find(folder.name, items), kept_as=name
+            kept_as(name): extractor.extract(
+                folder, modality_of[name], source.find(folder.name, items), kept_as=kept_as(name)
             )
             for name, source in sources.items()
             if modality_of[name] in encoder.modalities
         }
     print_extraction(done)
     return done
+
+
+def _feature_set(config: Config) -> str | None:
+    """The name of the set that is extracted, where it is not to take the place of what is there.
+
+    Raises:
+        ValueError: it is no name, or a second view of the texts is asked for, which goes with the
+            texts' own features.
+    """
+    name = config["feature_set"]
+    if name is not None and not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise ValueError(
+            f"feature_set ({name}) must be letters, digits and underscores, such as lsa"
+        )
+    if _kept_as(name, TEXT) == TEXT_VIEW:
+        raise ValueError(f"feature_set ({name}): {TEXT_VIEW} is a second view of the texts")
+    if name and config["features"]["files"]:
+        raise ValueError(
+            f"feature_set ({name}) and features.files: the latter names the features itself"
+        )
+    if name and config["text_view"]:
+        raise ValueError(
+            f"feature_set ({name}) and text_view: a second view is of the texts' own features; "
+            "extract it in a command of its own"
+        )
+    return name
+
+
+def _kept_as(feature_set: str | None, modality: str) -> str:
+    return f"{modality}_{feature_set}" if feature_set else modality
 
 
 def warn_of_unread_images(

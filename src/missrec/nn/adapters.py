@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from missrec.nn.linear import Linear
 
 _INIT_STD = 0.02
 _NOISE_FLOOR = 0.01
+_ROWS_AT_ONCE = 65_536
 
 
 def modality_adapters(
@@ -26,12 +27,25 @@ def modality_adapters(
         embed_dim: D.
         adapter: (F, D) -> module.
     """
-    return nn.ModuleDict(
+    adapters = nn.ModuleDict(
         {
             modality: adapter(width, embed_dim)
             for modality, width in zip(features.modalities, features.dims, strict=True)
         }
     )
+    for place, module in enumerate(adapters.values()):
+        for part in module.modules():
+            if isinstance(part, StandardizedAdapter):
+                part.learn_features(_rows(features, place))
+    return adapters
+
+
+def _rows(features: FeatureTable, modality: int) -> Iterator[Tensor]:
+    """All rows (P, F) of a modality, in blocks."""
+    item_ids = features.all_ids()
+    item_ids = item_ids[features.present(item_ids)[modality]]
+    for first in range(0, len(item_ids), _ROWS_AT_ONCE):
+        yield features.lookup(modality, item_ids[first : first + _ROWS_AT_ONCE])
 
 
 class LinearAdapter(Linear):
@@ -137,3 +151,47 @@ class NoAdapter(nn.Identity):
                 "without adapters; None takes it"
             )
         super().__init__()
+
+
+class StandardizedAdapter(nn.Module):
+    """One linear map F -> D of features around 0 and of one size, whatever their encoder gave.
+
+    Features of CLIP share a large mean that tells nothing, those of LSA are twenty times smaller
+    than what the start of a linear map is made for. Mean and size are those of the catalogue that
+    the model was made for; checkpoints keep them.
+    """
+
+    mean: Tensor
+    size: Tensor
+
+    def __init__(self, feature_dim: int, embed_dim: int) -> None:
+        """F -> D with bias."""
+        super().__init__()
+        self.project = Linear(feature_dim, embed_dim)
+        self.register_buffer("mean", torch.zeros(feature_dim))
+        self.register_buffer("size", torch.ones(()))
+
+    def learn_features(self, blocks: Iterable[Tensor]) -> None:
+        """Takes the mean (F,) and the size, the root of the mean variance, of rows (P, F).
+
+        Args:
+            blocks: all rows, in parts; without any, nothing changes.
+        """
+        count, total, squares = 0, torch.zeros_like(self.mean, dtype=torch.float64), 0.0
+        for block in blocks:
+            rows = block.double()
+            count, total, squares = (
+                count + len(rows),
+                total + rows.sum(dim=0),
+                squares + rows.square().sum().item(),
+            )
+        if not count:
+            return
+        mean = total / count
+        variance = squares / count - mean.square().sum().item()
+        self.mean.copy_(mean)
+        self.size.fill_(max(variance / len(mean), 0.0) ** 0.5 or 1.0)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(P, D) from (P, F)."""
+        return self.project((features - self.mean) / self.size)  # type: ignore[no-any-return]

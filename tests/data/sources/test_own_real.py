@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from hydra import compose, initialize_config_dir
 
 from missrec.data.sources.filtering import InteractionFilter
 from missrec.data.sources.lines import Rejects
@@ -18,6 +19,7 @@ from missrec.data.sources.own_interactions import OwnInteractions
 from missrec.data.sources.own_items import OwnItems
 from synthetic import SHARED_DATA, sequences_of
 
+ROOT = Path(__file__).parents[3]
 MIN_INTERACTIONS = 3
 
 
@@ -71,6 +73,23 @@ PUBLISHED = {
     "sports": (35_598, 18_357, 296_337),
     "office": (3_231, 3_459, 21_802),
 }
+
+
+@pytest.mark.parametrize("name", ["toys", "sports"])
+def test_the_choice_of_data_reads_these_columns(name: str) -> None:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        data = compose("prepare", overrides=[f"data={name}", "paths.shared_dir=shared"]).data
+    interactions, items = data.interactions, data["items"]
+    chosen = RealShop(
+        interactions.path.removeprefix("shared/data/"),
+        items.path.removeprefix("shared/data/"),
+        (interactions.user, interactions.item, interactions.order),
+        interactions.time is not None,
+        items.item,
+        list(items.texts),
+    )
+    assert chosen == SHOPS[name]
+    assert (data.folders[0].rpartition("/")[2], data.choice) == (name, name)
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
