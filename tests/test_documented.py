@@ -53,6 +53,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.chdir(folder)
         for data in ("scientific_mm_subset", "scientific") if SHARED.is_dir() else ():
             assert run_here("prepare", f"data={data}").code == 0
+        if SHARED.is_dir():
+            of_lsa = ("encoder=lsa", "encoder.dim=16", "feature_set=lsa", "images=none")
+            assert run_here("extract", "data=scientific_mm_subset", *of_lsa).code == 0
         yield folder
 
 

@@ -43,3 +43,30 @@ def test_an_unknown_part_to_compile_is_refused_with_the_known_ones() -> None:
     model = nn.Sequential(nn.Linear(1, 1))
     with pytest.raises(ValueError, match=r"no part 'network'; its parts: 0"):
         compile_modules(model, ["network"], backend="aot_eager")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (["model=sasrec", "model.encoder.positions_from_end=true"], "count from the last item"),
+        (["model=missrec_plus"], "count from the last item"),
+        (["model=missrec"], "in both directions"),
+        (["model=most_popular"], "learns nothing"),
+    ],
+)
+def test_prefixes_are_read_together_only_where_one_pass_serves_all(
+    compose_tiny: Compose, overrides: list[str], reason: str
+) -> None:
+    cfg = compose_tiny("samples=prefixes_together", *overrides, base=("experiment=scratch",))
+    prepare_data(cfg)
+    with pytest.raises(ValueError, match=reason):
+        build_experiment(as_run(cfg))
+
+
+def test_missrec_plus_reads_prefixes_together_with_positions_from_the_oldest(
+    compose_tiny: Compose,
+) -> None:
+    read = ("model=missrec_plus", "model.encoder.positions_from_end=false")
+    cfg = compose_tiny("samples=prefixes_together", *read, base=("experiment=scratch",))
+    prepare_data(cfg)
+    build_experiment(as_run(cfg))

@@ -49,7 +49,9 @@ def test_it_can_read_by_a_transformer() -> None:
     batch = sequence_batch(HISTORIES, TARGETS)
     items_read = model.candidates(batch.item_ids)
     hidden = model.encoder.stack(
-        model.encoder.input(items_read), valid_mask=batch.valid_mask, causal=True
+        model.encoder.input(items_read, valid_mask=batch.valid_mask),
+        valid_mask=batch.valid_mask,
+        causal=True,
     )
     last = hidden[torch.arange(len(HISTORIES)), [len(history) - 1 for history in HISTORIES]]
     torch.testing.assert_close(model.encode(batch), last)

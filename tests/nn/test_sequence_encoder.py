@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from missrec.nn.dropout import Dropout
-from missrec.nn.sequence_encoder import SequenceEncoder
+from missrec.nn.sequence_encoder import PositionedItems, SequenceEncoder
 from missrec.nn.transformer import BlockSettings
 from nn.torch_weights import torch_encoder_state
 
@@ -92,3 +92,25 @@ def test_weights_start_as_berts() -> None:
             assert parameter.std().item() == pytest.approx(0.02, rel=0.1), name
         else:
             assert parameter.eq(1.0 if name.endswith("norm.weight") else 0.0).all(), name
+
+
+def test_positions_may_count_from_the_most_recent_item() -> None:
+    block = BlockSettings(
+        num_heads=2,
+        feedforward_dim=12,
+        dropout_prob=0.0,
+        activation_dropout_prob=0.0,
+        layer_norm_eps=LAYER_NORM_EPS,
+    )
+    module = PositionedItems(
+        embed_dim=EMBED_DIM,
+        max_seq_len=MAX_SEQ_LEN,
+        block=block,
+        init_std=0.5,
+        positions_from_end=True,
+    )
+    items, valid_mask = items_and_mask()
+    places = torch.tensor([[4, 3, 2, 1, 0], [2, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
+    expected = module.norm(items + module.positions.weight[places])
+    found = module(items, valid_mask=valid_mask)
+    torch.testing.assert_close(found[valid_mask], expected[valid_mask])

@@ -87,7 +87,8 @@ def _check_together(model: nn.Module) -> None:
     """Refuses to read all prefixes of a sequence in one pass where the model cannot."""
     reason: str | None = "this model does not say that it can"
     if isinstance(model, SaysWhichPrefixes):
-        reason = model.each_prefix_alone
+        parts = [part for part in model.modules() if isinstance(part, SaysWhichPrefixes)]
+        reason = next(filter(None, (part.each_prefix_alone for part in parts)), None)
     elif not any(True for _ in model.parameters()):
         reason = "this model learns nothing"
     if reason is not None:

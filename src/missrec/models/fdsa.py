@@ -87,7 +87,10 @@ class FDSA(nn.Module):
     def _streams(self, batch: SequenceBatch) -> Iterator[tuple[CausalEncoder, Tensor]]:
         """The encoder of each stream, and what it reads, (B, L, D)."""
         yield self.encoder, self.items(batch.item_ids)
-        yield self.feature_stack, self.encoder.input(self.features(batch.item_ids))
+        yield (
+            self.feature_stack,
+            self.encoder.input(self.features(batch.item_ids), valid_mask=batch.valid_mask),
+        )
 
     def _joined(self, streams: Iterable[Tensor]) -> Tensor:
         """(P, D) from what each stream says, (P, D)."""

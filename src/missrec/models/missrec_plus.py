@@ -35,7 +35,6 @@ class MISSRecPlus(nn.Module):
 
     domain_bound = ("item_embeddings",)
     feature_bound = ("adapters", "encoders")
-    each_prefix_alone = None
     loss_terms = ("ranking",)
     _frozen_tokens: Tensor | None
 
@@ -98,6 +97,12 @@ class MISSRecPlus(nn.Module):
         )
         self.objective = objective
         self.register_buffer("_frozen_tokens", None, persistent=False)
+
+    @property
+    def each_prefix_alone(self) -> str | None:
+        """What the encoders say of it."""
+        (encoder, *_), *_ = self._by_set(self.encoders)
+        return getattr(encoder, "each_prefix_alone", None)
 
     def training_loss(self, batch: SequenceBatch) -> TrainingLoss:
         """The mean of the voters' losses."""

@@ -13,6 +13,8 @@ from missrec.nn.rows import Rows
 from missrec.nn.transformer import BlockSettings, EncoderBlock, initialize_linear
 from missrec.types import PAD_ID, SequenceBatch
 
+_FROM_END = "its positions count from the last item of each"
+
 
 class CausalEncoder(Protocol):
     """What reads items (B, L, D) from the oldest on."""
@@ -40,21 +42,38 @@ def before_targets(encoder: CausalEncoder, items: Tensor, batch: SequenceBatch) 
 
 
 class PositionedItems(nn.Module):
-    """Item embeddings plus learned positions from the oldest item on, LayerNorm, dropout."""
+    """Item embeddings plus learned positions, LayerNorm, dropout."""
 
     def __init__(
-        self, *, embed_dim: int, max_seq_len: int, block: BlockSettings, init_std: float
+        self,
+        *,
+        embed_dim: int,
+        max_seq_len: int,
+        block: BlockSettings,
+        init_std: float,
+        positions_from_end: bool = False,
     ) -> None:
-        """Positions for sequences of up to max_seq_len items, normal with `init_std`."""
+        """Positions for sequences of up to max_seq_len items, normal with `init_std`.
+
+        Args:
+            embed_dim: D.
+            max_seq_len: longest sequence.
+            block: its dropout and epsilon.
+            init_std: standard deviation of the positions at the start.
+            positions_from_end: position 0 is the most recent item, not the oldest.
+        """
         super().__init__()
+        self.positions_from_end = positions_from_end
         self.positions = nn.Embedding(max_seq_len, embed_dim)
         self.norm = nn.LayerNorm(embed_dim, eps=block.layer_norm_eps)
         self.dropout = Dropout(block.dropout_prob)
         nn.init.normal_(self.positions.weight, std=init_std)
 
-    def forward(self, items: Tensor) -> Tensor:
-        """(B, L, D) from item embeddings (B, L, D)."""
+    def forward(self, items: Tensor, *, valid_mask: Tensor) -> Tensor:
+        """(B, L, D) from item embeddings (B, L, D); valid_mask (B, L) is True at real items."""
         steps = torch.arange(items.shape[1], device=items.device)
+        if self.positions_from_end:
+            steps = (valid_mask.sum(dim=1, keepdim=True) - 1 - steps).clamp_min(0)
         return self.dropout(self.norm(items + self.positions(steps)))  # type: ignore[no-any-return]
 
 
@@ -105,15 +124,25 @@ class SequenceEncoder(nn.Module):
         block: BlockSettings,
         num_blocks: int,
         init_std: float,
+        positions_from_end: bool = False,
     ) -> None:
-        """An encoder of `num_blocks` blocks of width D."""
+        """An encoder of `num_blocks` blocks of width D; for the others see `PositionedItems`."""
         super().__init__()
         self.input = PositionedItems(
-            embed_dim=embed_dim, max_seq_len=max_seq_len, block=block, init_std=init_std
+            embed_dim=embed_dim,
+            max_seq_len=max_seq_len,
+            block=block,
+            init_std=init_std,
+            positions_from_end=positions_from_end,
         )
         self.stack = EncoderStack(
             embed_dim=embed_dim, block=block, num_blocks=num_blocks, init_std=init_std
         )
+
+    @property
+    def each_prefix_alone(self) -> str | None:
+        """Why what it says at an item serves no prefix that ends there, see `SaysWhichPrefixes`."""
+        return _FROM_END if self.input.positions_from_end else None
 
     @property
     def max_seq_len(self) -> int:
@@ -128,8 +157,10 @@ class SequenceEncoder(nn.Module):
             valid_mask: (B, L) bool, True = real item.
             causal: an item sees itself and the earlier ones only.
         """
-        return self.stack(self.input(items), valid_mask=valid_mask, causal=causal)  # type: ignore[no-any-return]
+        items = self.input(items, valid_mask=valid_mask)
+        return self.stack(items, valid_mask=valid_mask, causal=causal)  # type: ignore[no-any-return]
 
     def last(self, items: Tensor, *, valid_mask: Tensor, causal: bool) -> Tensor:
         """(B, D) what `forward` says at the last item, without saying it of the others."""
-        return self.stack.last(self.input(items), valid_mask=valid_mask, causal=causal)
+        items = self.input(items, valid_mask=valid_mask)
+        return self.stack.last(items, valid_mask=valid_mask, causal=causal)
