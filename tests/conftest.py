@@ -6,6 +6,7 @@ What is kept are bytes, which are read in a hundredth of the time, and give each
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 from collections.abc import Iterator, Sequence
@@ -39,6 +40,12 @@ def pytest_configure() -> None:
     patch.setattr(FileConfigSource, "load_config", _load_config)
     patch.setattr(config_loader_impl, "create_defaults_list", _defaults_list)
     patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", _compose)
+
+
+def pytest_collection_finish() -> None:
+    """What lives as long as the process is passed over when Python looks for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def _load_config(source: FileConfigSource, config_path: str) -> ConfigResult:
