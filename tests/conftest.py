@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig
+
+from missrec.app.command_line.imports import heavy_imports
 
 SAVED = "saved_config"
 """The config of the run that is resumed, which is in no file of `conf/`."""
@@ -42,10 +44,17 @@ def pytest_configure() -> None:
     patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", _compose)
 
 
-def pytest_collection_finish() -> None:
-    """What lives as long as the process is passed over when Python looks for garbage."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Nobody looks for garbage while tests are imported, nor later in what that has made."""
+    with heavy_imports():
+        collected = yield
+        gc.freeze()
+    return collected
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # for libraries that look at the end whether all of theirs is gone
 
 
 def _load_config(source: FileConfigSource, config_path: str) -> ConfigResult:
