@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.defaults_list import DefaultsList, Overrides
 from hydra.core.default_element import ResultDefault
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig
@@ -28,7 +29,7 @@ from missrec.app.command_line.imports import heavy_imports
 
 SAVED = "saved_config"
 """The config of the run that is resumed, which is in no file of `conf/`."""
-_load = FileConfigSource.load_config
+_load = ConfigRepository.load_config
 _list_defaults = config_loader_impl.create_defaults_list
 _merge = ConfigLoaderImpl._compose_config_from_defaults_list
 _loaded: dict[object, bytes] = {}
@@ -39,7 +40,7 @@ _merged: dict[int, bytes] = {}
 
 def pytest_configure() -> None:
     patch = pytest.MonkeyPatch()
-    patch.setattr(FileConfigSource, "load_config", _load_config)
+    patch.setattr(ConfigRepository, "load_config", _load_config)
     patch.setattr(config_loader_impl, "create_defaults_list", _defaults_list)
     patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", _compose)
 
@@ -57,14 +58,15 @@ def pytest_unconfigure() -> None:
     gc.unfreeze()  # for libraries that look at the end whether all of theirs is gone
 
 
-def _load_config(source: FileConfigSource, config_path: str) -> ConfigResult:
-    path = Path(source.path, source._normalize_file_name(config_path))
-    if not path.is_file():
-        return _load(source, config_path)
+def _load_config(repo: ConfigRepository, config_path: str) -> ConfigResult | None:
+    source = repo._find_object_source(config_path, ObjectType.CONFIG)
+    path = Path(source.path, source._normalize_file_name(config_path)) if source else Path()
+    if not path.is_absolute():
+        return _load(repo, config_path)
     found = path.stat()
     key = (source.provider, path, found.st_mtime_ns, found.st_size)
     if key not in _loaded:
-        _loaded[key] = pickle.dumps(_load(source, config_path))
+        _loaded[key] = pickle.dumps(_load(repo, config_path))
     result: ConfigResult = pickle.loads(_loaded[key])
     return result
 
@@ -95,7 +97,7 @@ def _compose(loader: ConfigLoaderImpl, defaults: list[ResultDefault], repo: Any)
 
 def _state(source: ConfigSource) -> object:
     """Changes with any file of a source."""
-    is_folder = source.scheme() == "file" and Path(source.path).is_dir()
+    is_folder = Path(source.path).is_absolute() and Path(source.path).is_dir()
     return source.provider, source.path, *(_files(source.path) if is_folder else ())
 
 
