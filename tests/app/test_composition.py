@@ -72,6 +72,17 @@ def test_an_experiment_of_ones_own_sets_what_its_model_has(
             assert compose_train(tmp_path, words).names.ablation == "full"
 
 
+def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
+    shutil.copytree(CONF, tmp_path / "conf")
+    mine = tmp_path / "conf/experiment/mine.yaml"
+    words = ["experiment=mine", "model=sasrec", f"paths.root_dir={tmp_path}"]
+    mine.write_text("# @package _global_\nmodel: {network: {block: {dropout_prob: 0.1}}}\n")
+    with pytest.raises(ConfigCompositionException, match="model=sasrec has no such part"):
+        compose_train(tmp_path, words)
+    mine.write_text("# @package _global_\nmodel: {encoder: {block: {dropout_prob: 0.1}}}\n")
+    assert compose_train(tmp_path, words).model.encoder.block.dropout_prob == 0.1
+
+
 @pytest.mark.usefixtures("own_conf")
 @pytest.mark.parametrize(
     ("words", "name"),

@@ -417,6 +417,7 @@ TINY = (
     "model.embed_dim=8",
     "trainer.max_epochs=2",
     "trainer.accelerator=cpu",
+    "callbacks.interpretation=null",
 )
 
 

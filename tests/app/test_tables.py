@@ -26,11 +26,12 @@ TINY = (
     "logger=csv",
     "seed=1",
 )
-SHORT = ["trainer.max_epochs=1", *demo_source_sizes(num_users=20, num_items=20)]
+SHORT = ["trainer.max_epochs=1"]
+OF_SOURCES = [*SHORT, *demo_source_sizes(num_users=20, num_items=20)]
 SWEEPS: Mapping[str, Sequence[str]] = {
-    "table2": (),
+    "table2": (f"stage_overrides={json.dumps(SHORT)}",),
     "table3": (),
-    "table4": ("model=missrec", f"stage_overrides={json.dumps(SHORT)}"),
+    "table4": ("model=missrec", f"stage_overrides={json.dumps(OF_SOURCES)}"),
     "table5": (),
 }
 

@@ -43,6 +43,8 @@ SPACES = {
     "interests": "missrec",
     "sequence_encoder": "sasrec",
 }
+QUICK = ["callbacks.interpretation=null", "trainer.max_epochs=1"]
+"""In other processes, which would draw pictures."""
 Search = Callable[..., Path]
 
 
@@ -185,6 +187,7 @@ def interruption(tmp_path: Path, *, number: int) -> list[str]:
     return [
         "search=regularisation",
         "search.num_trials=3",
+        QUICK[0],
         "search.sampler.n_startup_trials=2",
         "callbacks.latest.train_time_interval=null",
         "callbacks.latest.every_n_train_steps=2",
@@ -252,7 +255,7 @@ def test_a_hopeless_trial_is_pruned_at_its_first_validation(search: Search) -> N
 
 def test_two_workers_try_each_value_once(tmp_path: Path) -> None:
     rates = ["0.001", "0.002", "0.003", "0.004", "0.005", "0.006"]
-    given = ["search=learning_rate", LR % ",".join(rates), "workers=2"]
+    given = ["search=learning_rate", LR % ",".join(rates), "workers=2", *QUICK]
     result = run_tune(*arguments(tmp_path, *given))
     assert result.returncode == 0, result.stderr
     rows = table(tmp_path / "study")

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -206,6 +207,12 @@ def _read(conf: Path, config: str) -> _File:
     path = conf / f"{config}.yaml"
     if not path.is_file():
         return _File({}, {}, [], is_global=False)
+    return _parsed(path, config, path.stat().st_mtime_ns)
+
+
+@cache
+def _parsed(path: Path, config: str, _written_at: int) -> _File:
+    """Once, for a check asks for most files several times, and each job of a sweep checks."""
     loaded: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     choices, parents = {}, []
     for entry in loaded.pop("defaults", []):
