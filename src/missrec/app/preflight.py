@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from missrec.app.command_line.values import check_settings
@@ -178,11 +178,25 @@ def _measured(metrics: Mapping[str, Any]) -> list[str]:
     if not isinstance(metrics["shown"], list):
         raise ValueError(f"metrics.shown ({metrics['shown']}) must be a list, such as [ndcg@10]")
     measured = [*(f"{name}@{k}" for name in _METRICS for k in cutoffs), "tie_rate"]
-    for name in metrics["shown"]:
-        # Those of other cut-offs have a dash.
-        if name != "tie_rate" and not re.fullmatch(rf"({'|'.join(_METRICS)})@\d+", str(name)):
-            raise ValueError(f"metrics.shown: {_unknown(str(name), measured)}")
+    check_shown("metrics.shown", metrics["shown"], cutoffs=cutoffs)
     return measured
+
+
+def check_shown(key: str, shown: Sequence[Any], *, cutoffs: Sequence[int] = (10, 50)) -> None:
+    """Refuses to show what is no metric; those of other cut-offs have a dash.
+
+    Args:
+        key: of the setting.
+        shown: its names.
+        cutoffs: of what may be meant.
+
+    Raises:
+        ValueError: names the metric that may be meant.
+    """
+    for name in shown:
+        if name != "tie_rate" and not re.fullmatch(rf"({'|'.join(_METRICS)})@\d+", str(name)):
+            measured = [*(f"{metric}@{k}" for metric in _METRICS for k in cutoffs), "tie_rate"]
+            raise ValueError(f"{key}: {_unknown(str(name), measured)}")
 
 
 def _check_needed(callbacks: Mapping[str, Any], model: Mapping[str, Any]) -> None:
@@ -248,7 +262,7 @@ def _has_strangers(callbacks: Mapping[str, Any]) -> bool:
     return not all(target.startswith(_OWN) for target in targets)
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def _unknown(name: str, known: Sequence[str]) -> str:
     """That a metric is none of those, and which one may be meant."""
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)
     return (

@@ -19,9 +19,10 @@ _KEY = re.compile(r"(~|\+{0,2})[\w./@:-]+")
 _PAIRS = {"[": "]", "{": "}", "(": ")"}
 _QUOTES = "'\""
 _PLACE = re.compile(
-    r"\+{0,2}(against|resume|pretrained|epochs_from|hydra\.(run|sweep)\.dir|(\w+[._])*dir)"
+    r"\+{0,2}(against|resume|pretrained|epochs_from|hydra\.(run|sweep)\.dir|(\w+[._])*dir|"
+    r"out|to|keys|users|histories|items|allow|block|lists\.\w+|runs|paper|images\.folder)"
 )
-"""Settings that name a folder: of nothing, that would be the one where the command is run."""
+"""Settings that name a folder or a file: of nothing, that would be where the command is run."""
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
