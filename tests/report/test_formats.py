@@ -22,6 +22,7 @@ from missrec.report.formats.words import MINUS, NONE, mark, p_value, score, sign
 from missrec.report.sections import plan_sections
 from missrec.runs.groups import Group, Run, group_runs
 from run_folders import SETUP, a_run
+from serving.chromium import Browser
 from toy_paper import BASELINE, FLOOR, asked, ranked_run, toy_paper
 
 KEY = "table-9-toys-from-scratch"
@@ -239,3 +240,11 @@ def test_a_floor_with_lists_is_no_longer_missed_and_runs_without_any_make_no_tab
     text = markdown(report._replace(sections=(section._replace(rows=tuple(bare)),)))
     assert "Beyond accuracy" not in text
     assert "Runs whose lists were not measured (5):" in text
+
+
+@pytest.mark.slow
+def test_the_page_can_be_had_by_everybody(
+    report: Report, chromium: Browser, tmp_path: Path
+) -> None:
+    (tmp_path / "page.html").write_text(page(report), encoding="utf-8")
+    assert chromium.against_rules(tmp_path / "page.html") == []

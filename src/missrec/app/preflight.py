@@ -63,6 +63,24 @@ def check_training(run: RunSettings) -> None:
             _check_monitor(f"callbacks.{key}.monitor", callback, names, is_open=is_open)
 
 
+def check_device(trainer: Mapping[str, Any]) -> None:
+    """Refuses a GPU where there is none, before hours of what comes before the trainer is built.
+
+    Raises:
+        ValueError: names the setting.
+    """
+    from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
+
+    found = {"cuda": CUDAAccelerator, "mps": MPSAccelerator}
+    asked = trainer.get("accelerator")
+    kinds = list(found) if asked == "gpu" else [asked]
+    if all(kind in found and not found[kind].is_available() for kind in kinds):
+        raise ValueError(
+            f"trainer.accelerator ({asked}): this machine shows none; take trainer.accelerator=cpu "
+            "or auto"
+        )
+
+
 def check_batches(run: RunSettings, experiment: Experiment) -> None:
     """Refuses what only the data and the model can tell: limits that leave no batch, or no epoch.
 

@@ -6,7 +6,7 @@ A file or folder of `conf/` whose name begins with "_" is a piece of others and 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 import yaml
@@ -76,6 +76,7 @@ def check_choices(command: str, arguments: Sequence[str]) -> None:
         return  # what is chosen from is not, or not only, in conf/
     for override in overrides(arguments):
         group = override.key_or_group
+        _check_slashes(override, choices(command))
         options = choices(command).get(group, [])
         if options and override.package is None and _is_nothing(override):
             raise ValueError(
@@ -95,6 +96,19 @@ def check_choices(command: str, arguments: Sequence[str]) -> None:
             why = "a piece of other choices, and none itself" if is_piece else "no choice"
             own = f"; data of your own is data=own data.name={chosen}" if group == "data" else ""
             raise ValueError(f"{group}={chosen} is {why}; {group} takes {', '.join(options)}{own}")
+
+
+def _check_slashes(override: Override, groups: Mapping[str, Sequence[str]]) -> None:
+    """Refuses `model.adapter=linear`: what is chosen of a group is typed with slashes."""
+    key = override.key_or_group
+    group = key.replace(".", "/")
+    if key == group or group not in groups or override.is_sweep_override():
+        return
+    chosen = override.value()
+    if isinstance(chosen, str) and "${" not in chosen:
+        raise ValueError(
+            f"{key} is a group; type {group}={chosen}, which takes {', '.join(groups[group])}"
+        )
 
 
 def _is_nothing(override: Override) -> bool:

@@ -33,7 +33,7 @@ from missrec.app.command_line.keys import check_added, check_swept, unknown_key
 from missrec.app.command_line.leftovers import AT_END, remove_unused
 from missrec.app.command_line.names import check_typed_names, unwrapped
 from missrec.app.command_line.project import conf_dir
-from missrec.app.command_line.remedies import of_the_system, remedy_of
+from missrec.app.command_line.remedies import lacking_package, of_the_system, remedy_of
 from missrec.app.command_line.typing_mistakes import check_arguments
 from missrec.app.command_line.values import check_values, comments
 
@@ -183,7 +183,8 @@ def is_mistake(error: Exception) -> bool:
     """Whether it is a user's: in the config, the data, or what is asked of the machine."""
     # Lightning says by it that a device is not there, and takes seconds to import.
     is_of_lightning = type(error).__name__ == "MisconfigurationException"
-    return is_of_lightning or isinstance(error, _USER_ERRORS)
+    is_known = is_of_lightning or isinstance(error, _USER_ERRORS)
+    return is_known or lacking_package(error) is not None
 
 
 def one_line(error: BaseException) -> str:
@@ -204,7 +205,7 @@ def _one_line(error: BaseException) -> str:
         return several
     if isinstance(error, InterpolationResolutionError):
         return " ".join(unwrapped(error).split())
-    if refused := of_the_system(error):
+    if refused := of_the_system(error) or lacking_package(error):
         return refused
     remedy = remedy_of(error)
     return " ".join(f"{error}; {remedy}".split() if remedy else str(error).split())

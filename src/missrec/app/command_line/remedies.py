@@ -60,6 +60,21 @@ _OF_THE_SYSTEM = {
 """What the system refuses -> what to say of the file, and what to do."""
 
 
+_EXTRAS = {
+    "faiss": "cpu",
+    "milvus_lite": "milvus",
+    "mlflow": "tracking",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "pymilvus": "milvus",
+    "sentence_transformers": "sentence",
+    "tensorboard": "tracking",
+}
+"""Package -> the extra of `pyproject.toml` that has it."""
+_NEEDED = ("open_clip", "optuna", "plotly", "wandb", "wandb_workspaces")
+"""Packages that are installed with this one."""
+
+
 def no_run(key: str, why: str) -> str:
     """What to say of a setting that should name a run: why it does not, and what it takes."""
     return f"{why}; {key} must name the folder of a training run, such as {key}=logs/scratch/<run>"
@@ -90,7 +105,21 @@ def of_the_system(error: BaseException) -> str | None:
         return None
     if error.filename is not None:
         return f"{told(str(error.filename))} {said}"
-    return f"a file {said}"
+    return f"what this command writes {said}"
+
+
+def lacking_package(error: BaseException) -> str | None:
+    """What to say where a package of others cannot be found; None of other errors."""
+    cause: BaseException | None = error if isinstance(error, ImportError) else None
+    while cause is not None:
+        name = cause.name if isinstance(cause, ModuleNotFoundError) else None
+        package = (name or "").partition(".")[0]
+        if package not in ("", "missrec"):
+            extra = _EXTRAS.get(package)
+            what = f"'.[{extra}]'" if extra else "." if package in _NEEDED else package
+            return f"{package} is not installed; uv pip install {'-e ' * (what != package)}{what}"
+        cause = cause.__cause__
+    return None
 
 
 def _make_again(folder: Path, *, modality: str | None) -> str:
