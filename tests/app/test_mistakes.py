@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -172,7 +173,49 @@ TABLE = [
         "callbacks.checkpoint chooses the epoch to test; leave it",
     ),
     ("train", ["callbacks.interests=null"], "callbacks.interests finds the interests of the model"),
-    ("train", ["~callbacks"], "callbacks (None) must be a group of settings"),
+    ("train", ["~callbacks"], "~callbacks leaves out what train needs; callbacks takes default"),
+    ("train", ["~trainer"], "~trainer leaves out what train needs; trainer takes ddp"),
+    ("train", ["callbacks=null"], "callbacks=null chooses nothing"),
+    (
+        "train",
+        ["model.adapter=linear"],
+        "type model/adapter=linear, which takes bottleneck, linear",
+    ),
+    ("tune", ["search.sampler=none"], "type search/sampler=none, which takes grid, random, tpe"),
+    ("train", ["experiment=conf/experiment/demo.yaml"], "did you mean experiment=demo?"),
+    ("train", ["hydra/launcher=no"], "error: Could not find 'hydra/launcher/no' Available options"),
+    ("train", ["--config-name=no"], "error: Cannot find primary config 'no'."),
+    ("train", ["--cfg", "jobb"], "--cfg jobb must be one of all, hydra, job"),
+    ("train", ["--config-dir"], "--config-dir has no value; type --config-dir <value>"),
+    # of the trainer
+    ("train", ["trainer.accelerator=gpu"], "this machine shows none; take trainer.accelerator=cpu"),
+    ("tune", ["trainer.accelerator=cuda"], "this machine shows none; take trainer.accelerator=cpu"),
+    ("train", ["-m", "seed=1,2", "trainer=gpu"], "this machine shows none; take trainer.accelera"),
+    (
+        "train",
+        ["trainer.devices=-1", "trainer.accelerator=cpu"],
+        "(-1) must be a number of devices",
+    ),
+    ("train", ["trainer.devices=a"], "trainer.devices (a) must be a number of devices, at least 1"),
+    ("train", ["trainer.gradient_clip_val=-1"], "trainer.gradient_clip_val (-1) must be a number"),
+    (
+        "train",
+        ["callbacks.early_stopping.mode=up"],
+        "callbacks.early_stopping.mode (up) must be min",
+    ),
+    ("train", ["datamodule.max_seq_len=1e9"], "must be a whole number at least 1"),
+    ("train", ["optimizer.lr=1e400"], "optimizer.lr (inf) must be a number above 0"),
+    ("train", ["data=folders"], "data.folders is empty; name prepared folders, as in data=folders"),
+    (
+        "train",
+        ["data=folders", "data.folders=[{tmp}/no]"],
+        "no is missing; prepare it, see docs/prep",
+    ),
+    (
+        "prepare",
+        ["data=amazon", "data.category=arts", "data.base_url=ftp://x"],
+        "must start with http",
+    ),
     ("train", ["callbacks.early_stopping.monitor=ndcg"], "ndcg is not measured; did you mean"),
     # files and choices that there are not
     ("prepare", ["data=own", "data.interactions.path={tmp}/x.csv"], "x.csv is missing; name the"),
@@ -252,7 +295,7 @@ OF_RUNS = [
     ("recommend", ["{a}", "devices=0"], "devices (0) must be a number of processes, or auto"),
     # files and folders
     ("recommend", ["{a}", "users={tmp}/none.csv"], "none.csv is missing; name the file that holds"),
-    ("recommend", ["{a}", "users={tmp}/file.txt"], "name it, such as columns.user=<column>"),
+    ("recommend", ["{a}", "users={tmp}/who.csv"], "name it, such as columns.user=<column>"),
     ("recommend", ["{a}", "users={tmp}/file.txt", "items=all"], "users and items are both given"),
     (
         "recommend",
@@ -315,6 +358,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("place") / "project"
     copy_project(root)
     (root.parent / "file.txt").write_text("x\n")
+    (root.parent / "who.csv").write_text("who\nuser_1\n")
     return root
 
 
@@ -408,6 +452,52 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert ended.stderr.count("\n") == 1
     # What a command downloads, or makes of the demo on first use, is whole and stays.
     assert {one.name for one in tmp_path.iterdir()} <= {"data"}
+
+
+def test_a_demo_of_nobody_is_refused(tmp_path: Path) -> None:
+    places = [f"paths.{place}_dir={tmp_path / place}" for place in ("log", "data")]
+    for setting in ("num_users", "num_items"):
+        told = f"data.sources.demo_office.{setting}=-3"
+        ended = call("prepare", "data=demo", told, *places)
+        assert (ended.code, ended.stderr.count("\n")) == (2, 1)
+        assert f"{setting} (-3) must be at least 1" in ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        ("pymilvus", "recommend", ["index=milvus:{tmp}/a.db"], "uv pip install -e '.[milvus]'"),
+        ("onnx", "export", ["to={tmp}/x", "format=onnx"], "format=onnx needs onnx"),
+        ("mlflow", "train", ["experiment=demo", "logger=mlflow"], "logger=mlflow needs mlflow"),
+        ("wandb", "train", ["experiment=demo", "logger=wandb"], "or choose logger=csv"),
+        (
+            "open_clip",
+            "extract",
+            ["images=none"],
+            "open_clip is not installed; uv pip install -e .",
+        ),
+        ("uvicorn", "serve", [], "serving needs uvicorn; install it with"),
+    ],
+)
+def test_what_needs_a_package_that_is_not_here_says_how_to_get_it(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lacking: tuple[str, str, list[str], str],
+) -> None:
+    package, name, arguments, said = lacking
+    for module in [one for one in sys.modules if one.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, "missrec.features.encoders.clip", raising=False)
+    before = set(project.parent.rglob("*"))
+    told = [one.format(tmp=project.parent) for one in arguments]
+    if name in ("recommend", "export", "serve"):
+        told.append(f"run={project}/logs/demo/missrec_s1")
+    ended = call(name, *told, PROJECT_ROOT=str(project))
+    assert (ended.code, ended.stderr.count("\n")) == (2, 1), ended.stderr
+    assert said in ended.stderr
+    assert set(project.parent.rglob("*")) == before
 
 
 @pytest.mark.parametrize(

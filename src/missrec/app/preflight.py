@@ -28,6 +28,7 @@ _OF_THE_RUN = {
     "plugins": "they cannot be set",
 }
 """Arguments of the trainer that a run gives it itself."""
+_DEVICES = re.compile(r"auto|-1|\d+(\s*,\s*\d+)*,?")
 _OWN = ("missrec.", "pytorch_lightning.")
 
 
@@ -157,10 +158,18 @@ def _check_trainer(trainer: Mapping[str, Any]) -> None:
         if not (count is None or count == besides or (_is_whole(count) and count >= 1)):
             more = "" if besides is None else f", or {besides} for no limit"
             raise ValueError(f"trainer.{key} ({count}) must be a whole number, at least 1{more}")
-    if trainer.get("devices", 1) in (0, "0", []):
+    devices = trainer.get("devices", 1)
+    is_word = isinstance(devices, str) and not _DEVICES.fullmatch(devices)
+    is_all_of_cpu = trainer.get("accelerator") == "cpu" and devices in (-1, "-1")
+    if devices in (0, "0", []) or is_word or is_all_of_cpu:
         raise ValueError(
             f"trainer.devices ({trainer['devices']}) must be a number of devices, at least 1, a "
             "list of them such as [0,1], or auto"
+        )
+    clip = trainer.get("gradient_clip_val")
+    if clip is not None and not (isinstance(clip, int | float) and clip > 0):
+        raise ValueError(
+            f"trainer.gradient_clip_val ({clip}) must be a number above 0, or null to clip none"
         )
     for key in _LIMITS:
         limit = trainer.get(key)

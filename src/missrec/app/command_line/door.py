@@ -14,7 +14,12 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+)
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
@@ -41,6 +46,10 @@ USER_ERROR = 2
 INTERRUPTED = 130
 """As a shell has it of what Ctrl-C broke off."""
 _UNNAMED = re.compile(r"Missing mandatory value: ([\w.]+)")  # OmegaConf's words for ???
+_SEARCHED = re.compile(
+    r"^In '[^']*': |\s*(Check that it's in your config s|Config s)earch path.*", re.S
+)
+"""Hydra's words around a choice that there is not: where it stands, and where it looked."""
 _OF_THE_MACHINE = re.compile(
     r"allocate memory|out of memory|shared memory|torch_\d+_\d+|"
     r"DataLoader worker .* (?:killed|exited)|connection (?:closed|reset) by peer",
@@ -207,5 +216,6 @@ def _one_line(error: BaseException) -> str:
         return " ".join(unwrapped(error).split())
     if refused := of_the_system(error) or lacking_package(error):
         return refused
-    remedy = remedy_of(error)
-    return " ".join(f"{error}; {remedy}".split() if remedy else str(error).split())
+    remedy, is_hydras = remedy_of(error), isinstance(error, MissingConfigException)
+    said = _SEARCHED.sub("", str(error)) if is_hydras else str(error)
+    return " ".join(f"{said}; {remedy}".split() if remedy else said.split())

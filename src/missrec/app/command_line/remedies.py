@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +115,19 @@ def lacking_package(error: BaseException) -> str | None:
     while cause is not None:
         name = cause.name if isinstance(cause, ModuleNotFoundError) else None
         package = (name or "").partition(".")[0]
-        if package not in ("", "missrec"):
+        if package not in ("", "missrec") and not _is_there(package):
             extra = _EXTRAS.get(package)
             what = f"'.[{extra}]'" if extra else "." if package in _NEEDED else package
             return f"{package} is not installed; uv pip install {'-e ' * (what != package)}{what}"
         cause = cause.__cause__
     return None
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # loaded by hand, without a spec
+        return True
 
 
 def _make_again(folder: Path, *, modality: str | None) -> str:

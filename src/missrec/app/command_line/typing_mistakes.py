@@ -15,6 +15,9 @@ _OPTIONS = {
     *("--multirun", "-m", "--shell-completion", "-sc"),
     *WITH_VALUE,
 }
+_ALONE = ("--info", "-i")
+"""May stand without a value."""
+_CFG, _SHOWN = ("--cfg", "-c"), ("all", "hydra", "job")
 _KEY = re.compile(r"(~|\+{0,2})[\w./@:-]+")
 _PAIRS = {"[": "]", "{": "}", "(": ")"}
 _QUOTES = "'\""
@@ -34,6 +37,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
     Raises:
         ValueError: says what is wrong, and what to type.
     """
+    _check_options(arguments)
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if argument.startswith("-"):
             name = argument.partition("=")[0]
@@ -42,6 +46,19 @@ def check_arguments(arguments: Sequence[str]) -> None:
                 raise ValueError(f"there is no option {name}; settings are typed as {key}=<value>")
         elif before not in WITH_VALUE and not argument.startswith("~"):
             _check_setting(argument)
+
+
+def _check_options(arguments: Sequence[str]) -> None:
+    """Refuses an option without its value, or with one that it has not."""
+    for argument, after in zip(arguments, [*arguments[1:], "-"], strict=True):
+        name, sign, value = argument.partition("=")
+        if name not in WITH_VALUE or name in _ALONE:
+            continue
+        value = value if sign else after
+        if not value or value.startswith("-") or "=" in value:
+            raise ValueError(f"{name} has no value; type {name} <value>")
+        if name in _CFG and value not in _SHOWN:
+            raise ValueError(f"{name} {value} must be one of {', '.join(_SHOWN)}")
 
 
 def _check_setting(argument: str) -> None:
