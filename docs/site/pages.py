@@ -1,4 +1,4 @@
-"""Pages of the site that do not lie in docs/: the README as its first, the settings of conf/.
+"""Pages of the site that do not lie in docs/: the README, the settings, the Python interface.
 
 A hook of mkdocs. In the files, links are those that a reader of the repository follows; here they
 are turned to where the pages lie in the site.
@@ -13,6 +13,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from python_interface import python_page
 from settings import settings_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +36,8 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, page, content=text))
     settings = settings_page(ROOT / "conf")
     files.append(File.generated(config, "reference/settings.md", content=settings))
+    interface = python_page(ROOT / "src" / "missrec")
+    files.append(File.generated(config, "reference/python.md", content=interface))
     return files
 
 
