@@ -242,6 +242,16 @@ def test_a_floor_with_lists_is_no_longer_missed_and_runs_without_any_make_no_tab
     assert "Runs whose lists were not measured (5):" in text
 
 
+def test_the_contents_are_in_the_order_of_the_page(report: Report) -> None:
+    filled, *others = report.filled
+    own = filled._replace(table=filled.table._replace(is_own=True, title="Mine"))
+    text = page(report._replace(sections=(own, filled, *others)))
+    contents = re.findall(r'<li><a href="#([\w-]+)">', text.partition("</nav>")[0])
+    places = [text.index(f'id="{key}"') for key in contents]
+    assert contents[:3] == ["table-1", own.key, "table-2"]
+    assert places == sorted(places)
+
+
 @pytest.mark.slow
 def test_the_page_can_be_had_by_everybody(
     report: Report, chromium: Browser, tmp_path: Path
