@@ -79,3 +79,10 @@ def test_the_python_interface_has_each_method_with_its_arguments_and_examples(si
         assert f'id="{name}"' in text
     assert "<li><code>exclude_seen</code>: leave out items of the history.</li>" in text
     assert "item_19" in text  # an example's output
+
+
+def test_the_http_interface_has_each_route_with_what_it_takes(site: Path) -> None:
+    text = (site / "reference" / "http.html").read_text(encoding="utf-8")
+    headings = re.findall(r"<h2 id=\"[^\"]*\">([A-Z]+ /[^<]*)", text)
+    assert {"POST /v1/recommend", "GET /v1/items/{key}", "POST /admin/reload"} <= set(headings)
+    assert "<td>leave out items of the history</td>" in text
