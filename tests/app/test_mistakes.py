@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 
@@ -452,6 +454,25 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert ended.stderr.count("\n") == 1
     # What a command downloads, or makes of the demo on first use, is whole and stays.
     assert {one.name for one in tmp_path.iterdir()} <= {"data"}
+
+
+def test_a_disk_that_is_full_while_pictures_are_written_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, written = Path.write_bytes, []
+
+    def fill(path: Path, content: bytes) -> int:
+        if path.suffix == ".png" and len(written) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(path)
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    places = [f"paths.{place}_dir={tmp_path / place}" for place in ("log", "data")]
+    ended = call("prepare", "data=demo", *places)
+    assert (ended.code, len(written)) == (2, 3)
+    assert "finds no space left on its disk; free some" in ended.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_demo_of_nobody_is_refused(tmp_path: Path) -> None:
