@@ -17,8 +17,8 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from measured import print_table, write_report
 
-from serving.chromium import Browser
-from serving.walk import LOOKS, walk
+from serving.chromium import LOOKS, Browser
+from serving.walk import walk
 
 _LOADED = "return [...document.images].filter((image) => image.naturalWidth > 0).length"
 

@@ -71,3 +71,18 @@ def test_a_setting_has_its_place_its_value_and_what_the_file_says(site: Path) ->
     patience = "<code>callbacks.early_stopping.patience</code>"
     said = "at least 0; validations without a better one, after which it stops; section 4.2.4"
     assert [patience, "<code>10</code>", said] in cells
+
+
+def test_the_python_interface_has_each_method_with_its_arguments_and_examples(site: Path) -> None:
+    text = (site / "reference" / "python.html").read_text(encoding="utf-8")
+    for name in ("missrecload", "recommend", "similar", "explain", "interests", "measure"):
+        assert f'id="{name}"' in text
+    assert "<li><code>exclude_seen</code>: leave out items of the history.</li>" in text
+    assert "item_19" in text  # an example's output
+
+
+def test_the_http_interface_has_each_route_with_what_it_takes(site: Path) -> None:
+    text = (site / "reference" / "http.html").read_text(encoding="utf-8")
+    headings = re.findall(r"<h2 id=\"[^\"]*\">([A-Z]+ /[^<]*)", text)
+    assert {"POST /v1/recommend", "GET /v1/items/{key}", "POST /admin/reload"} <= set(headings)
+    assert "<td>leave out items of the history</td>" in text

@@ -1,4 +1,4 @@
-"""Pages of the site that do not lie in docs/: the README as its first, the settings of conf/.
+"""Pages of the site that do not lie in docs/: README, settings, interfaces.
 
 A hook of mkdocs. In the files, links are those that a reader of the repository follows; here they
 are turned to where the pages lie in the site.
@@ -10,9 +10,11 @@ import posixpath
 import re
 from pathlib import Path
 
+from http_interface import http_page, openapi_document
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from python_interface import python_page
 from settings import settings_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +37,10 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, page, content=text))
     settings = settings_page(ROOT / "conf")
     files.append(File.generated(config, "reference/settings.md", content=settings))
+    interface = python_page(ROOT / "src" / "missrec")
+    files.append(File.generated(config, "reference/python.md", content=interface))
+    service = http_page(openapi_document())
+    files.append(File.generated(config, "reference/http.md", content=service))
     return files
 
 

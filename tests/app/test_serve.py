@@ -102,7 +102,7 @@ def test_a_setting_that_cannot_be_is_named(override: str, said: str) -> None:
 def test_a_file_of_keys_that_is_not_there_is_named(tmp_path: Path) -> None:
     ended = call("serve", f"run={tmp_path}", f"keys={tmp_path / 'none.txt'}")
     assert ended.code == 2
-    assert re.search(r"error: .*No such file .*none.txt", ended.stderr)
+    assert re.search(r"error: .*none.txt is missing; name one that is there", ended.stderr)
 
 
 def test_a_port_that_is_taken_is_said() -> None:

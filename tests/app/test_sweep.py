@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from omegaconf import OmegaConf
 
 from doors import Ended, call
 from missrec.app import gpus
+from missrec.app.command_line.leftovers import AT_END
 from missrec.app.gpus import claim_gpu, visible_gpus
 from missrec.app.settings import read_run
 from missrec.app.sweep import SweepTable, run_job, sweep_arguments
@@ -107,19 +107,21 @@ def test_a_job_that_is_not_done_is_named_and_the_command_ends_with_1(
 
 
 def test_a_sweep_that_is_broken_off_tells_what_it_has(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    at_exit: list[Callable[[], object]] = []
-    monkeypatch.setattr(
-        "missrec.app.sweep.atexit.register",
-        lambda show, *told: at_exit.append(partial(show, *told)),
+    config = OmegaConf.create(
+        {
+            "hydra": {"sweep": {"dir": str(tmp_path / "sweep")}, "job": {"name": "train"}},
+            "paths": {"log_dir": str(tmp_path)},
+        }
     )
-    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path / "sweep")}}})
-    SweepTable(keys=["test/recall@10"]).on_multirun_start(config)
-    at_exit[0]()  # before any job
-    assert capsys.readouterr() == ("", "")
-    finish(job(tmp_path / "sweep" / "0_x", "seed=1"))
-    at_exit[0]()
+    table = SweepTable(keys=["test/recall@10"])
+    with AT_END:
+        table.on_multirun_start(config)
+    assert capsys.readouterr() == ("", "")  # before any job
+    with AT_END:
+        table.on_multirun_start(config)
+        finish(job(tmp_path / "sweep" / "0_x", "seed=1"))
     assert first_cells(capsys.readouterr().out, "0.2500") == ["0_x"]
 
 
@@ -352,7 +354,7 @@ def repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             cfg = compose("train", overrides=["hydra.mode=MULTIRUN"], return_hydra_config=True)
         HydraConfig.instance().set_config(cfg)
-        run_job(lambda: read_run(here), run_dir=folder, claims_gpu=False)
+        run_job(lambda: read_run(here), run_dir=folder, claims_gpu=False, debug=False)
         error = folder / "error.txt"
         return error.read_text().splitlines()[-1] if error.exists() else "finished"
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
-import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,13 +11,13 @@ from typing import Any
 import pytest
 
 from doors import call
+from kept_runs.kept_project import copy_project
 
 Command = Callable[..., str]
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 EXPECTED = json.loads((HERE / "expected.json").read_text(encoding="utf-8"))
-MADE_AT = "/srv/missrec"
 RUNS = sorted(EXPECTED["evaluate"])
 
 pytestmark = pytest.mark.slow
@@ -47,17 +45,7 @@ BY_STEPS = (
 def project(tmp_path: Path) -> Path:
     """A project at another place, with the kept runs in its logs and their data."""
     root = tmp_path / "project"
-    shutil.copytree(HERE / "format_0", root)
-    (root / "conf").symlink_to(ROOT / "conf")
-    for path in root.rglob("*"):
-        if path.suffix in {".yaml", ".json"} and path.is_file():
-            path.write_text(path.read_text().replace(MADE_AT, str(root)))
-    with sqlite3.connect(root / "logs/tune/kept/study.db") as study:
-        study.execute(
-            "UPDATE study_user_attributes SET value_json = replace(value_json, ?, ?)",
-            (MADE_AT, str(root)),
-        )
-    study.close()
+    copy_project(root)
     return root
 
 

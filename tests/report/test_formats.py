@@ -22,6 +22,7 @@ from missrec.report.formats.words import MINUS, NONE, mark, p_value, score, sign
 from missrec.report.sections import plan_sections
 from missrec.runs.groups import Group, Run, group_runs
 from run_folders import SETUP, a_run
+from serving.chromium import Browser
 from toy_paper import BASELINE, FLOOR, asked, ranked_run, toy_paper
 
 KEY = "table-9-toys-from-scratch"
@@ -239,3 +240,21 @@ def test_a_floor_with_lists_is_no_longer_missed_and_runs_without_any_make_no_tab
     text = markdown(report._replace(sections=(section._replace(rows=tuple(bare)),)))
     assert "Beyond accuracy" not in text
     assert "Runs whose lists were not measured (5):" in text
+
+
+def test_the_contents_are_in_the_order_of_the_page(report: Report) -> None:
+    filled, *others = report.filled
+    own = filled._replace(table=filled.table._replace(is_own=True, title="Mine"))
+    text = page(report._replace(sections=(own, filled, *others)))
+    contents = re.findall(r'<li><a href="#([\w-]+)">', text.partition("</nav>")[0])
+    places = [text.index(f'id="{key}"') for key in contents]
+    assert contents[:3] == ["table-1", own.key, "table-2"]
+    assert places == sorted(places)
+
+
+@pytest.mark.slow
+def test_the_page_can_be_had_by_everybody(
+    report: Report, chromium: Browser, tmp_path: Path
+) -> None:
+    (tmp_path / "page.html").write_text(page(report), encoding="utf-8")
+    assert chromium.against_rules(tmp_path / "page.html") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from missrec.report.ship import (
     worth,
 )
 from run_folders import a_run
+from serving.chromium import Browser
 
 
 def compared(ours: float, theirs: float, *, half: float = 0.01, users: int = 400) -> Compared:
@@ -111,7 +113,8 @@ def test_what_does_not_apply_is_said(parts: tuple[str, ...], said: str | None) -
     assert next(iter(not_applicable(floor, parts=parts))).startswith("It learns nothing")
 
 
-def test_the_page_needs_nothing_else_and_shows_hostile_titles_as_texts() -> None:
+def hostile_page() -> str:
+    """A page with all that there can be, whose every text is hostile."""
     plot = curves_plot({HOSTILE: {HOSTILE: {"val/ndcg@10": {0: 0.1, 1: 0.2}}}}, ["val/ndcg@10"])
     item = ShownItem(HOSTILE, HOSTILE, "data:image/jpeg;base64,AAAA", is_target=True)
     nameless = ShownItem("key_7", "")
@@ -127,7 +130,11 @@ def test_the_page_needs_nothing_else_and_shows_hostile_titles_as_texts() -> None
         warnings=(HOSTILE,),
         notes=(HOSTILE,),
     )
-    text = ship_page(full)
+    return ship_page(full)
+
+
+def test_the_page_needs_nothing_else_and_shows_hostile_titles_as_texts() -> None:
+    text = hostile_page()
     found = Page(text)
     assert all(address.startswith(("#", "data:")) for address in found.addresses())
     assert len([1 for kind, _ in found.scripts if kind is None]) == 2  # Plotly and ours
@@ -137,3 +144,9 @@ def test_the_page_needs_nothing_else_and_shows_hostile_titles_as_texts() -> None
     assert "Interest 3, 1 token<" in text
     bare = Page(ship_page(ship(num_users=None)))
     assert [tag for tag, _ in bare.tags if tag in {"table", "img"}] == []
+
+
+@pytest.mark.slow
+def test_the_page_can_be_had_by_everybody(chromium: Browser, tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(hostile_page(), encoding="utf-8")
+    assert chromium.against_rules(tmp_path / "page.html") == []

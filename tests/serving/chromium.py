@@ -8,8 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import uvicorn
 from axe_core_python.selenium import Axe
 from fastapi import FastAPI
@@ -24,14 +26,23 @@ from selenium.webdriver.remote.webelement import WebElement
 
 T = TypeVar("T")
 
+LOOKS = [(1200, "light"), (1200, "dark"), (400, "light")]
+"""Widths of the window in pixels, with the system's colours."""
+
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 _LONGEST_SEC = 30
+_LONGEST_RULES_SEC = 240  # axe-core on a page with thousands of cells, on a busy machine
 _NOT_YET = (
     ElementClickInterceptedException,
     ElementNotInteractableException,
     StaleElementReferenceException,
 )
 """What a page does to whoever clicks while it is drawn."""
+_DRAWN = """
+return [...document.querySelectorAll(".plot")].every((one) => one.querySelector("svg"))
+"""
+_VIOLATIONS_ALONE = {"resultTypes": ["violations"]}
+"""Else every node that is right comes back too, thousands of them with the markup of a plot."""
 _MISNAMED = r"""
 const words = (text) => (text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []).join(" ");
 return [...document.querySelectorAll("button[aria-label]")]
@@ -87,6 +98,7 @@ class Browser:
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+        self.driver.set_script_timeout(_LONGEST_RULES_SEC)
 
     def open(
         self,
@@ -136,9 +148,22 @@ class Browser:
 
     def violations(self) -> list[str]:
         """What is against the rules of accessibility in what is shown."""
-        found = Axe().run(self.driver)["violations"]
+        found = Axe().run(self.driver, options=_VIOLATIONS_ALONE)["violations"]
         against = [f"{rule['id']}: {node['html']}" for rule in found for node in rule["nodes"]]
         return against + [f"label in name: {html}" for html in self.script(_MISNAMED)]
+
+    def against_rules(self, page: Path) -> list[str]:
+        """What a file says on the console, or has against the rules, in any look, all unfolded."""
+        found = []
+        self.said()
+        for width, scheme in LOOKS:
+            self.open(page.as_uri(), width=width, scheme=scheme)
+            self.script("for (const one of document.querySelectorAll('details')) one.open = true")
+            until(lambda: self.script(_DRAWN))
+            found += [f"{scheme}, {width}: {what}" for what in (*self.violations(), *self.said())]
+            wide = self.script("return document.documentElement.scrollWidth > innerWidth")
+            found += [f"{scheme}, {width}: wider than its window"] if wide else []
+        return found
 
     def said(self) -> list[str]:
         """Messages on the console since the last call."""
@@ -155,6 +180,16 @@ class Browser:
             if message["method"] == "Network.requestWillBeSent"
         ]
         return [one for one in addresses if not one.startswith(("about:", "blob:", "data:"))]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser, where there is one."""
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("needs chromium and chromedriver on the PATH")
+    browser = Browser()
+    yield browser
+    browser.driver.quit()
 
 
 def take_user(browser: Browser, user: str) -> None:

@@ -7,10 +7,13 @@ from starlette.testclient import TestClient
 
 from missrec.serving.app import create_app
 from missrec.serving.settings import ServiceSettings
-from serving.chromium import CHROMIUM, DRIVER, Browser, served
+from serving.chromium import Browser, chromium, served
 from serving.toy_explorer import toy_explorer, toys_with_interests
 from toy_recommender import KEYS
 from toy_service import service
+
+__all__ = ["chromium"]
+"""Fixtures of elsewhere."""
 
 
 @pytest.fixture(scope="module")
@@ -18,15 +21,6 @@ def client() -> Iterator[TestClient]:
     """Of a service without keys."""
     with service() as client:
         yield client
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("needs chromium and chromedriver on the PATH")
-    browser = Browser()
-    yield browser
-    browser.driver.quit()
 
 
 @pytest.fixture(scope="module")

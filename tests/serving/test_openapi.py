@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
+ROOT = Path(__file__).resolve().parents[2]
 ROUTES = [
     ("POST", "/v1/recommend"),
     ("POST", "/v1/similar"),
@@ -84,3 +86,8 @@ def test_the_examples_of_the_document_are_answered(
     answer = client.post(f"/v1/{route}", json=example)
     assert answer.status_code in {200, 404}
     assert answer.status_code == 200 or "no item has the key" in answer.text
+
+
+def test_the_docs_name_every_route() -> None:
+    told = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
+    assert [route for route in ROUTES if " ".join(route) not in told] == []

@@ -8,7 +8,7 @@ from selenium.webdriver.common.keys import Keys
 from missrec.serving.app import create_app
 from missrec.serving.keys import ApiKeys
 from missrec.serving.settings import ServiceSettings
-from serving.chromium import Browser, served, take_user, until
+from serving.chromium import LOOKS, Browser, served, take_user, until
 from serving.toy_explorer import (
     MARKUP,
     PATHS,
@@ -16,7 +16,7 @@ from serving.toy_explorer import (
     toy_explorer,
     toys_with_interests,
 )
-from serving.walk import LOOKS, walk
+from serving.walk import walk
 from toy_recommender import KEYS, ToyChain, toy_recommender
 from toy_service import KEY
 

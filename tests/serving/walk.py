@@ -8,9 +8,6 @@ from selenium.webdriver.common.keys import Keys
 
 from serving.chromium import Browser, until
 
-LOOKS = [(1200, "light"), (1200, "dark"), (400, "light")]
-"""Widths of the window in pixels, with the system's colours."""
-
 _DRAWN = """
 const isSeen = (image) => {
     const { top, right, bottom, left } = image.getBoundingClientRect();

@@ -29,16 +29,18 @@ class Command(NamedTuple):
     Attributes:
         run: called with the composed config.
         rewrite: turns the arguments of the command line into those that Hydra shall see.
+        sweeps: whether `-m` tries several values, one after the other.
     """
 
     run: Callable[[DictConfig], object]
     rewrite: Callable[[list[str]], list[str]] = list
+    sweeps: bool = False
 
 
 def run_command(name: str) -> None:
     """Runs a command with the arguments of the command line, see `run_door`."""
     command = COMMANDS[name]
-    run_door(name, command.run, rewrite=command.rewrite)
+    run_door(name, command.run, rewrite=command.rewrite, sweeps=command.sweeps)
 
 
 def _prepare(cfg: DictConfig) -> None:
@@ -92,7 +94,12 @@ def _train(cfg: DictConfig) -> None:
 
     # hydra/launcher=gpus sets it; a default in train.yaml would override that.
     claims_gpu = bool(cfg.get("claim_gpu", False))
-    run_job(partial(read_train, cfg), run_dir=Path(cfg.run_dir), claims_gpu=claims_gpu)
+    run_job(
+        partial(read_train, cfg),
+        run_dir=Path(cfg.run_dir),
+        claims_gpu=claims_gpu,
+        debug=bool(cfg.debug),
+    )
 
 
 def _train_arguments(arguments: list[str]) -> list[str]:
@@ -148,6 +155,7 @@ def _tune(cfg: DictConfig) -> None:
 def _report(cfg: DictConfig) -> None:
     """Writes `cfg.output_dir`: one page, Markdown, LaTeX, CSV, figures; or the page of one run."""
     if cfg.run is not None:
+        _check_run(cfg)
         with heavy_imports():
             from missrec.app.report import ship
 
@@ -212,9 +220,9 @@ def _export(cfg: DictConfig) -> None:
 COMMANDS = {
     "prepare": Command(_prepare),
     "extract": Command(_extract),
-    "train": Command(_train, _train_arguments),
+    "train": Command(_train, _train_arguments, sweeps=True),
     "evaluate": Command(_evaluate),
-    "tune": Command(_tune),
+    "tune": Command(_tune, sweeps=True),
     "report": Command(_report),
     "dashboard": Command(_dashboard),
     "recommend": Command(_recommend, _recommend_arguments),

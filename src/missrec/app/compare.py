@@ -46,6 +46,7 @@ def compare(settings: EvaluateSettings) -> dict[str, Any]:
     marks = read_marks(conf_dir(settings.root_dir)).of_rows()
     named = {"run": settings.run, "against": settings.against}
     sides = {side: _one_system(side, folders, marks) for side, folders in named.items()}
+    _check_apart(*sides.values())
     changed = check_sides(*sides.values(), accept=settings.accepts_changed_data)
     ours, theirs = ([run.folder for run in group.runs] for group in sides.values())
     report: dict[str, Any] = {"run": [*map(str, ours)], "against": [*map(str, theirs)]}
@@ -83,6 +84,14 @@ def _one_system(side: str, named: str | Sequence[str], marks: Marks) -> Group:
     for run in groups[0].repeats:
         _log.warning("%s: %s is left out: a newer run of seed %s counts", side, run.name, run.seed)
     return groups[0]
+
+
+def _check_apart(ours: Group, theirs: Group) -> None:
+    """Refuses a run on both sides, which would differ by nothing."""
+    folders = {run.folder.resolve() for run in ours.runs}
+    for run in theirs.runs:
+        if run.folder.resolve() in folders:
+            raise ValueError(f"run and against both name {run.name}; name the runs of two systems")
 
 
 def _domains(runs: Sequence[Path]) -> list[str]:

@@ -18,6 +18,7 @@ from missrec.app.build import Experiment, build_experiment
 from missrec.app.doubts import warn_of_parts
 from missrec.app.final_fit import holds_nothing_out
 from missrec.app.lists import MeasuredLists, measure_lists
+from missrec.app.preflight import check_shown
 from missrec.app.session import plain
 from missrec.app.settings import NewItems, accepts, read_lists, read_new_items
 from missrec.app.trained.new_items import bring_in, domain_places, find_items
@@ -25,7 +26,7 @@ from missrec.app.trained.same_data import check_run
 from missrec.app.trained.saved_run import read_saved_run
 from missrec.features.checks import check_truths
 from missrec.files import write_json
-from missrec.metrics.buckets import popularity_buckets
+from missrec.metrics.buckets import check_edges, popularity_buckets
 from missrec.report.figures.buckets import popularity_figure
 from missrec.report.formats.terminal import (
     print_buckets,
@@ -93,10 +94,13 @@ def read_settings(cfg: DictConfig) -> EvaluateSettings:
     """The settings of the command.
 
     Raises:
-        ValueError: `trust` is neither true nor false; any text would count as true.
+        ValueError: `trust` is neither true nor false, where any text would count as true; a metric
+            is shown that there is not, or buckets do not rise.
     """
     config = plain(cfg)
     check_truths(trust=config["trust"])
+    check_shown("shown", config["shown"])
+    check_edges("bucket_edges", config["bucket_edges"])
     own = {name: config[name] for name in EvaluateSettings._fields if name in config}
     places = {
         "data_dir": Path(config["paths"]["data_dir"]),

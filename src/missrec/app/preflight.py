@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from missrec.app.command_line.values import check_settings
@@ -28,6 +28,7 @@ _OF_THE_RUN = {
     "plugins": "they cannot be set",
 }
 """Arguments of the trainer that a run gives it itself."""
+_DEVICES = re.compile(r"auto|-1|\d+(\s*,\s*\d+)*,?")
 _OWN = ("missrec.", "pytorch_lightning.")
 
 
@@ -61,6 +62,24 @@ def check_training(run: RunSettings) -> None:
     for key, callback in callbacks.items():
         if "monitor" in callback:
             _check_monitor(f"callbacks.{key}.monitor", callback, names, is_open=is_open)
+
+
+def check_device(trainer: Mapping[str, Any]) -> None:
+    """Refuses a GPU where there is none, before hours of what comes before the trainer is built.
+
+    Raises:
+        ValueError: names the setting.
+    """
+    from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
+
+    found = {"cuda": CUDAAccelerator, "mps": MPSAccelerator}
+    asked = trainer.get("accelerator")
+    kinds = list(found) if asked == "gpu" else [asked]
+    if all(kind in found and not found[kind].is_available() for kind in kinds):
+        raise ValueError(
+            f"trainer.accelerator ({asked}): this machine shows none; take trainer.accelerator=cpu "
+            "or auto"
+        )
 
 
 def check_batches(run: RunSettings, experiment: Experiment) -> None:
@@ -139,10 +158,18 @@ def _check_trainer(trainer: Mapping[str, Any]) -> None:
         if not (count is None or count == besides or (_is_whole(count) and count >= 1)):
             more = "" if besides is None else f", or {besides} for no limit"
             raise ValueError(f"trainer.{key} ({count}) must be a whole number, at least 1{more}")
-    if trainer.get("devices", 1) in (0, "0", []):
+    devices = trainer.get("devices", 1)
+    is_word = isinstance(devices, str) and not _DEVICES.fullmatch(devices)
+    is_all_of_cpu = trainer.get("accelerator") == "cpu" and devices in (-1, "-1")
+    if devices in (0, "0", []) or is_word or is_all_of_cpu:
         raise ValueError(
             f"trainer.devices ({trainer['devices']}) must be a number of devices, at least 1, a "
             "list of them such as [0,1], or auto"
+        )
+    clip = trainer.get("gradient_clip_val")
+    if clip is not None and not (isinstance(clip, int | float) and clip > 0):
+        raise ValueError(
+            f"trainer.gradient_clip_val ({clip}) must be a number above 0, or null to clip none"
         )
     for key in _LIMITS:
         limit = trainer.get(key)
@@ -178,11 +205,25 @@ def _measured(metrics: Mapping[str, Any]) -> list[str]:
     if not isinstance(metrics["shown"], list):
         raise ValueError(f"metrics.shown ({metrics['shown']}) must be a list, such as [ndcg@10]")
     measured = [*(f"{name}@{k}" for name in _METRICS for k in cutoffs), "tie_rate"]
-    for name in metrics["shown"]:
-        # Those of other cut-offs have a dash.
-        if name != "tie_rate" and not re.fullmatch(rf"({'|'.join(_METRICS)})@\d+", str(name)):
-            raise ValueError(f"metrics.shown: {_unknown(str(name), measured)}")
+    check_shown("metrics.shown", metrics["shown"], cutoffs=cutoffs)
     return measured
+
+
+def check_shown(key: str, shown: Sequence[Any], *, cutoffs: Sequence[int] = (10, 50)) -> None:
+    """Refuses to show what is no metric; those of other cut-offs have a dash.
+
+    Args:
+        key: of the setting.
+        shown: its names.
+        cutoffs: of what may be meant.
+
+    Raises:
+        ValueError: names the metric that may be meant.
+    """
+    for name in shown:
+        if name != "tie_rate" and not re.fullmatch(rf"({'|'.join(_METRICS)})@\d+", str(name)):
+            measured = [*(f"{metric}@{k}" for metric in _METRICS for k in cutoffs), "tie_rate"]
+            raise ValueError(f"{key}: {_unknown(str(name), measured)}")
 
 
 def _check_needed(callbacks: Mapping[str, Any], model: Mapping[str, Any]) -> None:
@@ -248,7 +289,7 @@ def _has_strangers(callbacks: Mapping[str, Any]) -> bool:
     return not all(target.startswith(_OWN) for target in targets)
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def _unknown(name: str, known: Sequence[str]) -> str:
     """That a metric is none of those, and which one may be meant."""
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.0)
     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -199,13 +200,22 @@ def _write_pictures(folder: Path, prepared: PreparedDomain) -> None:
     They come before the domain, so that whoever finds one finds the other. Nothing depends on
     them, and they are not flushed.
     """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for key in prepared.item_keys:
-        path = folder / f"{key}.png"
-        if key in prepared.pictures:
-            path.write_bytes(prepared.pictures[key])
-        else:
-            path.unlink(missing_ok=True)
+    try:
+        for key in prepared.item_keys:
+            path = folder / f"{key}.png"
+            if key in prepared.pictures:
+                path.write_bytes(prepared.pictures[key])
+            else:
+                path.unlink(missing_ok=True)
+    except OSError:  # such as a full disk; what was there before is made again by who tries again
+        if folder in made:
+            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # somebody else's files are there
+            for place in made[1:]:
+                place.rmdir()
+        raise
 
 
 def _extracted_for(items: Path, features: Path) -> bool:

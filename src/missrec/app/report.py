@@ -17,10 +17,12 @@ from rich.progress import track
 
 from missrec.app.command_line.invocation import as_started
 from missrec.app.command_line.project import conf_dir
+from missrec.app.preflight import check_shown
 from missrec.app.rows import RowCommands, known_splits
 from missrec.app.trained.baselines import computed_baselines
 from missrec.app.trained.fit_to_ship import ShipSettings, fit_to_ship
 from missrec.files import replace_folder
+from missrec.metrics.buckets import check_edges
 from missrec.report.comparisons import Asked, PairedTests, complete_section
 from missrec.report.contents import OtherRow, Report, other_row
 from missrec.report.datasets import DataToday, counts_notes, data_notes, table_1
@@ -101,6 +103,7 @@ def ship(cfg: DictConfig) -> Path:
     Raises:
         FileNotFoundError, ValueError: the folder is no finished run.
     """
+    check_edges("popularity.edges", cfg.popularity.edges)
     root_dir = Path(cfg.paths.root_dir)
     return fit_to_ship(
         ShipSettings(
@@ -127,6 +130,9 @@ def report(cfg: DictConfig) -> Report:
         FileNotFoundError, ValueError: no run is finished, a setting is wrong, or the folder holds
             something else than a report.
     """
+    check_edges("popularity.edges", cfg.popularity.edges)
+    check_shown("metrics", cfg.metrics)
+    check_shown("chosen_by", [cfg.chosen_by])
     root_dir, data_dir = Path(cfg.paths.root_dir), Path(cfg.paths.data_dir)
     settings = ReportSettings(
         runs=[cfg.runs] if isinstance(cfg.runs, str) else list(cfg.runs),

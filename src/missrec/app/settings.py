@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from missrec.app.command_line.domain_folders import absolute_folders
-from missrec.app.command_line.names import domain_name, named_sources
+from missrec.app.command_line.names import domain_name, folder_name, named_sources
 from missrec.features.checks import check_truths
 
 Config = dict[str, Any]
@@ -179,12 +179,10 @@ def _check_types(config: Config) -> None:
     seed = config["seed"]
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         raise ValueError(f"seed ({seed}) must be a whole number or null")
-    named = {f"names.{key}": config["names"][key] for key in ("experiment", "run")}
-    for key, text in {"run_dir": config["run_dir"], **named}.items():
-        if not str(text).strip():
-            raise ValueError(f"{key} is empty; leave it out, or name it")
-        if key != "run_dir" and ".." in str(text).split("/"):
-            raise ValueError(f"{key} ({text}) leads out of the folder of runs; name it otherwise")
+    for key in ("experiment", "run"):
+        folder_name(config["names"][key], f"names.{key}")
+    if not str(config["run_dir"]).strip():
+        raise ValueError("run_dir is empty; leave it out, or name it")
     lists = {
         "inputs.modalities": config["inputs"]["modalities"],
         "metrics.cutoffs": config["metrics"]["cutoffs"],

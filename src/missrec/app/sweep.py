@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import logging
 import sys
@@ -21,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from missrec.app.command_line.door import USER_ERROR, is_mistake, one_line
 from missrec.app.command_line.grammar import quoted
 from missrec.app.command_line.imports import heavy_imports
-from missrec.app.command_line.leftovers import ERROR, remove_unbegun_sweep
+from missrec.app.command_line.leftovers import ERROR, SweepFolder, remove_unbegun_sweep
 from missrec.app.command_line.project import conf_dir
 from missrec.app.gpus import claim_gpu
 from missrec.app.outcome import begin_run, end_run, interrupt_run, is_interrupt
@@ -82,7 +81,9 @@ def _sweep_name(arguments: list[str], title: str | None) -> str:
     return f"{title if is_name else 'sweep'}-{digest}"
 
 
-def run_job(settings: Callable[[], RunSettings], *, run_dir: Path, claims_gpu: bool) -> None:
+def run_job(
+    settings: Callable[[], RunSettings], *, run_dir: Path, claims_gpu: bool, debug: bool
+) -> None:
     """Trains; as a job of a multirun not again what had finished, and without stopping the others.
 
     A job that had begun is resumed, or replaced where it is to be overwritten, and one that another
@@ -92,6 +93,7 @@ def run_job(settings: Callable[[], RunSettings], *, run_dir: Path, claims_gpu: b
         settings: reads those of the run, after its choices are found to go together.
         run_dir: folder of the run.
         claims_gpu: whether a job takes a GPU for itself, before anything looks for one.
+        debug: whether a job of a multirun shows the traceback of what it fails by.
 
     Raises:
         Exception: outside a multirun, whatever training raises.
@@ -114,12 +116,14 @@ def run_job(settings: Callable[[], RunSettings], *, run_dir: Path, claims_gpu: b
 
     try:
         with writing(run_dir):
-            _run_job(settings, RunFolder(run_dir).error, claims_gpu=claims_gpu)
+            _run_job(settings, RunFolder(run_dir).error, claims_gpu=claims_gpu, debug=debug)
     except RunBusyError as error:
         _log.warning("passed over: %s", one_line(error))
 
 
-def _run_job(settings: Callable[[], RunSettings], record: Path, *, claims_gpu: bool) -> None:
+def _run_job(
+    settings: Callable[[], RunSettings], record: Path, *, claims_gpu: bool, debug: bool
+) -> None:
     with heavy_imports():
         from missrec.app.train import train_run
 
@@ -134,7 +138,7 @@ def _run_job(settings: Callable[[], RunSettings], record: Path, *, claims_gpu: b
         said = one_line(error) or repr(error)
         is_told = is_mistake(error) and not RunFolder(record.parent).holds_run
         write_text(record, f"{_MISTAKE}{said}\n" if is_told else traceback.format_exc())
-        _log.error("this job failed, the others go on: %s", said)
+        _log.error("this job failed, the others go on: %s", said, exc_info=debug)
 
 
 class NewFolder(Callback):
@@ -156,7 +160,7 @@ class NewFolder(Callback):
             sys.exit(USER_ERROR)
 
 
-class SweepTable(Callback):
+class SweepTable(SweepFolder):
     """Prints a row for each finished job of a multirun, and those that did not finish.
 
     With such a job, or without any job, the command ends with exit code 1. A command that is broken
@@ -167,13 +171,9 @@ class SweepTable(Callback):
         """Shows these metrics, such as `test/recall@10`."""
         self._keys = list(keys)
 
-    def on_multirun_start(self, config: Any, **_: Any) -> None:
-        """Hydra does not call `on_multirun_end` when its launcher breaks off."""
-        atexit.register(self._show, Path(config.hydra.sweep.dir))
-
     def on_multirun_end(self, config: Any, **_: Any) -> None:
         """Collects the run folders of the sweep."""
-        atexit.unregister(self._show)
+        super().on_multirun_end(config)
         folder = Path(config.hydra.sweep.dir)
         if mistake := _only_mistake(folder):
             sys.stderr.write(f"error: {mistake}\n")
@@ -182,6 +182,10 @@ class SweepTable(Callback):
             sys.exit(USER_ERROR)
         if not self._show(folder):
             sys.exit(1)
+
+    def _break_off(self, config: Any, *, is_new: bool) -> None:
+        super()._break_off(config, is_new=is_new)
+        self._show(Path(config.hydra.sweep.dir))
 
     def _show(self, folder: Path) -> bool:
         """Whether all jobs that have begun have finished."""

@@ -23,7 +23,7 @@ from missrec.app.fitting import fit, keep_untrained, rank_users, validate
 from missrec.app.lists import MeasuredLists, measure_lists
 from missrec.app.model import build
 from missrec.app.parts import check_parts
-from missrec.app.preflight import check_batches, check_training
+from missrec.app.preflight import check_batches, check_device, check_training
 from missrec.app.prepare import prepare_missing
 from missrec.app.resume import (
     Earlier,
@@ -139,6 +139,7 @@ def make_ready(
         FileNotFoundError, ValueError: a mistake in the config or the data.
     """
     check_training(run)
+    check_device(run.config["trainer"])
     check_parts(run.config)
     if not run.stages:
         starting_point(run)  # refuses one that is not there, before data is made

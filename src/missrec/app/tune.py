@@ -28,7 +28,7 @@ from missrec.app.command_line.door import INTERRUPTED, one_line
 from missrec.app.command_line.imports import heavy_imports
 from missrec.app.command_line.invocation import another_process
 from missrec.app.gpus import visible_gpus
-from missrec.app.preflight import check_training
+from missrec.app.preflight import check_device, check_training
 from missrec.app.prepare import prepare_missing
 from missrec.app.search import TrialCommands, TuneSettings, open_study, read_search
 from missrec.app.session import composed, plain
@@ -85,6 +85,7 @@ def _tune(settings: TuneSettings) -> None:
     with composed(root_dir, [*example, "run_dir=."]) as probe:
         resolved = plain(probe)
         check_training(read_run(resolved))
+        check_device(resolved["trainer"])
         prepare_missing(read_paths(resolved), read_data(resolved))
         with closing(open_study(settings, search, resolved)) as study:
             if settings.workers > 0:  # one of several workers has been started by who checked

@@ -40,6 +40,21 @@ class Bucket(NamedTuple):
         return {"in_training": self.label, "test_users": self.num_users, **self.metrics}
 
 
+def check_edges(named: str, edges: Sequence[int]) -> None:
+    """Refuses first values of buckets that do not rise.
+
+    Args:
+        named: what they are called where they were said.
+        edges: see `popularity_buckets`.
+
+    Raises:
+        ValueError: they do not rise from at least 1, or one is no whole number.
+    """
+    is_whole = all(isinstance(edge, int) for edge in edges)
+    if not is_whole or any(low >= high for low, high in pairwise([0, *edges])):
+        raise ValueError(f"{named} ({list(edges)}) must be whole numbers that rise, from 1 or more")
+
+
 def popularity_buckets(
     users: TargetRanks, train_counts: Tensor, *, edges: Sequence[int], cutoffs: Sequence[int]
 ) -> list[Bucket]:
@@ -54,9 +69,8 @@ def popularity_buckets(
     Raises:
         ValueError: edges do not rise from at least 1.
     """
+    check_edges("bucket edges", edges)
     lowest = [0, *edges]
-    if any(low >= high for low, high in pairwise(lowest)):
-        raise ValueError(f"bucket edges ({list(edges)}) must rise, starting at 1 or more")
     highest: list[int | None] = [*(edge - 1 for edge in edges), None]
     counts = train_counts[users.target_ids]
     buckets = []

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import errno
+import importlib
+import os
 import pickle
 from pathlib import Path
 
@@ -89,3 +92,31 @@ def test_each_remedy_is_of_an_error_that_there_is() -> None:
     files = (ROOT / "src" / "missrec").rglob("*.py")
     nodes = (node for path in files for node in ast.walk(ast.parse(path.read_text())))
     assert _REMEDIES.keys() <= {node.name for node in nodes if isinstance(node, ast.ClassDef)}
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOENT, "/else/x.csv is missing; name one that is there"),
+        (errno.EACCES, "/else/x.csv is not yours to read or write; change its permissions"),
+        (errno.EROFS, "/else/x.csv is on a disk that is only to be read; name another place"),
+        (errno.ENOSPC, "/else/x.csv finds no space left on its disk; free some"),
+        (errno.EIO, "[Errno 5] Input/output error: '/else/x.csv'"),
+    ],
+)
+def test_what_the_system_refuses_is_said_of_the_file_with_what_to_do(
+    number: int, said: str
+) -> None:
+    assert one_line(OSError(number, os.strerror(number), "/else/x.csv")).startswith(said)
+
+
+def test_a_full_disk_is_told_though_nobody_knows_the_file() -> None:
+    said = one_line(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    assert said.startswith("what this command writes finds no space left on its disk; free some")
+
+
+def test_a_class_that_a_package_has_not_is_no_package_that_is_not_here() -> None:
+    with pytest.raises(ModuleNotFoundError) as found:
+        importlib.import_module("torch.optim.Adamm")
+    assert "not installed" not in one_line(found.value)
+    assert one_line(ModuleNotFoundError("x", name="nowhere.at_all")).startswith("nowhere is not")

@@ -206,7 +206,7 @@ def test_a_repeated_sweep_does_not_take_a_job_on_other_data_for_its_own(
     def repeat(job: DictConfig = cfg, **changes: str) -> str:
         caplog.clear()
         again = OmegaConf.merge(job, changes)
-        run_job(partial(as_run, again), run_dir=run_dir, claims_gpu=False)
+        run_job(partial(as_run, again), run_dir=run_dir, claims_gpu=False, debug=False)
         return caplog.text
 
     for change in CHANGES:

@@ -6,8 +6,10 @@ A file or folder of `conf/` whose name begins with "_" is a piece of others and 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cache
+from pathlib import PurePath
 
 import yaml
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
@@ -74,8 +76,15 @@ def check_choices(command: str, arguments: Sequence[str]) -> None:
     """
     if any(argument.startswith((*_OTHER_CONFIG, "hydra.searchpath")) for argument in arguments):
         return  # what is chosen from is not, or not only, in conf/
+    for argument in arguments:
+        if (group := argument.removeprefix("~")) != argument and choices(command).get(group):
+            raise ValueError(
+                f"{argument} leaves out what {command} needs; {group} takes "
+                f"{', '.join(choices(command)[group])}"
+            )
     for override in overrides(arguments):
         group = override.key_or_group
+        _check_slashes(override, choices(command))
         options = choices(command).get(group, [])
         if options and override.package is None and _is_nothing(override):
             raise ValueError(
@@ -93,8 +102,26 @@ def check_choices(command: str, arguments: Sequence[str]) -> None:
                 raise ValueError(f"{group}={chosen} is {group}={today} today")
             is_piece = any(part.startswith(_PIECE) for part in chosen.split("/"))
             why = "a piece of other choices, and none itself" if is_piece else "no choice"
+            meant, name = "", PurePath(chosen).name.removesuffix(".yaml")
+            if not is_piece and (close := get_close_matches(name, options, n=1)):
+                meant = f"; did you mean {group}={close[0]}?"
             own = f"; data of your own is data=own data.name={chosen}" if group == "data" else ""
-            raise ValueError(f"{group}={chosen} is {why}; {group} takes {', '.join(options)}{own}")
+            raise ValueError(
+                f"{group}={chosen} is {why}; {group} takes {', '.join(options)}{meant}{own}"
+            )
+
+
+def _check_slashes(override: Override, groups: Mapping[str, Sequence[str]]) -> None:
+    """Refuses `model.adapter=linear`: what is chosen of a group is typed with slashes."""
+    key = override.key_or_group
+    group = key.replace(".", "/")
+    if key == group or group not in groups or override.is_sweep_override():
+        return
+    chosen = override.value()
+    if isinstance(chosen, str) and "${" not in chosen:
+        raise ValueError(
+            f"{key} is a group; type {group}={chosen}, which takes {', '.join(groups[group])}"
+        )
 
 
 def _is_nothing(override: Override) -> bool:

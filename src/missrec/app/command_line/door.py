@@ -14,21 +14,31 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+)
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 from yaml import YAMLError
 
 from missrec.app.command_line.choices import check_choices, choices
-from missrec.app.command_line.grammar import ambiguous, options_first, parsable_arguments
+from missrec.app.command_line.grammar import (
+    ambiguous,
+    is_multirun,
+    options_first,
+    parsable_arguments,
+)
 from missrec.app.command_line.help import help_text
 from missrec.app.command_line.invocation import as_started
 from missrec.app.command_line.keys import check_added, check_swept, unknown_key
-from missrec.app.command_line.leftovers import remove_unused
+from missrec.app.command_line.leftovers import AT_END, remove_unused
 from missrec.app.command_line.names import check_typed_names, unwrapped
 from missrec.app.command_line.project import conf_dir
-from missrec.app.command_line.remedies import remedy_of
+from missrec.app.command_line.remedies import lacking_package, of_the_system, remedy_of
 from missrec.app.command_line.typing_mistakes import check_arguments
 from missrec.app.command_line.values import check_values, comments
 
@@ -36,6 +46,10 @@ USER_ERROR = 2
 INTERRUPTED = 130
 """As a shell has it of what Ctrl-C broke off."""
 _UNNAMED = re.compile(r"Missing mandatory value: ([\w.]+)")  # OmegaConf's words for ???
+_SEARCHED = re.compile(
+    r"^In '[^']*': |\s*(Check that it's in your config s|Config s)earch path.*", re.S
+)
+"""Hydra's words around a choice that there is not: where it stands, and where it looked."""
 _OF_THE_MACHINE = re.compile(
     r"allocate memory|out of memory|shared memory|torch_\d+_\d+|"
     r"DataLoader worker .* (?:killed|exited)|connection (?:closed|reset) by peer",
@@ -51,6 +65,7 @@ def run_door(
     run: Callable[[Any], object],
     *,
     rewrite: Callable[[list[str]], list[str]] = list,
+    sweeps: bool = False,
 ) -> None:
     """Composes `conf/<config_name>.yaml` with the command line and runs.
 
@@ -63,6 +78,7 @@ def run_door(
             and config mistakes answer at once.
         rewrite: turns the arguments of the command line, options first, into those that Hydra
             shall see.
+        sweeps: whether the command knows what to do with `-m`.
     """
     # Hydra then raises instead of printing its own report and exiting with 1.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
@@ -77,6 +93,10 @@ def run_door(
     with _one_line_errors(debug="debug=true" in sys.argv):
         sys.argv[1:] = parsable_arguments(rewrite(options_first(sys.argv[1:])))
         check_arguments(sys.argv[1:])
+        if not sweeps and is_multirun(sys.argv[1:]):
+            raise ValueError(
+                "-m and sweep= are of train and tune; type the command once for each value of yours"
+            )
         check_typed_names(sys.argv[1:])
         check_choices(config_name, sys.argv[1:])
         check_values(sys.argv[1:], choices(config_name))
@@ -84,7 +104,8 @@ def run_door(
             check_added(config_name, sys.argv[1:])
             check_swept(config_name, sys.argv[1:])
             if (text := help_text(config_name, sys.argv[1:])) is None:
-                main()
+                with AT_END:
+                    main()
             else:
                 print(as_started(text))  # noqa: T201
 
@@ -116,7 +137,11 @@ def _nothing_left(cfg: DictConfig) -> Iterator[None]:
 def _check_named(cfg: DictConfig) -> None:
     """Refuses a config with a setting that the user has to name, before anything is imported."""
     if missing := sorted(OmegaConf.missing_keys(cfg)):
-        meaning = comments(conf_dir() / f"{HydraConfig.get().job.name}.yaml").get(missing[0])
+        section, _, name = missing[0].rpartition(".")
+        hydra, group = HydraConfig.get(), section.replace(".", "/")
+        file = f"{group}/{hydra.runtime.choices.get(group)}" if section else hydra.job.name
+        path = conf_dir() / f"{file}.yaml"
+        meaning = comments(path).get(name) if path.is_file() else None
         what = f": {meaning}" if meaning else ""
         raise ValueError(f"{missing[0]} has no value; add {missing[0]}=<value>{what}")
 
@@ -167,7 +192,8 @@ def is_mistake(error: Exception) -> bool:
     """Whether it is a user's: in the config, the data, or what is asked of the machine."""
     # Lightning says by it that a device is not there, and takes seconds to import.
     is_of_lightning = type(error).__name__ == "MisconfigurationException"
-    return is_of_lightning or isinstance(error, _USER_ERRORS)
+    is_known = is_of_lightning or isinstance(error, _USER_ERRORS)
+    return is_known or lacking_package(error) is not None
 
 
 def one_line(error: BaseException) -> str:
@@ -188,5 +214,8 @@ def _one_line(error: BaseException) -> str:
         return several
     if isinstance(error, InterpolationResolutionError):
         return " ".join(unwrapped(error).split())
-    remedy = remedy_of(error)
-    return " ".join(f"{error}; {remedy}".split() if remedy else str(error).split())
+    if refused := of_the_system(error) or lacking_package(error):
+        return refused
+    remedy, is_hydras = remedy_of(error), isinstance(error, MissingConfigException)
+    said = _SEARCHED.sub("", str(error)) if is_hydras else str(error)
+    return " ".join(f"{said}; {remedy}".split() if remedy else said.split())

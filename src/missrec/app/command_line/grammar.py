@@ -67,10 +67,13 @@ def parsable_arguments(arguments: Sequence[str]) -> list[str]:
     is, sweeps and functions too; but a blank is a blank, `a,b.csv` is the file of that name where
     there is one, and `%m %d, %Y` is a text where nothing is swept.
     """
-    is_multirun = any(
-        argument in _MULTIRUN or argument.startswith(_SWEEPS) for argument in arguments
-    )
-    return [_parsable(argument, is_multirun=is_multirun) for argument in arguments]
+    is_swept = is_multirun(arguments)
+    return [_parsable(argument, is_multirun=is_swept) for argument in arguments]
+
+
+def is_multirun(arguments: Sequence[str]) -> bool:
+    """Whether a command line asks for several runs."""
+    return any(argument in _MULTIRUN or argument.startswith(_SWEEPS) for argument in arguments)
 
 
 def ambiguous(message: str) -> str | None:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+
+AT_END = ExitStack()
+"""What is to be done when a command ends before Hydra says that it has."""
 
 ERROR = "error.txt"
 """Of a job of a sweep: why it failed."""
@@ -43,6 +49,27 @@ def remove_unbegun_sweep(folder: Path, *, log_dir: Path, job: str) -> None:
         for path in jobs:
             _remove(path, [one for one in found if one.is_relative_to(path)], path)
         _remove(folder, [folder / _SWEEP], log_dir)
+
+
+class SweepFolder(Callback):
+    """Removes the folder of a multirun that breaks off before a job has begun.
+
+    Hydra makes it before it has composed any job, and does not call `on_multirun_end` where it, or
+    its launcher, breaks off. A folder that was there before stays.
+    """
+
+    def on_multirun_start(self, config: Any, **_: Any) -> None:
+        """The folder is not there yet."""
+        AT_END.callback(self._break_off, config, is_new=not Path(config.hydra.sweep.dir).exists())
+
+    def on_multirun_end(self, config: Any, **_: Any) -> None:
+        """Nothing broke off."""
+        AT_END.pop_all()
+
+    def _break_off(self, config: Any, *, is_new: bool) -> None:
+        folder, log_dir = Path(config.hydra.sweep.dir), Path(config.paths.log_dir).absolute()
+        if is_new and folder.is_dir():
+            remove_unbegun_sweep(folder, log_dir=log_dir, job=config.hydra.job.name)
 
 
 def _own(folder: Path, job: str) -> set[Path]:

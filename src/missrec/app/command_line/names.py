@@ -15,6 +15,8 @@ from omegaconf.errors import InterpolationResolutionError
 
 _MAX_BYTES = 120
 """The folder of a run has the name in its own, which may have 255."""
+_MAX_BYTES_OF_RUN = 220
+"""Its time, or the number of a job, stands beside it."""
 
 _KEPT = {
     "raw": "downloads",
@@ -130,4 +132,28 @@ def unwrapped(error: InterpolationResolutionError) -> str:
     return (inner or said).partition("\n    full_key: ")[0]
 
 
+def folder_name(value: Any, setting: str) -> str:
+    """A name of which a folder is made below another; it may have folders of its own, as `a/b`.
+
+    Args:
+        value: of the setting.
+        setting: its key.
+
+    Raises:
+        ValueError: it is empty, leads out of that folder, or no folder can have it.
+    """
+    text = str(value)
+    if value is None or not text.strip():
+        raise ValueError(f"{setting} is empty; leave it out, or name it")
+    if ".." in (parts := text.split("/")):
+        raise ValueError(f"{setting} ({text}) leads out of the folder of runs; name it otherwise")
+    if max(len(part.encode()) for part in parts) > _MAX_BYTES_OF_RUN:
+        raise ValueError(
+            f"{setting} ({text[:40]}...) is longer than {_MAX_BYTES_OF_RUN} bytes, and becomes "
+            "the name of a folder; choose a shorter one"
+        )
+    return text
+
+
 OmegaConf.register_new_resolver("domain_name", domain_name, replace=True)
+OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)

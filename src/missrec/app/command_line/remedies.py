@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shlex
 from collections.abc import Iterator
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,38 @@ _REMEDIES = {
     "StrategyError": "use trainer=ddp, or trainer=ddp_cpu; see docs/distributed.md",
 }
 """Class of an error -> what to do; by its name, because importing what raises it takes seconds."""
+_NO_DEVICE = ("backend found", "the accelerator is not available")
+"""Lightning's words, of a GPU that is not there."""
+
+
+_OF_THE_SYSTEM = {
+    errno.ENOENT: "is missing; name one that is there",
+    errno.EISDIR: "is a folder, and a file has to be there; name that, or another place",
+    errno.ENOTDIR: "leads through a file, and a folder has to be there; name another place",
+    errno.EEXIST: "is there already; move it away, or name another place",
+    errno.EACCES: "is not yours to read or write; change its permissions, or name another place",
+    errno.EPERM: "is not yours to change; change its owner, or name another place",
+    errno.EROFS: "is on a disk that is only to be read; name another place",
+    errno.ENOSPC: "finds no space left on its disk; free some, or name another place",
+    errno.EDQUOT: "is more than your quota of the disk; free some, or name another place",
+    errno.ENAMETOOLONG: "is longer than a name may be; choose a shorter one",
+}
+"""What the system refuses -> what to say of the file, and what to do."""
+
+
+_EXTRAS = {
+    "faiss": "cpu",
+    "milvus_lite": "milvus",
+    "mlflow": "tracking",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "pymilvus": "milvus",
+    "sentence_transformers": "sentence",
+    "tensorboard": "tracking",
+}
+"""Package -> the extra of `pyproject.toml` that has it."""
+_NEEDED = ("open_clip", "optuna", "plotly", "wandb", "wandb_workspaces")
+"""Packages that are installed with this one."""
 
 
 def no_run(key: str, why: str) -> str:
@@ -56,9 +90,44 @@ def remedy_of(error: BaseException) -> str | None:
     if "UnnamedFileError" in kinds:
         content: str = getattr(error, "content", "")
         return f"add data.{content}.path=<file>"
-    if "backend found" in str(error):  # Lightning's words, of a GPU that is not there
+    if "MissingColumnError" in kinds and (setting := getattr(error, "setting", None)):
+        return f"such as {shlex.quote(f'data.{setting}')}"
+    if any(words in str(error) for words in _NO_DEVICE):
         return "this machine shows none; take accelerator cpu or auto"
     return next((_REMEDIES[kind] for kind in kinds if kind in _REMEDIES), None)
+
+
+def of_the_system(error: BaseException) -> str | None:
+    """What to say of a file that the system refuses in its own words; None of other errors."""
+    if not isinstance(error, OSError) or not str(error).startswith("[Errno "):
+        return None
+    said = _OF_THE_SYSTEM.get(error.errno or 0)
+    if said is None:
+        return None
+    if error.filename is not None:
+        return f"{told(str(error.filename))} {said}"
+    return f"what this command writes {said}"
+
+
+def lacking_package(error: BaseException) -> str | None:
+    """What to say where a package of others cannot be found; None of other errors."""
+    cause: BaseException | None = error if isinstance(error, ImportError) else None
+    while cause is not None:
+        name = cause.name if isinstance(cause, ModuleNotFoundError) else None
+        package = (name or "").partition(".")[0]
+        if package not in ("", "missrec") and not _is_there(package):
+            extra = _EXTRAS.get(package)
+            what = f"'.[{extra}]'" if extra else "." if package in _NEEDED else package
+            return f"{package} is not installed; uv pip install {'-e ' * (what != package)}{what}"
+        cause = cause.__cause__
+    return None
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # loaded by hand, without a spec
+        return True
 
 
 def _make_again(folder: Path, *, modality: str | None) -> str:

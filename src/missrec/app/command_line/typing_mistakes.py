@@ -15,13 +15,17 @@ _OPTIONS = {
     *("--multirun", "-m", "--shell-completion", "-sc"),
     *WITH_VALUE,
 }
+_ALONE = ("--info", "-i")
+"""May stand without a value."""
+_CFG, _SHOWN = ("--cfg", "-c"), ("all", "hydra", "job")
 _KEY = re.compile(r"(~|\+{0,2})[\w./@:-]+")
 _PAIRS = {"[": "]", "{": "}", "(": ")"}
 _QUOTES = "'\""
 _PLACE = re.compile(
-    r"\+{0,2}(against|resume|pretrained|epochs_from|hydra\.(run|sweep)\.dir|(\w+[._])*dir)"
+    r"\+{0,2}(against|resume|pretrained|epochs_from|hydra\.(run|sweep)\.dir|(\w+[._])*dir|"
+    r"out|to|keys|users|histories|items|allow|block|lists\.\w+|runs|paper|images\.folder)"
 )
-"""Settings that name a folder: of nothing, that would be the one where the command is run."""
+"""Settings that name a folder or a file: of nothing, that would be where the command is run."""
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
@@ -33,6 +37,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
     Raises:
         ValueError: says what is wrong, and what to type.
     """
+    _check_options(arguments)
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if argument.startswith("-"):
             name = argument.partition("=")[0]
@@ -41,6 +46,19 @@ def check_arguments(arguments: Sequence[str]) -> None:
                 raise ValueError(f"there is no option {name}; settings are typed as {key}=<value>")
         elif before not in WITH_VALUE and not argument.startswith("~"):
             _check_setting(argument)
+
+
+def _check_options(arguments: Sequence[str]) -> None:
+    """Refuses an option without its value, or with one that it has not."""
+    for argument, after in zip(arguments, [*arguments[1:], "-"], strict=True):
+        name, sign, value = argument.partition("=")
+        if name not in WITH_VALUE or name in _ALONE:
+            continue
+        value = value if sign else after
+        if not value or value.startswith("-") or "=" in value:
+            raise ValueError(f"{name} has no value; type {name} <value>")
+        if name in _CFG and value not in _SHOWN:
+            raise ValueError(f"{name} {value} must be one of {', '.join(_SHOWN)}")
 
 
 def _check_setting(argument: str) -> None:

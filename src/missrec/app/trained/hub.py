@@ -39,5 +39,6 @@ def push_folder(folder: Path, repository: str, *, private: bool, endpoint: str |
                 repo_id=made.repo_id, folder_path=folder, commit_message="missrec export"
             )
     except _REFUSALS as error:
-        raise OSError(f"push ({repository}): {' '.join(str(error).split())}") from error
+        said = " ".join(str(error).split())
+        raise OSError(f"push ({repository}) to {api.endpoint}: {said}") from error
     return str(made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -219,13 +220,22 @@ def _data_dir(folder: RunFolder) -> Path:
     return here
 
 
+_DEVICE = re.compile(r"(cpu|cuda|mps)(:\d+)?")
+
+
 def _device(device: str) -> torch.device:
     """The device, once a tensor has been there."""
     try:
         return torch.zeros(1, device=device).device
     except (RuntimeError, AssertionError) as error:  # a torch without CUDA asserts
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"device ({device}) cannot be used: {reason}") from error
+        if not _DEVICE.fullmatch(device):
+            raise ValueError(
+                f"device ({device}) must be cpu, cuda, cuda:<number> or mps"
+            ) from error
+        reason = re.split(r"\n|\. ", str(error))[0]
+        raise ValueError(
+            f"device ({device}) cannot be used: {reason}; take device=cpu, or a machine that has it"
+        ) from error
 
 
 def _exported_items(exported: ExportedModel, place: int) -> CatalogueItems:

@@ -92,7 +92,13 @@ class DemoDomain:
             power_law: exponent of the popularity within a topic or style.
             feature_noise: standard deviation of an item's own part of its features, where the
                 centres of topics and styles have 1.
+
+        Raises:
+            ValueError: there would be no user or no item.
         """
+        for setting, number in (("num_users", num_users), ("num_items", num_items)):
+            if number < 1:
+                raise ValueError(f"{setting} ({number}) must be at least 1")
         self._name = name
         self._seed = seed
         self._world_seed = world_seed

@@ -93,7 +93,6 @@ class Downloader:
         if not path.exists():
             part = _Part(path, digest)
             url = f"{self._base_url}/{name}"
-            path.parent.mkdir(parents=True, exist_ok=True)
             console = Console(stderr=True)
             with Progress(
                 TextColumn("{task.description}"),
@@ -242,6 +241,7 @@ class _Part:
         if keep:
             return
         self.remove()
+        self.path.parent.mkdir(parents=True, exist_ok=True)  # no sooner: the server may refuse
         etag = response.headers.get("ETag", "W/")
         # A weak tag says "much the same"; a range needs the very same bytes.
         validator = response.headers.get("Last-Modified") if etag.startswith("W/") else etag

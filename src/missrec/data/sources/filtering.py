@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -143,7 +143,7 @@ class InteractionFilter:
         steps.append(kept.step(f"users with {self._min_user}, items with {self._min_item}"))
         if not len(kept.users):
             left = ", ".join(f"{step.name}: {step.num_interactions}" for step in steps)
-            raise ValueError(f"{name}: no interaction is left ({left})")
+            raise ValueError(f"{name}: no interaction is left ({left}); {_lost(steps)}")
         present, offsets = _renumber_users(kept.users)
         catalogue, item_ids = _renumber_items(
             kept.items, num_items=len(known), keep_unseen=self._keep_unseen
@@ -182,6 +182,17 @@ def k_core(users: np.ndarray, items: np.ndarray, *, min_user: int, min_item: int
         if enough.all():
             return kept
         kept = kept[enough]
+
+
+def _lost(steps: Sequence[Step]) -> str:
+    """What to look at where a step has taken the last interaction."""
+    step = next(step.name for step in steps if not step.num_interactions)
+    return {
+        "rows read": "the files have no rows",
+        "chosen": "none is what is to be kept by event, rating, since or until",
+        "of items with metadata": "no item taken is among the items: do the two columns hold the "
+        "same keys?",
+    }.get(step, "ask for fewer of a user and of an item in interaction_filter")
 
 
 def _spellings(column: pl.Series, spell: Callable[[pl.Series], pl.Series]) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from missrec.data.sources.keys import read_key
 from missrec.data.sources.lines import Rejects
 from missrec.data.sources.parts import Part, find_parts
 from missrec.data.sources.settings import a_number, a_word, layout, perhaps_a_word
-from missrec.data.sources.tables import collect_table
+from missrec.data.sources.tables import collect_table, columns_of
 from missrec.data.sources.timeline import Timeline, timeline, with_fractions
 from missrec.data.sources.units import MIXED, in_window, one_unit
 
@@ -162,9 +162,11 @@ class OwnInteractions:
                 fractions.add(len(buffer), fraction)
             buffer.add(user, item, time)
 
-        num_rows = collect_table(
-            self.parts, columns=columns, layout=self._layout, rejects=rejects, add=add
-        )
+        when = {"time" if self.timed else "order": self._place}
+        with columns_of("interactions", {"user": self._user, "item": self._item, **when}):
+            num_rows = collect_table(
+                self.parts, columns=columns, layout=self._layout, rejects=rejects, add=add
+            )
         self._choice.check()
         events = with_fractions(buffer.frame(), fractions.frame())
         num_read = len(events)

@@ -14,7 +14,7 @@ from missrec.data.sources.keys import read_key, without_twins
 from missrec.data.sources.lines import Rejects
 from missrec.data.sources.parts import Part, find_parts
 from missrec.data.sources.settings import a_word, layout, words
-from missrec.data.sources.tables import collect_table
+from missrec.data.sources.tables import collect_table, columns_of
 from missrec.data.sources.text import item_text
 from missrec.data.sources.values import NULLS, shown, unwritten
 
@@ -88,9 +88,12 @@ class OwnItems:
             buffer.add(key, item_text(map(_said, values[1:first_image])), addresses)
             return f"no address and no image file: {', '.join(refused)}" if refused else None
 
-        num_rows = collect_table(
-            self.parts, columns=columns, layout=self._layout, rejects=rejects, add=add
-        )
+        with columns_of(
+            "items", {"item": self._item, "texts": list(self._texts), "images": list(self._images)}
+        ):
+            num_rows = collect_table(
+                self.parts, columns=columns, layout=self._layout, rejects=rejects, add=add
+            )
         return _each_once(buffer.frame()), num_rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -143,12 +144,40 @@ def _completed(
 
 
 class MissingColumnError(ValueError):
-    """A file lacks a column; `missing` are all that it lacks."""
+    """A file lacks a column.
+
+    Attributes:
+        missing: all that it lacks.
+        setting: how the first of them is named on a command line, below `data`.
+    """
 
     def __init__(self, message: str, missing: Sequence[str]) -> None:
         """Takes what is said of the first of them."""
         super().__init__(message)
         self.missing = missing
+        self.setting: str | None = None
+
+
+@contextmanager
+def columns_of(content: str, named: Mapping[str, str | list[str] | None]) -> Iterator[None]:
+    """Says of a column that is missing which setting names it.
+
+    Args:
+        content: of the file, `interactions` or `items`.
+        named: setting -> its column, or its columns.
+
+    Raises:
+        MissingColumnError: that of the block, with its setting.
+    """
+    try:
+        yield
+    except MissingColumnError as error:
+        for setting, columns in named.items():
+            if error.missing[0] == columns:
+                error.setting = f"{content}.{setting}=<column>"
+            elif isinstance(columns, list) and error.missing[0] in columns:
+                error.setting = f"{content}.{setting}=[<column>]"
+        raise
 
 
 def _open(part: Part, columns: Sequence[str], layout: Layout) -> OpenPart | None:

@@ -30,7 +30,7 @@ class ImagesFromFolder:
     """
 
     def __init__(
-        self, *, folder: str | None, placeholder_min_share: float, placeholder_min_items: int
+        self, *, folder: str, placeholder_min_share: float, placeholder_min_items: int
     ) -> None:
         """Keeps the settings.
 
@@ -42,7 +42,7 @@ class ImagesFromFolder:
         Raises:
             FileNotFoundError: no such folder.
         """
-        if folder is None or not Path(folder).is_dir():
+        if not (folder and Path(folder).is_dir()):
             raise FileNotFoundError(
                 f"folder ({folder}) is not a folder; it must be the one with the images"
             )

@@ -1,0 +1,3 @@
+from serving.chromium import chromium
+
+__all__ = ["chromium"]
