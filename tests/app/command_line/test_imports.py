@@ -115,7 +115,10 @@ def test_each_package_is_deferred_once(monkeypatch: pytest.MonkeyPatch) -> None:
         defer_metrics()
         defer_compiler()
     deferred = [finder.package for finder in sys.meta_path if isinstance(finder, Deferring)]
-    assert sorted(deferred) == ["torch._dynamo", "torch._inductor", "torchmetrics", "triton"]
+    assert sorted(deferred) == [
+        *("torch._dynamo", "torch._inductor", "torch.utils.flop_counter", "torchmetrics"),
+        "triton",
+    ]
 
 
 TRAINS_THEN_COMPILES = """
@@ -138,13 +141,17 @@ def step():
 
 step()
 assert not isinstance(model, OptimizedModule)
-heavy = {"torch._dynamo.eval_frame", "torch._inductor.utils", "triton.compiler", "sympy"}
+heavy = {"torch._dynamo.eval_frame", "torch._inductor.utils", "triton.runtime", "sympy"}
 assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
 
 compiled = torch.compile(model, backend="eager")
 assert torch.equal(compiled(torch.ones(1, 2)), model(torch.ones(1, 2)))
 assert isinstance(compiled, OptimizedModule) and not isinstance(model, OptimizedModule)
 step()
+from torch.utils.flop_counter import FlopCounterMode
+with FlopCounterMode(display=False) as counter:
+    model(torch.ones(3, 2))
+assert counter.get_total_flops() == 12
 import torch._dynamo
 assert torch._dynamo.disable.__module__.startswith("torch._dynamo")
 """
@@ -152,7 +159,8 @@ assert torch._dynamo.disable.__module__.startswith("torch._dynamo")
 
 @pytest.mark.slow
 def test_training_asks_for_no_compiler_and_compiling_finds_one() -> None:
-    run([sys.executable, "-c", TRAINS_THEN_COMPILES], check=True)
+    said = run([sys.executable, "-c", TRAINS_THEN_COMPILES], check=True, capture_output=True)
+    assert not said.stderr
 
 
 @pytest.mark.parametrize("enabled", [True, False])

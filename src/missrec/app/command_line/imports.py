@@ -22,6 +22,7 @@ from typing import Any
 
 _LOCK = RLock()
 _COMPILER = "torch._dynamo"
+_COUNTER = "torch.utils.flop_counter"
 
 
 @contextmanager
@@ -68,7 +69,9 @@ def defer_compiler() -> None:
     }
     _defer(Deferring(_COMPILER, {}, known=known, parts_need_it=True))
     _defer(Deferring("torch._inductor", {}))  # of which torch sets a setting, in a part of its own
-    _defer(Deferring("triton", {}))  # in which Lightning would count operations
+    _defer(Deferring("triton", {}, parts_need_it=True))  # torch looks for a part that is not there
+    # Lightning has it at hand to count operations, and it looks for those of triton.
+    _defer(Deferring(_COUNTER, {}, known={"FlopCounterMode": _count_operations}))
 
 
 def _defer(finder: Deferring) -> None:
@@ -79,7 +82,7 @@ def _defer(finder: Deferring) -> None:
 
 
 class Deferring(MetaPathFinder):
-    """Finds one package, and has it begin with some of its names."""
+    """Finds one package or module, and has it begin with some of its names."""
 
     def __init__(
         self,
@@ -107,11 +110,13 @@ class Deferring(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """That of the package, which is loaded in two steps."""
-        if self._parts_need_it and fullname.startswith(f"{self.package}."):
-            begun = sys.modules.get(self.package)
-            if isinstance(begun, _Begun) and begun.finish() and fullname in sys.modules:
+        begun = sys.modules.get(self.package)
+        if self._parts_need_it and isinstance(begun, _Begun):
+            is_part = fullname.startswith(f"{self.package}.")
+            if is_part and PathFinder.find_spec(fullname, path, target) and begun.finish():
                 # It is not there for a moment, or the interpreter would load it once more.
-                return ModuleSpec(fullname, _Found(sys.modules.pop(fullname)))
+                imported = sys.modules.pop(fullname, None)
+                return None if imported is None else ModuleSpec(fullname, _Found(imported))
         if fullname != self.package:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -164,7 +169,8 @@ class _Begun(ModuleType):
     """A package that runs its own code when a name is asked for that it does not have yet."""
 
     def __getattr__(self, name: str) -> Any:
-        self.finish()
+        if name != "__path__":  # whether it is a package is asked at each import
+            self.finish()
         return super().__getattribute__(name)
 
     def finish(self) -> bool:
@@ -204,3 +210,10 @@ def _left_as_it_is(
         return marked(*arguments, **keywords)
 
     return called
+
+
+def _count_operations(*settings: Any, **named: Any) -> Any:
+    """`torch.utils.flop_counter.FlopCounterMode`, imported when it is made."""
+    counter: Any = sys.modules[_COUNTER]
+    counter.finish()
+    return counter.FlopCounterMode(*settings, **named)
