@@ -2,7 +2,7 @@
 
 git worktree add /tmp/before a0861e8
 python bench/start.py --against /tmp/before      # three times each, in turn
-python bench/start.py --against /tmp/before --cases subset --repeats 1
+python bench/start.py --against /tmp/before --cases subset     # prepared in both
 python bench/start.py --against /tmp/before --cases demo --cold
 """
 
@@ -66,9 +66,11 @@ def main() -> None:
 
 
 def fresh_usage(checkout: Path, arguments: Sequence[str], *, cold: bool) -> Usage:
-    """What a training takes, in a folder where nothing was made before."""
+    """What a training takes where nothing was made before, but a domain that was prepared."""
     with tempfile.TemporaryDirectory() as folder:
-        places = [f"paths.data_dir={folder}/data", f"paths.log_dir={folder}/logs"]
+        places = [f"paths.log_dir={folder}/logs"]
+        if not any(argument.startswith("data=") for argument in arguments):
+            places.append(f"paths.data_dir={folder}/data")
         bytecode = Path(folder) / "bytecode" if cold else None
         return command_usage(checkout, "train", [*arguments, *places], bytecode=bytecode)
 
