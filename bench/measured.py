@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import resource
+import shlex
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -81,21 +82,49 @@ def cpu_seconds(function: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+class Usage(NamedTuple):
+    """What a command took.
+
+    Attributes:
+        seconds: of CPU time, of it and its children.
+        peak_gigabytes: resident at the most, mapped files of libraries included.
+    """
+
+    seconds: float
+    peak_gigabytes: float
+
+
+def command_usage(
+    checkout: Path, name: str, arguments: Sequence[str], *, bytecode: Path | None = None
+) -> Usage:
+    """What a command of a checkout takes, with one thread for each of its processes.
+
+    Args:
+        checkout: whose code runs.
+        name: of the file in its `src/`.
+        arguments: of the command.
+        bytecode: a folder for it, empty to measure a start without any; None is beside the code.
+    """
+    command = [sys.executable, str(checkout / "src" / f"{name}.py"), *arguments]
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PROJECT_ROOT": str(checkout),
+        "PYTHONPATH": str(checkout / "src"),
+    }
+    if bytecode is not None:
+        environment["PYTHONPYCACHEPREFIX"] = str(bytecode)
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            raise SystemExit(f"{shlex.join(command)} failed:\n{said.read().decode()}")
+    return Usage(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e9)
+
+
 def command_seconds(checkout: Path, name: str, arguments: Sequence[str]) -> float:
     """CPU seconds of a command of a checkout and of its children, one thread each."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        [sys.executable, str(checkout / "src" / f"{name}.py"), *arguments],
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONDONTWRITEBYTECODE": "",
-            "PROJECT_ROOT": str(checkout),
-            "PYTHONPATH": str(checkout / "src"),
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        check=True,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return command_usage(checkout, name, arguments).seconds

@@ -1,7 +1,9 @@
-"""Starting: CPU seconds of `--help` and of the demo, over those of another checkout.
+"""Starting, and whole runs: CPU seconds and peak memory, over those of another checkout.
 
 git worktree add /tmp/before a0861e8
 python bench/start.py --against /tmp/before      # three times each, in turn
+python bench/start.py --against /tmp/before --cases subset     # prepared in both
+python bench/start.py --against /tmp/before --cases demo --cold
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from measured import command_seconds, print_table, write_report
+from measured import Usage, command_usage, print_table, write_report
 
 ROOT = Path(__file__).resolve().parents[1]
 ONE_EPOCH = "one epoch"
@@ -23,6 +25,10 @@ CASES: Mapping[str, Sequence[str]] = {
     "sweep": [
         *("-m", "experiment=demo", "seed=1,2,3", "trainer.max_epochs=1"),
     ],
+    "subset": [
+        *("experiment=scratch", "data=scientific_mm_subset", "transfer=transductive"),
+        *("logger=csv", "trainer.max_epochs=3"),
+    ],
 }
 
 
@@ -32,33 +38,41 @@ def main() -> None:
     parser.add_argument("--against", type=Path, help="folder of another checkout")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--cold", action="store_true", help="with no bytecode at hand")
     chosen = parser.parse_args()
-    checkouts = [ROOT, *([chosen.against] if chosen.against else [])]
-    for checkout in checkouts:  # a first start compiles to bytecode
-        fresh_seconds(checkout, CASES[ONE_EPOCH])
-    report: dict[str, list[float]] = {}
+    checkouts = [ROOT, *([chosen.against.resolve()] if chosen.against else [])]
+    if not chosen.cold:
+        for checkout in checkouts:  # a first start compiles to bytecode
+            fresh_usage(checkout, CASES[ONE_EPOCH], cold=False)
+    report: dict[str, dict[str, list[float]]] = {}
+    rows = []
     for case in chosen.cases:
         taken = [
-            [fresh_seconds(one, CASES[case]) for one in checkouts] for _ in range(chosen.repeats)
+            [fresh_usage(one, CASES[case], cold=chosen.cold) for one in checkouts]
+            for _ in range(chosen.repeats)
         ]
-        report[case] = [median(times) for times in zip(*taken, strict=True)]
-    columns = ["src/train.py ...", "CPU seconds", *(["there", "times"] if chosen.against else [])]
-    rows = [
-        [
-            " ".join(CASES[case]),
-            *map("{:.2f}".format, [*times, *(there / times[0] for there in times[1:])]),
-        ]
-        for case, times in report.items()
-    ]
-    print_table("start", columns, rows)
-    write_report("start", report, show=False)
+        medians = [Usage(*map(median, zip(*own, strict=True))) for own in zip(*taken, strict=True)]
+        seconds, peaks = map(list, zip(*medians, strict=True))
+        report[case] = {"cpu_seconds": seconds, "peak_gigabytes": peaks}
+        faster = [there / seconds[0] for there in seconds[1:]]
+        smaller = [peaks[0] / there for there in peaks[1:]]
+        cells = map("{:.2f}".format, [*seconds, *faster, *peaks, *smaller])
+        rows.append([" ".join(CASES[case]), *cells])
+    there, times, share = (["there"], ["times"], ["share"]) if chosen.against else ([], [], [])
+    columns = ["src/train.py ...", "CPU seconds", *there, *times, "peak GB", *there, *share]
+    name = f"start{'_cold' * chosen.cold}"
+    print_table(name, columns, rows)
+    write_report(name, report, show=False)
 
 
-def fresh_seconds(checkout: Path, arguments: Sequence[str]) -> float:
-    """CPU seconds of a training, in a folder where nothing was made before."""
+def fresh_usage(checkout: Path, arguments: Sequence[str], *, cold: bool) -> Usage:
+    """What a training takes where nothing was made before, but a domain that was prepared."""
     with tempfile.TemporaryDirectory() as folder:
-        places = [f"paths.data_dir={folder}/data", f"paths.log_dir={folder}/logs"]
-        return command_seconds(checkout, "train", [*arguments, *places])
+        places = [f"paths.log_dir={folder}/logs"]
+        if not any(argument.startswith("data=") for argument in arguments):
+            places.append(f"paths.data_dir={folder}/data")
+        bytecode = Path(folder) / "bytecode" if cold else None
+        return command_usage(checkout, "train", [*arguments, *places], bytecode=bytecode)
 
 
 if __name__ == "__main__":

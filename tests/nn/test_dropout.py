@@ -89,3 +89,25 @@ def test_type_of_the_input_is_kept(dtype: torch.dtype) -> None:
 def test_probability_out_of_range_is_refused(prob: float) -> None:
     with pytest.raises(ValueError, match=rf"dropout_prob \({prob}\) must be in \[0, 1\)"):
         Dropout(prob)
+
+
+def test_what_is_dropped_is_kept_as_bytes_and_does_not_depend_on_the_rows_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dropout, residual = Dropout(0.25), torch.randn(7, 3)
+    found = []
+    for values_at_once in (1, 6, 1 << 17):
+        monkeypatch.setattr("missrec.nn.dropout._VALUES_AT_ONCE", values_at_once)
+        torch.manual_seed(5)
+        hidden, kept = torch.randn(7, 3, requires_grad=True), []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor, kept=kept: kept.append(tensor) or tensor, lambda tensor: tensor
+        ):
+            dropped = dropout.onto(residual, hidden)
+        dropped.sum().backward()
+        assert [tensor.dtype for tensor in kept] == [torch.uint8]
+        assert hidden.grad is not None
+        found.append((dropped.detach(), hidden.grad))
+    for dropped, gradient in found[1:]:
+        assert dropped.equal(found[0][0])
+        assert gradient.equal(found[0][1])

@@ -34,3 +34,13 @@ def test_all_entries_are_rows_where_there_is_no_padding_or_somebody_reads_it() -
         assert rows.places is None
         assert rows.take(PADDED).tolist() == PADDED.flatten(0, 1).tolist()
         assert rows.spread(rows.take(PADDED)).equal(PADDED)
+
+
+def test_nothing_but_places_is_kept_for_the_backward() -> None:
+    padded, rows = PADDED.clone().requires_grad_(), Rows.of(MASK)
+    kept: list[torch.Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor
+    ):
+        rows.spread(rows.take(padded))
+    assert {tensor.dtype for tensor in kept} == {torch.int64}

@@ -15,10 +15,10 @@ import pytest
 
 from missrec.serving import reloading
 from missrec.serving.exploring import Explorer
-from missrec.serving.memory import give_back_memory
 from missrec.serving.refusals import Refused
 from missrec.serving.reloading import reload_when_told
 from missrec.serving.served import Served, Version
+from missrec.training.memory import give_back_memory
 from toy_recommender import KEYS, HeldFusion, ToyCounts, ToyFusion, toy_recommender
 from toy_service import KEY, VERSION, service
 

@@ -20,10 +20,10 @@ from missrec.features.store import FEATURES, TEXT_VIEW, features_manifest, read_
 from missrec.metrics.beyond_accuracy import Features, ItemFacts, list_metrics
 from missrec.metrics.buckets import cold_recall
 from missrec.metrics.ranking import TargetRanks
-from missrec.nn.precision import single
 from missrec.retrieval.catalogue import CatalogueItems
 from missrec.retrieval.indexes import exact_search
 from missrec.retrieval.search import Wanted
+from missrec.training.ranking import encode_users
 from missrec.types import PAD_ID, DomainSpan, Recommender, SequenceBatch
 
 _USERS_AT_ONCE = 1024
@@ -173,7 +173,7 @@ def _best_items(
     for rows in np.split(order, range(_USERS_AT_ONCE, len(order), _USERS_AT_ONCE)):
         batch = histories.at(rows, device)
         wanted = _unseen(batch, first_item=int(item_ids[0])) if filter_seen else Wanted()
-        encoded = single(cast("Recommender", model).encode(batch))
+        encoded = encode_users(cast("Recommender", model), batch)
         found = search.top_k(encoded, k=k, wanted=wanted)
         lists[rows] = found.items.cpu().numpy() + 1  # counted from 0, -1 where there is none
     return lists

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from missrec.nn.eager import eagerly_on_cpu
 from missrec.nn.pooling import last_places
-from missrec.nn.precision import repeated
+from missrec.nn.precision import repeated, single
 
 
 class Rows(NamedTuple):
@@ -54,11 +55,55 @@ class Rows(NamedTuple):
     def take(self, padded: Tensor) -> Tensor:
         """(T, D) the rows of (B, S, D)."""
         entries = padded.flatten(0, 1)
-        return entries if self.places is None else repeated(entries, self.places)
+        if self.places is None:
+            return entries
+        if not eagerly_on_cpu(padded):
+            return repeated(entries, self.places)
+        taken: Tensor = _Taken.apply(single(entries), self.places)
+        return taken
 
     def spread(self, rows: Tensor) -> Tensor:
         """(B, S, D) the rows (T, D) in their places, zeros in the others."""
         if self.places is None:
             return rows.view(*self.mask.shape, rows.shape[-1])
-        zeros = rows.new_zeros(self.mask.numel(), rows.shape[-1])
-        return zeros.index_copy(0, self.places, rows).view(*self.mask.shape, -1)
+        if eagerly_on_cpu(rows):
+            spread: Tensor = _Spread.apply(rows, self.places, self.mask.numel())
+        else:
+            zeros = rows.new_zeros(self.mask.numel(), rows.shape[-1])
+            spread = zeros.index_copy(0, self.places, rows)
+        return spread.view(*self.mask.shape, -1)
+
+
+class _Taken(torch.autograd.Function):
+    """Entries (S, D) at distinct places (T,); no place has gradients to add up."""
+
+    @staticmethod
+    def forward(ctx: Any, entries: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        ctx.num_entries = len(entries)
+        return entries.index_select(0, places)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (places,) = ctx.saved_tensors
+        return _at(places, gradient, num_entries=ctx.num_entries), None
+
+
+class _Spread(torch.autograd.Function):
+    """Rows (T, D) at distinct places of S entries; torch's own keeps the rows for the backward."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, places: Tensor, num_entries: int) -> Tensor:
+        ctx.save_for_backward(places)
+        return _at(places, rows, num_entries=num_entries)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (places,) = ctx.saved_tensors
+        return gradient.index_select(0, places), None, None
+
+
+def _at(places: Tensor, rows: Tensor, *, num_entries: int) -> Tensor:
+    return rows.new_zeros(num_entries, rows.shape[-1]).index_copy_(0, places, rows)

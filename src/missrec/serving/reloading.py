@@ -9,10 +9,10 @@ from http import HTTPStatus
 
 from fastapi import FastAPI
 
-from missrec.serving.memory import give_back_memory
 from missrec.serving.metrics import Metrics
 from missrec.serving.refusals import Refused
 from missrec.serving.served import Served, Version
+from missrec.training.memory import give_back_memory
 
 Load = Callable[[], Served]
 """Makes what is to be served next; takes seconds, and raises ValueError or OSError."""

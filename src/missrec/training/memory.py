@@ -1,4 +1,4 @@
-"""How the process treats memory that a training step has freed."""
+"""How the process treats memory that has been freed."""
 
 from __future__ import annotations
 
@@ -27,3 +27,15 @@ def keep_freed_memory() -> bool:
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1), (_M_ARENA_MAX, 1))
     done = [mallopt(parameter, value) for parameter, value in settings]
     return all(done)
+
+
+def give_back_memory() -> bool:
+    """Gives back what glibc holds of freed memory.
+
+    What is freed stays in pieces, and what comes next, of other sizes, fits between few of them.
+
+    Returns:
+        Whether there was any; False too where there is no glibc.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return trim is not None and bool(trim(0))

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from missrec.distributed import apart, gather_objects, num_processes, process_index, share
 from missrec.metrics.ranking import FullRanking, TargetRanks
+from missrec.training.memory import give_back_memory
 from missrec.training.ranking import DomainRanking
 from missrec.types import DomainSpan, Recommender, SequenceBatch
 
@@ -122,6 +123,10 @@ class RecommenderModule(LightningModule):
         self._random_states = []
         self._apply_settings()
 
+    def on_train_epoch_start(self) -> None:
+        """Gives back what the refresh of the interests and the ranking before it have freed."""
+        give_back_memory()
+
     def training_step(self, batch: SequenceBatch, batch_index: int) -> Tensor:
         """The model's loss of one batch, or this process's part of it."""
         if len(batch.user_ids) < num_processes():  # a process without a row would have no step
@@ -183,6 +188,7 @@ class RecommenderModule(LightningModule):
         self._finish_ranking("test")
 
     def _start_ranking(self) -> None:
+        give_back_memory()  # of the steps before it
         self._domains = [
             DomainRanking(
                 self._recommender,

@@ -13,6 +13,8 @@ from missrec.types import DomainSpan, Recommender, SequenceBatch
 
 _USERS_AT_ONCE = 16384
 """Users waiting to be ranked; each such group reads the whole catalogue once, or twice."""
+_USERS_TOGETHER = 128
+"""That a CPU encodes at a time: what a layer makes of them stays small."""
 _MARGIN = 1e-5
 """Of the largest score of a user: how far that of a target may lie from the same computed alone."""
 _MOST_BETWEEN = 256
@@ -69,7 +71,7 @@ class DomainRanking:
 
     def add(self, batch: SequenceBatch) -> None:
         """Encodes the users of a batch, whose targets are items of the domain."""
-        self._encoded.append(single(self._model.encode(batch)))
+        self._encoded.append(encode_users(self._model, batch))
         self._batches.append(batch)
         if sum(map(len, self._encoded)) >= _USERS_AT_ONCE:
             self._rank()
@@ -234,6 +236,22 @@ class _Users:
     def ranks(self) -> TargetRanks:
         """Of all users of the group, once all items were counted."""
         return TargetRanks(self._user_ids, self.target_ids, self._greater, self._equal)
+
+
+def encode_users(model: Recommender, batch: SequenceBatch) -> Tensor:
+    """(B, ...) the users of a batch as the model's `encode` has them, in single precision.
+
+    On a CPU they are cut into parts, each as long as its longest history: of users by their
+    lengths, the longest ones alone are read as wide as they are.
+    """
+    if batch.item_ids.device.type != "cpu":
+        return single(model.encode(batch))
+    encoded = []
+    for rows in _split(torch.arange(len(batch.user_ids)), _USERS_TOGETHER):
+        part = SequenceBatch(*(column[rows] for column in batch))
+        longest = max(1, int(part.valid_mask.sum(dim=1).max()))
+        encoded.append(single(model.encode(part._replace(item_ids=part.item_ids[:, :longest]))))
+    return torch.cat(encoded)
 
 
 def _split(rows: Tensor, size: int) -> list[Tensor]:
