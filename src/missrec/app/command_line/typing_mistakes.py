@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -50,7 +51,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
 
 def _check_options(arguments: Sequence[str]) -> None:
     """Refuses an option without its value, or with one that it has not."""
-    for argument, after in zip(arguments, [*arguments[1:], "-"], strict=True):
+    for argument, after in pairwise([*arguments, "-"]):
         name, sign, value = argument.partition("=")
         if name not in WITH_VALUE or name in _ALONE:
             continue
