@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,3 +93,22 @@ def test_where_a_run_stands_is_that_of_the_checkpoint_it_would_go_on_from(
     monkeypatch.setattr("missrec.training.checkpoints.read_checkpoint", lambda *_, **__: content)
     ended = train(interrupt_as_lightning)
     assert "interrupted: last.ckpt has 7 of up to 25 epochs, 91 steps; go on" in ended.stderr
+
+
+@pytest.mark.slow
+def test_sigterm_is_no_success(tmp_path: Path) -> None:
+    """As a scheduler or a container sends it, in the middle of an epoch."""
+    script = str(Path(__file__).parents[2] / "src/train.py")
+    places = [f"paths.{place}_dir={tmp_path}/{place}" for place in ("log", "data")]
+    quiet = ["logger=csv", "trainer.max_epochs=500", "trainer.enable_progress_bar=false"]
+    command = [sys.executable, script, "experiment=demo", *places, *quiet]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as training:
+        while not list(tmp_path.glob("log/demo/*/checkpoints/last.ckpt")):
+            assert training.poll() is None
+            time.sleep(0.2)
+        training.terminate()
+        _, said = training.communicate(timeout=100)
+    (run,) = (tmp_path / "log" / "demo").iterdir()
+    assert training.returncode == 143, said
+    assert "interrupted: last.ckpt has " in said
+    assert f"go on with: python src/train.py resume={run}" in said

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from missrec.app.build import Experiment
+from missrec.app.command_line.door import TERMINATED
 from missrec.runs.folder import RunFolder
 from missrec.training.callbacks import MidEpochCheckpoint
 from missrec.training.checkpoints import num_steps
@@ -39,6 +42,8 @@ def fit(
             raise ValueError("callbacks: a ModelCheckpoint is needed to choose the epoch to test")
         try:
             trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
+        except SIGTERMException:  # an exit without a code: what was broken off would have succeeded
+            sys.exit(TERMINATED)
         except (MisconfigurationException, RuntimeError) as error:
             # A monitor that nothing logs, such as a term of a loss that this model has not.
             if isinstance(error, RuntimeError) and "Early stopping conditioned" not in str(error):
@@ -77,7 +82,10 @@ def rank_users(
 ) -> dict[str, float]:
     """The metrics of one split, which `rank` goes over: `trainer.validate` or `trainer.test`."""
     module, data = experiment.module, experiment.datamodule
-    rank(module, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
+    try:
+        rank(module, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
+    except SIGTERMException:  # as in `fit`
+        sys.exit(TERMINATED)
     return module.metrics
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from missrec.app.command_line.domain_folders import told
-from missrec.app.command_line.door import INTERRUPTED
+from missrec.app.command_line.door import INTERRUPTED, TERMINATED
 from missrec.app.command_line.grammar import as_word
 from missrec.app.command_line.invocation import as_started
 from missrec.app.settings import RunSettings
@@ -54,13 +54,19 @@ def end_run(run: RunSettings) -> None:
         _log.info("%s", as_started(line))
 
 
-def is_interrupt(error: BaseException) -> bool:
-    """Whether it is Ctrl-C, also as Lightning tells it: by an exit."""
-    return isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
+def broken_off_by(error: BaseException) -> int | None:
+    """The exit code of Ctrl-C or SIGTERM, also as Lightning tells the former: by an exit."""
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
+        return INTERRUPTED
+    return TERMINATED if isinstance(error, SystemExit) and error.code == TERMINATED else None
 
 
-def interrupt_run(run: RunSettings) -> None:
-    """Says where a run stands that Ctrl-C broke off, and how it goes on; ends the command.
+def interrupt_run(run: RunSettings, code: int) -> None:
+    """Says where a run stands that was broken off, and how it goes on; ends the command.
+
+    Args:
+        run: the run.
+        code: that the command ends with.
 
     Raises:
         SystemExit: always, but of a run that has written nothing, whose folder goes.
@@ -68,10 +74,10 @@ def interrupt_run(run: RunSettings) -> None:
     if not RunFolder(run.run_dir).holds_run:
         raise KeyboardInterrupt
     if not _is_first():
-        sys.exit(INTERRUPTED)
+        sys.exit(code)
     again = as_started(f"python src/train.py {_named('resume', run.run_dir)}")
     sys.stderr.write(f"interrupted: {_standing(run)}; go on with: {again}\n")
-    sys.exit(INTERRUPTED)
+    sys.exit(code)
 
 
 def _standing(run: RunSettings) -> str:

@@ -23,7 +23,7 @@ from missrec.app.command_line.imports import heavy_imports
 from missrec.app.command_line.leftovers import ERROR, SweepFolder, remove_unbegun_sweep
 from missrec.app.command_line.project import conf_dir
 from missrec.app.gpus import claim_gpu
-from missrec.app.outcome import begin_run, end_run, interrupt_run, is_interrupt
+from missrec.app.outcome import begin_run, broken_off_by, end_run, interrupt_run
 from missrec.app.session import continued, occupied
 from missrec.app.settings import RunSettings
 from missrec.files import write_text
@@ -107,8 +107,8 @@ def run_job(
 
             train_run(run)
         except (KeyboardInterrupt, SystemExit) as error:
-            if is_interrupt(error):
-                interrupt_run(run)
+            if code := broken_off_by(error):
+                interrupt_run(run, code)
             raise
         end_run(run)
         return

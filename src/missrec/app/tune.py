@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.exceptions import TrialPruned
 from optuna.trial import Trial
 
-from missrec.app.command_line.door import INTERRUPTED, one_line
+from missrec.app.command_line.door import INTERRUPTED, TERMINATED, one_line
 from missrec.app.command_line.imports import heavy_imports
 from missrec.app.command_line.invocation import another_process
 from missrec.app.gpus import visible_gpus
@@ -41,8 +41,6 @@ from missrec.search.trials import best_trial, print_trials, trial_line, trials_c
 
 NOTHING_FOUND = 1
 WORKER_DIED = 1
-
-TERMINATED = 143
 
 _log = logging.getLogger(__name__)
 

@@ -43,8 +43,8 @@ from missrec.app.command_line.typing_mistakes import check_arguments
 from missrec.app.command_line.values import check_values, comments
 
 USER_ERROR = 2
-INTERRUPTED = 130
-"""As a shell has it of what Ctrl-C broke off."""
+INTERRUPTED, TERMINATED = 130, 143
+"""As a shell has it of what Ctrl-C, or SIGTERM, broke off."""
 _UNNAMED = re.compile(r"Missing mandatory value: ([\w.]+)")  # OmegaConf's words for ???
 _SEARCHED = re.compile(
     r"^In '[^']*': |\s*(Check that it's in your config s|Config s)earch path.*", re.S
