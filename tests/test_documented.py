@@ -21,7 +21,7 @@ NEEDS = {
     r"trainer=(ddp|fsdp)|devices=4|torchrun|srun": "several devices or machines",
     r"(serve|dashboard)\.py|push=|keys=": "a service or a login; tests/app has both",
     r"sweep=table|stage_overrides|tune\.py": "hours; test_tables and test_tune have short ones",
-    r"logs/current|logs/a/|office|allow=|lists\.|resume=|pretrained=|runs=|_view": "what was made",
+    r"logs/current|logs/a/|office|customers|allow=|lists\.|resume=|pretrained=|runs=|_view": "what was made",
     r"model=gru4rec": "a file that the page tells to write",
     r"missrec \w+ ": "an installed wheel; tests/app/test_console.py has one",
     r"…|<(?!run>)|^missrec|src/train\.py$": "the reader's own words in its place",

@@ -417,6 +417,8 @@ MISTAKES = [
     (("run=[a,b]",), "must name one run folder"),
     (("users=a.csv", "items=all"), "users and items are both given: choose one"),
     (("histories=a.csv", "users=b.csv"), "users and histories are both given: choose one"),
+    (("users=A10",), "users (A10): there is no such file; to name that key, put it into one"),
+    (("items=A10",), "items (A10): there is no such file"),
     (("users={tmp}/none.csv",), "none.csv is missing; name the file that holds the data"),
     (("allow={tmp}/none.csv",), "none.csv is missing"),
     (("lists.a={tmp}/none.csv",), "none.csv is missing"),

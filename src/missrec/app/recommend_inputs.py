@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from missrec.app.settings import Config
@@ -102,6 +104,8 @@ def read_inputs(config: Config) -> Inputs:
         name: None if config[name] is None else a_word(name, config[name])
         for name in ("users", "histories", "items", "allow", "block")
     }
+    for name in ("users", "items", "allow", "block"):
+        _check_file(name, files[name])
     lists = config["lists"] or {}
     if not isinstance(lists, dict):
         raise ValueError(f"lists ({lists}) must have names, as in lists.new=new.csv")
@@ -118,6 +122,15 @@ def read_inputs(config: Config) -> Inputs:
         layout=layout(*(given[name] for name in Layout._fields)),
         max_share=a_number("rejects.max_share", config["rejects"]["max_share"]),
     )
+
+
+def _check_file(setting: str, name: str | None) -> None:
+    """Tells how to ask for a key that was typed in the place of a file."""
+    if name not in (None, ALL) and not re.search(r"[./\\*]", name) and not Path(name).exists():
+        raise FileNotFoundError(
+            f"{setting} ({name}): there is no such file; to name that key, put it into one: a .txt "
+            "holds a key a line"
+        )
 
 
 class ItemLists(NamedTuple):
