@@ -51,8 +51,8 @@ def ended(
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (NO_ROOM, 2, "No space left on device"),
-        (READ_ONLY, 2, "Read-only file system"),
+        (NO_ROOM, 2, "a/epoch_000.ckpt finds no space left on its disk; free some"),
+        (READ_ONLY, 2, "a/config.yaml is on a disk that is only to be read; name another"),
         (FILES, 2, "Too many open files"),
         (CPU, 1, "can't allocate memory"),
         (GPU, 1, "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has 1 GiB."),
