@@ -208,12 +208,12 @@ class ItemVectors(NamedTuple):
 
     def divided_by(self, lengths: Tensor) -> ItemVectors:
         """The vectors with those of each item divided by one of the lengths (C,), not the bias."""
-        by = lengths[:, None].clamp_min(_SMALLEST_LENGTH)
+        by = lengths[:, None].clamp_min(SMALLEST_LENGTH)
         ids = None if self.ids is None else self.ids / by
         return self._replace(tokens=self.tokens / by, ids=ids)
 
 
-_SMALLEST_LENGTH = 1e-12
+SMALLEST_LENGTH = 1e-12
 """Of what `torch.nn.functional.normalize` divides by."""
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -41,9 +42,8 @@ def fit(
         ):
             raise ValueError("callbacks: a ModelCheckpoint is needed to choose the epoch to test")
         try:
-            trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
-        except SIGTERMException:  # an exit without a code: what was broken off would have succeeded
-            sys.exit(TERMINATED)
+            with _told_of_sigterm():
+                trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
         except (MisconfigurationException, RuntimeError) as error:
             # A monitor that nothing logs, such as a term of a loss that this model has not.
             if isinstance(error, RuntimeError) and "Early stopping conditioned" not in str(error):
@@ -82,11 +82,18 @@ def rank_users(
 ) -> dict[str, float]:
     """The metrics of one split, which `rank` goes over: `trainer.validate` or `trainer.test`."""
     module, data = experiment.module, experiment.datamodule
-    try:
+    with _told_of_sigterm():
         rank(module, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
-    except SIGTERMException:  # as in `fit`
-        sys.exit(TERMINATED)
     return module.metrics
+
+
+@contextmanager
+def _told_of_sigterm() -> Iterator[None]:
+    """Gives an exit code to what SIGTERM ends; Lightning's has none, which means success."""
+    try:
+        yield
+    except SIGTERMException:
+        sys.exit(TERMINATED)
 
 
 def keep_untrained(experiment: Experiment, trainer: Trainer) -> str | None:

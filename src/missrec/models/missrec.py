@@ -13,9 +13,11 @@ from missrec.interests.index import InterestIndex
 from missrec.nn.adapters import modality_adapters
 from missrec.nn.dropout import Dropout
 from missrec.nn.fusion import DynamicFusion, FixedFusion
-from missrec.nn.item_embeddings import ItemEmbeddings, spread_rows
+from missrec.nn.item_embeddings import ItemEmbeddings
 from missrec.nn.linear import linear
+from missrec.nn.pooling import places_from_end
 from missrec.nn.precision import full_precision, repeated, single
+from missrec.nn.rows import spread_rows
 from missrec.nn.sequence_networks import EncodedSequence, ItemTokens
 from missrec.objectives.ranking import RankingObjective, candidate_loss
 from missrec.types import (
@@ -274,9 +276,9 @@ class MISSRec(nn.Module):
             if augment:
                 features = self.feature_dropout(features)
             if self._missing_as_zeros:
-                tokens.append(adapter(spread_rows(features, index, num_rows=len(item_ids))))
+                tokens.append(adapter(spread_rows(features, index, len(item_ids))))
             else:
-                tokens.append(spread_rows(adapter(features), index, num_rows=len(item_ids)))
+                tokens.append(spread_rows(adapter(features), index, len(item_ids)))
         return ItemEmbeddings(item_ids, torch.stack(tokens), present, ids)
 
     def _all_ids(self) -> Tensor:
@@ -317,8 +319,7 @@ class MISSRec(nn.Module):
 
     def _position_ids(self, batch: SequenceBatch) -> Tensor:
         """(B, L), one per item: its tokens of all modalities share it (MISSRec 3.4.1)."""
+        if self._positions_from_end:
+            return places_from_end(batch.valid_mask)
         steps = torch.arange(batch.item_ids.shape[1], device=batch.item_ids.device)
-        if not self._positions_from_end:
-            return steps.expand_as(batch.item_ids)
-        lengths = batch.valid_mask.sum(dim=1, keepdim=True)
-        return (lengths - 1 - steps).clamp_min(0)
+        return steps.expand_as(batch.item_ids)

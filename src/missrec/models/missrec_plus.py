@@ -11,14 +11,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from missrec.nn.adapters import modality_adapters
-from missrec.nn.item_embeddings import IdEmbedding, spread_rows
+from missrec.nn.item_embeddings import IdEmbedding
 from missrec.nn.precision import inner_products, repeated, single
+from missrec.nn.rows import spread_rows
 from missrec.nn.sequence_encoder import CausalEncoder, before_targets
 from missrec.objectives.ranking import RankingObjective, candidate_loss
-from missrec.types import Catalogue, InputsError, ItemVectors, SequenceBatch, TrainingLoss
-
-_SMALLEST_LENGTH = 1e-12
-"""Of what `torch.nn.functional.normalize` divides by."""
+from missrec.types import (
+    SMALLEST_LENGTH,
+    Catalogue,
+    InputsError,
+    ItemVectors,
+    SequenceBatch,
+    TrainingLoss,
+)
 
 
 class MISSRecPlus(nn.Module):
@@ -155,14 +160,16 @@ class MISSRecPlus(nn.Module):
         `ItemVectors` takes the mean over the features that an item has; the score's is over the
         voters that know it, which with ids are all.
         """
-        lengths = torch.stack(self._embed(item_ids)).norm(dim=-1).clamp_min(_SMALLEST_LENGTH)
-        shares = 1 / (lengths * self._num_knowing(item_ids))  # (V, C)
         tokens, present = self._adapt(item_ids)
+        ids_of_voters = self._ids(item_ids)
+        embedded = torch.stack(_sums(tokens, ids_of_voters))
+        lengths = embedded.norm(dim=-1).clamp_min(SMALLEST_LENGTH)
+        shares = 1 / (lengths * self._num_knowing(item_ids))  # (V, C)
         weights = shares * present.sum(dim=0)
         shown = torch.stack(
             [self._side_by_side(tokens, weights, of=place) for place in range(len(present))]
         )
-        ids = self._side_by_side(self._ids(item_ids), shares) if self.item_embeddings else None
+        ids = self._side_by_side(ids_of_voters, shares) if ids_of_voters else None
         return ItemVectors(
             tuple(self.adapters),
             single(shown),
@@ -191,19 +198,16 @@ class MISSRecPlus(nn.Module):
             index = present[place].nonzero().squeeze(1)  # once: a device is waited for
             features = self.features.lookup(place, item_ids[index])
             for adapter in adapters:
-                tokens.append(spread_rows(adapter(features), index, num_rows=len(item_ids)))
+                tokens.append(spread_rows(adapter(features), index, len(item_ids)))
         return tokens, present
 
     def _ids(self, item_ids: Tensor) -> list[Tensor]:
-        """V times (U, D) the voters' ids of items (U,)."""
+        """V times (U, D) the voters' ids of items (U,); none in the inductive setting."""
         return [part(item_ids) for parts in self._by_set(self.item_embeddings) for part in parts]
 
     def _embed(self, item_ids: Tensor) -> list[Tensor]:
         """V times (U, D), items (U,) as the voters see them: adapted, and their ids where any."""
-        tokens, _ = self._adapt(item_ids)
-        if not self.item_embeddings:
-            return tokens
-        return [token + ids for token, ids in zip(tokens, self._ids(item_ids), strict=True)]
+        return _sums(self._adapt(item_ids)[0], self._ids(item_ids))
 
     def _read(self, embedded: list[Tensor], history: Tensor, batch: SequenceBatch) -> list[Tensor]:
         """V times (P, D), what the voters say where items are to be predicted, at unit length.
@@ -250,3 +254,8 @@ class MISSRecPlus(nn.Module):
             ],
             dim=-1,
         )
+
+
+def _sums(tokens: list[Tensor], ids: list[Tensor]) -> list[Tensor]:
+    """Adapted features and ids of each voter together; without ids the former."""
+    return [token + z for token, z in zip(tokens, ids, strict=True)] if ids else tokens

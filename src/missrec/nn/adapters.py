@@ -34,9 +34,12 @@ def modality_adapters(
         }
     )
     for place, module in enumerate(adapters.values()):
-        for part in module.modules():
-            if isinstance(part, StandardizedAdapter):
-                part.learn_features(_rows(features, place))
+        alike = [part for part in module.modules() if isinstance(part, StandardizedAdapter)]
+        for part in alike[:1]:  # the features are read once
+            part.learn_features(_rows(features, place))
+        for part in alike[1:]:
+            part.mean.copy_(alike[0].mean)
+            part.size.copy_(alike[0].size)
     return adapters
 
 
@@ -180,11 +183,9 @@ class StandardizedAdapter(nn.Module):
         count, total, squares = 0, torch.zeros_like(self.mean, dtype=torch.float64), 0.0
         for block in blocks:
             rows = block.double()
-            count, total, squares = (
-                count + len(rows),
-                total + rows.sum(dim=0),
-                squares + rows.square().sum().item(),
-            )
+            count += len(rows)
+            total += rows.sum(dim=0)
+            squares += rows.square().sum().item()
         if not count:
             return
         mean = total / count

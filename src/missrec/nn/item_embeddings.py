@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from missrec.nn.adapters import modality_adapters
 from missrec.nn.eager import eagerly_on_cpu
 from missrec.nn.precision import repeated
+from missrec.nn.rows import spread_rows
 from missrec.types import Catalogue, InputsError, ItemRows, ItemVectors
 
 Augmentation = Callable[[str, Tensor, Tensor], Tensor]
@@ -139,7 +140,7 @@ class FeatureEmbedding(nn.Module):
             features = self.features.lookup(modality, item_ids[index])
             if augment is not None:
                 features = augment(name, item_ids[index], features)
-            by_modality.append(spread_rows(adapter(features), index, num_rows=len(item_ids)))
+            by_modality.append(spread_rows(adapter(features), index, len(item_ids)))
         return torch.stack(by_modality), present
 
     @torch.no_grad()
@@ -150,11 +151,6 @@ class FeatureEmbedding(nn.Module):
     def exist(self, item_ids: Tensor) -> Tensor:
         """(...) bool, True where the item of `item_ids` (...) has a feature."""
         return self.features.present(item_ids).any(dim=0)
-
-
-def spread_rows(values: Tensor, index: Tensor, *, num_rows: int) -> Tensor:
-    """(num_rows, ...) zeros with `values` (P, ...) in the rows `index` (P,), each there once."""
-    return values.new_zeros(num_rows, *values.shape[1:]).index_copy(0, index, values)
 
 
 def mean_of(modalities: tuple[str, ...], tokens: Tensor, *, present: Tensor) -> ItemVectors:

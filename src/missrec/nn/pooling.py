@@ -1,7 +1,8 @@
-"""One vector from the valid entries of a padded set."""
+"""One vector from the valid entries of a padded set, and where these stand."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -20,6 +21,12 @@ def masked_mean(embeddings: Tensor, valid_mask: Tensor) -> Tensor:
 def last_places(valid_mask: Tensor) -> Tensor:
     """(B,) where the last valid entry of right-padded sequences (B, L) stands; 0 if none is."""
     return (valid_mask.sum(dim=1) - 1).clamp_min(0)
+
+
+def places_from_end(valid_mask: Tensor) -> Tensor:
+    """(B, L) int64 how many valid entries of right-padded sequences follow; 0 at padding."""
+    steps = torch.arange(valid_mask.shape[1], device=valid_mask.device)
+    return (valid_mask.sum(dim=1, keepdim=True) - 1 - steps).clamp_min(0)
 
 
 def last_valid(embeddings: Tensor, valid_mask: Tensor) -> Tensor:

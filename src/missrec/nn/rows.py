@@ -13,6 +13,11 @@ from missrec.nn.pooling import last_places
 from missrec.nn.precision import repeated, single
 
 
+def spread_rows(values: Tensor, index: Tensor, num_rows: int) -> Tensor:
+    """(num_rows, ...) zeros with `values` (P, ...) in the rows `index` (P,), each there once."""
+    return values.new_zeros(num_rows, *values.shape[1:]).index_copy_(0, index, values)
+
+
 class Rows(NamedTuple):
     """Which entries of padded sequences (B, S) are rows, T of them, sequence after sequence.
 
@@ -66,11 +71,8 @@ class Rows(NamedTuple):
         """(B, S, D) the rows (T, D) in their places, zeros in the others."""
         if self.places is None:
             return rows.view(*self.mask.shape, rows.shape[-1])
-        if eagerly_on_cpu(rows):
-            spread: Tensor = _Spread.apply(rows, self.places, self.mask.numel())
-        else:
-            zeros = rows.new_zeros(self.mask.numel(), rows.shape[-1])
-            spread = zeros.index_copy(0, self.places, rows)
+        spread_on = _Spread.apply if eagerly_on_cpu(rows) else spread_rows
+        spread: Tensor = spread_on(rows, self.places, self.mask.numel())
         return spread.view(*self.mask.shape, -1)
 
 
@@ -87,7 +89,7 @@ class _Taken(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (places,) = ctx.saved_tensors
-        return _at(places, gradient, num_entries=ctx.num_entries), None
+        return spread_rows(gradient, places, ctx.num_entries), None
 
 
 class _Spread(torch.autograd.Function):
@@ -96,14 +98,10 @@ class _Spread(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, places: Tensor, num_entries: int) -> Tensor:
         ctx.save_for_backward(places)
-        return _at(places, rows, num_entries=num_entries)
+        return spread_rows(rows, places, num_entries)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (places,) = ctx.saved_tensors
         return gradient.index_select(0, places), None, None
-
-
-def _at(places: Tensor, rows: Tensor, *, num_entries: int) -> Tensor:
-    return rows.new_zeros(num_entries, rows.shape[-1]).index_copy_(0, places, rows)

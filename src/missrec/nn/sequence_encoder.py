@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from missrec.nn.dropout import Dropout
+from missrec.nn.pooling import places_from_end
 from missrec.nn.rows import Rows
 from missrec.nn.transformer import BlockSettings, EncoderBlock, initialize_linear
 from missrec.types import PAD_ID, SequenceBatch
@@ -71,10 +72,11 @@ class PositionedItems(nn.Module):
 
     def forward(self, items: Tensor, *, valid_mask: Tensor) -> Tensor:
         """(B, L, D) from item embeddings (B, L, D); valid_mask (B, L) is True at real items."""
-        steps = torch.arange(items.shape[1], device=items.device)
         if self.positions_from_end:
-            steps = (valid_mask.sum(dim=1, keepdim=True) - 1 - steps).clamp_min(0)
-        return self.dropout(self.norm(items + self.positions(steps)))  # type: ignore[no-any-return]
+            places = places_from_end(valid_mask)
+        else:
+            places = torch.arange(items.shape[1], device=items.device)
+        return self.dropout(self.norm(items + self.positions(places)))  # type: ignore[no-any-return]
 
 
 class EncoderStack(nn.Module):

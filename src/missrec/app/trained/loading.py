@@ -33,6 +33,7 @@ from missrec.training.checkpoints import model_state
 from missrec.types import DomainSpan
 
 _BUILT = ("model", "datamodule.split")
+_DEVICE = re.compile(r"(cpu|cuda|mps)(:\d+)?")
 """Sections of a run's config that are built here; of all else, nothing is even imported."""
 
 _NOBODY = CatalogueUsers(
@@ -218,9 +219,6 @@ def _data_dir(folder: RunFolder) -> Path:
         if all(placed_today(place, where).is_dir() for place in places):
             return where
     return here
-
-
-_DEVICE = re.compile(r"(cpu|cuda|mps)(:\d+)?")
 
 
 def _device(device: str) -> torch.device:
