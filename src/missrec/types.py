@@ -93,6 +93,17 @@ class TrainSequences(NamedTuple):
     starts: Tensor
     ends: Tensor
 
+    def pairs(self, distance: int) -> tuple[Tensor, Tensor]:
+        """(T,) and (T,) int64: every two items that stand so far apart in one sequence.
+
+        Args:
+            distance: 1 for items that follow each other.
+        """
+        position = torch.arange(max(0, len(self.items) - distance))
+        user = torch.searchsorted(self.starts, position, right=True) - 1
+        first = position[position + distance < self.ends[user]]
+        return self.items[first].long(), self.items[first + distance].long()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
@@ -280,11 +291,13 @@ class ItemRows(NamedTuple):
         name: of the parameter or buffer, in the module that declares it.
         dim: in which it has N + 1 entries.
         is_id: it is the learned vector of an item's id, which an item without training has not.
+        holds_ids: its entries are item ids themselves, `PAD_ID` for none.
     """
 
     name: str
     dim: int
     is_id: bool
+    holds_ids: bool = False
 
 
 @runtime_checkable

@@ -220,7 +220,7 @@ def test_every_choice_differs_from_the_default_and_from_the_others_of_its_group(
 
 
 def test_the_floors_are_the_models_without_parameters() -> None:
-    assert FLOORS == ["last_item_transition", "most_popular", "nearest_neighbor"]
+    assert FLOORS == ["item_knn", "last_item_transition", "most_popular", "nearest_neighbor"]
 
 
 class Waits(TorchDispatchMode):
@@ -299,7 +299,7 @@ def test_every_objective_teaches_every_model(name: str, objective: str) -> None:
     assert losses[-1] < losses[0], losses
 
 
-WITHOUT_VECTORS = {"last_item_transition"}
+WITHOUT_VECTORS = {"item_knn", "last_item_transition", "missrec_plus"}
 """Their scores are no inner products."""
 
 

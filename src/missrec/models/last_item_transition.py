@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from missrec.types import Catalogue, SequenceBatch, TrainingLoss, TrainSequences
+from missrec.types import Catalogue, SequenceBatch, TrainingLoss
 
 
 class LastItemTransition(nn.Module):
@@ -24,7 +24,7 @@ class LastItemTransition(nn.Module):
         """Counts the transitions."""
         super().__init__()
         base = catalogue.num_items + 1
-        before, after = _transitions(catalogue.train_sequences)
+        before, after = catalogue.train_sequences.pairs(1)
         pairs, counts = torch.unique(before * base + after, return_counts=True)
         followers = (pairs // base).bincount(minlength=base)
         starts = torch.cat([followers.new_zeros(1), followers.cumsum(0)])
@@ -67,12 +67,3 @@ class LastItemTransition(nn.Module):
         added = self.next_counts[entries[asked]]
         scores = scores.index_put((rows[asked], columns[asked]), added, accumulate=True)
         return scores[:, places]
-
-
-def _transitions(sequences: TrainSequences) -> tuple[Tensor, Tensor]:
-    """(T,) and (T,): every two items that follow each other in one training sequence."""
-    items, starts, ends = sequences
-    position = torch.arange(len(items))
-    user = torch.searchsorted(starts, position, right=True) - 1
-    first = position[position + 1 < ends[user]]
-    return items[first].long(), items[first + 1].long()

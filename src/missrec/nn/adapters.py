@@ -34,7 +34,7 @@ def modality_adapters(
         }
     )
     for place, module in enumerate(adapters.values()):
-        alike = [part for part in module.modules() if isinstance(part, StandardizedAdapter)]
+        alike = [part for part in module.modules() if isinstance(part, Standardized)]
         for part in alike[:1]:  # the features are read once
             part.learn_features(_rows(features, place))
         for part in alike[1:]:
@@ -156,8 +156,8 @@ class NoAdapter(nn.Identity):
         super().__init__()
 
 
-class StandardizedAdapter(nn.Module):
-    """One linear map F -> D of features around 0 and of one size, whatever their encoder gave.
+class Standardized(nn.Module):
+    """Features around 0 and of one size, whatever their encoder gave.
 
     Features of CLIP share a large mean that tells nothing, those of LSA are twenty times smaller
     than what the start of a linear map is made for. Mean and size are those of the catalogue that
@@ -167,10 +167,9 @@ class StandardizedAdapter(nn.Module):
     mean: Tensor
     size: Tensor
 
-    def __init__(self, feature_dim: int, embed_dim: int) -> None:
-        """F -> D with bias."""
+    def __init__(self, feature_dim: int) -> None:
+        """F -> F; changes nothing before `learn_features`."""
         super().__init__()
-        self.project = Linear(feature_dim, embed_dim)
         self.register_buffer("mean", torch.zeros(feature_dim))
         self.register_buffer("size", torch.ones(()))
 
@@ -194,5 +193,18 @@ class StandardizedAdapter(nn.Module):
         self.size.fill_(max(variance / len(mean), 0.0) ** 0.5 or 1.0)
 
     def forward(self, features: Tensor) -> Tensor:
+        """(P, F) from (P, F)."""
+        return (features - self.mean) / self.size
+
+
+class StandardizedAdapter(Standardized):
+    """One linear map F -> D of standardized features."""
+
+    def __init__(self, feature_dim: int, embed_dim: int) -> None:
+        """F -> D with bias."""
+        super().__init__(feature_dim)
+        self.project = Linear(feature_dim, embed_dim)
+
+    def forward(self, features: Tensor) -> Tensor:
         """(P, D) from (P, F)."""
-        return self.project((features - self.mean) / self.size)  # type: ignore[no-any-return]
+        return self.project(super().forward(features))  # type: ignore[no-any-return]

@@ -44,6 +44,12 @@ class ItemMap(NamedTuple):
         return (self.before[1:] == PAD_ID).nonzero().squeeze(1) + 1
 
     @property
+    def today(self) -> Tensor:
+        """(num_before + 1,) int64, the id of each earlier item today; `PAD_ID` of removed ones."""
+        ids = torch.zeros(self.num_before + 1, dtype=torch.int64)
+        return ids.index_copy_(0, self.before[self.known], self.known)
+
+    @property
     def num_removed(self) -> int:
         """Items that it alone had."""
         return self.num_before - len(self.known)
@@ -182,8 +188,11 @@ def moved_state(model: nn.Module, state: Mapping[str, Tensor], items: ItemMap) -
     start, moved = model.state_dict(), dict(state)
     for name, rows in item_rows(model):
         if name in state and name in start:
+            learnt = state[name]
+            if rows.holds_ids:
+                learnt = items.today.to(learnt)[learnt.long()]
             new = torch.zeros_like(start[name]) if rows.is_id else start[name]
-            moved[name] = items.moved(state[name], dim=rows.dim, start=new)
+            moved[name] = items.moved(learnt, dim=rows.dim, start=new)
     return moved
 
 
