@@ -172,6 +172,7 @@ def test_the_page_begins_with_one_s_own_data_and_ranks_the_baselines_that_have_n
         "most popular",
         "transitions from the last item",
         "nearest text to the last item",
+        "item-based nearest neighbors",
         "nearest_neighbor (V)",
     }
     floors = [row for row in section.filled if not row.definition.trained]
@@ -186,6 +187,7 @@ def test_the_page_begins_with_one_s_own_data_and_ranks_the_baselines_that_have_n
         "most popular",
         "transitions from the last item",
         "nearest text to the last item",
+        "item-based nearest neighbors",
     ]
 
 

@@ -53,9 +53,9 @@ class ItemNeighbors(nn.Module):
         *,
         catalogue: Catalogue,
         item_ids: bool,
-        count_weight: float,
-        num_neighbors: int,
-        decay: float,
+        count_weight: float = 0.33,
+        num_neighbors: int = 100,
+        decay: float = 1.5,
     ) -> None:
         """Counts the pairs and learns the means of the features.
 

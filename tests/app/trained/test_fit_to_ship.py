@@ -71,6 +71,7 @@ def test_an_earlier_run_of_missrec_has_a_page_with_all_but_what_it_never_recorde
         "most popular",
         "transitions from the last item",
         "nearest text to the last item",
+        "item-based nearest neighbors",
     ):
         assert f'scope="row">{named}</th>' in page
     for part in ("text", "image", "id"):

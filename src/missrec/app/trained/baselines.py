@@ -17,8 +17,6 @@ from missrec.report.paper import Paper
 from missrec.runs.folder import RunFolder
 from missrec.runs.groups import Group, Run, Setup
 
-_TRANSFER = {"id": "transductive"}
-
 _log = logging.getLogger(__name__)
 
 
@@ -57,8 +55,9 @@ def computed_baselines(
             if changed_since(run):
                 continue  # which the page says
             for one in users.baselines():
-                transfer = _TRANSFER.get(one.inputs, "inductive")
-                setup = Setup(one.model, one.inputs, transfer, "full", pretrained=False, data=data)
+                setup = Setup(
+                    one.model, one.inputs, one.transfer, "full", pretrained=False, data=data
+                )
                 if system_name(paper, setup) not in ran:
                     place = folder / f"{number}-{one.model}-{one.inputs}"
                     ranks = {part: users.ranks(one.ranker, part=part) for part in ("val", "test")}

@@ -18,12 +18,14 @@ from missrec.app.trained.same_data import check_run
 from missrec.app.trained.saved_run import read_saved_run
 from missrec.data.sequences import SequenceDataset
 from missrec.data.split_domains import SplitDomains
-from missrec.features.store import FEATURES, TEXT_VIEW, features_manifest, read_features
+from missrec.features.store import FEATURES, TEXT, TEXT_VIEW, features_manifest, read_features
 from missrec.features.table import FeatureTable
 from missrec.metrics.ranking import TargetRanks
+from missrec.models.item_knn import ItemKNN
 from missrec.models.last_item_transition import LastItemTransition
 from missrec.models.most_popular import MostPopular
 from missrec.models.nearest_neighbor import NearestNeighbor
+from missrec.nn.item_neighbors import ItemNeighbors
 from missrec.retrieval.exact import block_scores
 from missrec.retrieval.table import ItemTable
 from missrec.runs.folder import RunFolder
@@ -33,6 +35,7 @@ from missrec.types import Catalogue, HasItemVectors, ItemVectors, Recommender, S
 _BUILT = ("model", "datamodule.split")
 _USERS_AT_ONCE = 1024
 _CPU = torch.device("cpu")
+_WITH_IDS = "transductive"
 _INPUTS = {"text": "t", "image": "v"}
 
 
@@ -45,6 +48,7 @@ class Baseline(NamedTuple):
         model: the name of its model.
         inputs: what it reads, as runs have it.
         ranker: the model.
+        transfer: whether it knows items by their ids, as runs have it.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Baseline(NamedTuple):
     model: str
     inputs: str
     ranker: nn.Module
+    transfer: str
 
 
 class RankedUsers:
@@ -128,20 +133,26 @@ class RankedUsers:
         catalogue = self._catalogue([])
         popular = MostPopular(catalogue=catalogue)
         doing = "recommending the most popular items"
-        yield Baseline("most popular", doing, "most_popular", "id", popular)
+        yield Baseline("most popular", doing, "most_popular", "id", popular, _WITH_IDS)
         follows = LastItemTransition(catalogue=catalogue)
         name, doing = "transitions from the last item", "counting what followed the last item"
-        yield Baseline(name, doing, "last_item_transition", "id", follows)
+        yield Baseline(name, doing, "last_item_transition", "id", follows, _WITH_IDS)
         folder = self.domains.folders[0]
         if not (folder / FEATURES).is_dir():
             return
-        for modality in features_manifest(folder)["counts"]:
-            if modality != TEXT_VIEW:
-                nearest = NearestNeighbor(catalogue=self._catalogue([modality])).eval()
-                name = f"nearest {modality} to the last item"
-                doing = f"showing what is nearest to the last item by its {modality}"
-                inputs = _INPUTS.get(modality, modality)
-                yield Baseline(name, doing, "nearest_neighbor", inputs, nearest)
+        modalities = [name for name in features_manifest(folder)["counts"] if name != TEXT_VIEW]
+        for modality in modalities:
+            nearest = NearestNeighbor(catalogue=self._catalogue([modality])).eval()
+            name = f"nearest {modality} to the last item"
+            doing = f"showing what is nearest to the last item by its {modality}"
+            inputs = _INPUTS.get(modality, modality)
+            yield Baseline(name, doing, "nearest_neighbor", inputs, nearest, "inductive")
+        if TEXT in modalities:
+            near = ItemKNN(
+                catalogue=self._catalogue([TEXT]), neighbors=ItemNeighbors, item_ids=True
+            )
+            name, doing = "item-based nearest neighbors", "counting what stood near and is alike"
+            yield Baseline(name, doing, "item_knn", _INPUTS[TEXT], near.eval(), _WITH_IDS)
 
     def _catalogue(self, modalities: Sequence[str]) -> Catalogue:
         domains = self.domains
