@@ -49,7 +49,7 @@ def test_an_unknown_part_to_compile_is_refused_with_the_known_ones() -> None:
     ("overrides", "reason"),
     [
         (["model=sasrec", "model.encoder.positions_from_end=true"], "count from the last item"),
-        (["model=missrec_plus"], "count from the last item"),
+        (["model=voters", "model.encoder.positions_from_end=true"], "count from the last item"),
         (["model=missrec"], "in both directions"),
         (["model=most_popular"], "learns nothing"),
     ],
@@ -63,10 +63,8 @@ def test_prefixes_are_read_together_only_where_one_pass_serves_all(
         build_experiment(as_run(cfg))
 
 
-def test_missrec_plus_reads_prefixes_together_with_positions_from_the_oldest(
-    compose_tiny: Compose,
-) -> None:
-    read = ("model=missrec_plus", "model.encoder.positions_from_end=false")
-    cfg = compose_tiny("samples=prefixes_together", *read, base=("experiment=scratch",))
+def test_missrec_plus_reads_prefixes_together_unless_told_otherwise(compose_tiny: Compose) -> None:
+    cfg = compose_tiny("model=missrec_plus", base=("experiment=scratch",))
     prepare_data(cfg)
     build_experiment(as_run(cfg))
+    assert cfg.datamodule.together

@@ -340,3 +340,22 @@ def test_the_order_of_prefixes_together_follows_the_epoch_and_can_start_inside_i
 def test_prefixes_together_refuse_what_they_cannot_be(many: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="takes every prefix once an epoch"):
         datamodule(many, together=True, **changes)
+
+
+def test_balanced_batches_have_as_many_items_and_every_sequence_once(many: Path) -> None:
+    settings = {"prefixes": False, "batch_size": 4}
+    uneven = datamodule(many, **settings, pool_batches=8).train_dataloader()
+    loader = datamodule(many, **settings, pool_batches=8, balanced=True).train_dataloader()
+    batches = list(loader)
+    assert sorted(rows(batches)) == sorted(rows(uneven))
+    sizes = [int(batch.valid_mask.sum()) for batch in batches]
+    longest = max(batch.item_ids.shape[1] for batch in batches)
+    assert max(sizes) - min(sizes) < 2 * longest
+    assert abs(len(batches) - len(uneven)) <= 1
+    assert max(sizes) < max(int(batch.valid_mask.sum()) for batch in uneven)
+
+
+@pytest.mark.parametrize("changes", [{"prefixes": True}, {"mixing_exponent": 0.5}])
+def test_balanced_batches_refuse_what_they_cannot_be(many: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="takes every whole sequence once an epoch"):
+        datamodule(many, **{"prefixes": False, **changes}, balanced=True)

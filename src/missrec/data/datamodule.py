@@ -51,6 +51,7 @@ class SequenceDataModule(LightningDataModule):
         pin_memory: bool,
         seed: int,
         together: bool = False,
+        balanced: bool = False,
     ) -> None:
         """Keeps the settings; `setup` reads the folders.
 
@@ -72,14 +73,23 @@ class SequenceDataModule(LightningDataModule):
             seed: of the order of the training batches.
             together: the prefixes of a user are read in one pass, see `prefixes_together`, and
                 batch_size counts targets; with prefixes alone.
+            balanced: batches have as many items each, on average those of batch_size sequences, see
+                `TargetBucketSampler`; with whole sequences alone.
 
         Raises:
-            ValueError: repeats is below 1, or `together` does not go with the other settings.
+            ValueError: repeats is below 1, or `together` or `balanced` does not go with the other
+                settings.
         """
         if together and not (prefixes and mixing_exponent == 1):
             raise ValueError(
                 "samples=prefixes_together takes every prefix once an epoch: samples.prefixes must "
                 f"be true, not {prefixes}, and datamodule.mixing_exponent 1, not {mixing_exponent}"
+            )
+        if balanced and (prefixes or mixing_exponent != 1):
+            raise ValueError(
+                "samples.balanced=true takes every whole sequence once an epoch: samples.prefixes "
+                f"must be false, not {prefixes}, and datamodule.mixing_exponent 1, not "
+                f"{mixing_exponent}; samples.balanced=false goes with others"
             )
         if repeats < 1:
             raise ValueError(f"repeats ({repeats}) must be at least 1")
@@ -98,6 +108,7 @@ class SequenceDataModule(LightningDataModule):
         self._pin_memory = pin_memory
         self._seed = seed
         self._together = together
+        self._balanced = balanced
         self._domains: SplitDomains | None = None
 
     def setup(self, stage: str | None = None) -> None:
@@ -148,6 +159,10 @@ class SequenceDataModule(LightningDataModule):
         self, dataset: SequenceDataset, targets: np.ndarray, counts: np.ndarray | None
     ) -> LengthBucketSampler:
         kind: Callable[..., LengthBucketSampler]
+        batch_size = self._batch_size
+        if self._balanced:
+            counts = dataset.lengths.astype(np.int64)
+            batch_size = round(batch_size * counts.mean())
         if counts is None:
             kind = partial(LengthBucketSampler, mixing_exponent=self._mixing_exponent)
         else:
@@ -155,7 +170,7 @@ class SequenceDataModule(LightningDataModule):
         return kind(
             lengths=dataset.lengths,
             first_samples=self._bounds(targets)[:-1],
-            batch_size=self._batch_size,
+            batch_size=batch_size,
             pool_batches=self._pool_batches,
             seed=self._seed,
         )
