@@ -50,7 +50,7 @@ class Results:
                 key,
                 texts["label"],
                 texts,
-                _published(texts.get("paper"), paper),
+                texts.get("published") or _published(texts.get("paper"), paper),
                 record.get(key, {}),
             )
             for key, texts in tables["rows"].items()

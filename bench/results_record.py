@@ -28,7 +28,7 @@ from missrec.runs.marks import read_marks
 from missrec.runs.settings import Marks, comparable_settings, differing
 
 ROOT = Path(__file__).resolve().parents[1]
-METRICS = ("recall@10", "ndcg@10", "recall@50", "ndcg@50")
+METRICS = ("recall@5", "ndcg@5", "recall@10", "ndcg@10", "recall@50", "ndcg@50")
 
 _RATE = "optimizer.lr"
 _DIGITS = 6
