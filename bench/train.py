@@ -130,7 +130,8 @@ class Variant:
 
 def _row(batch: SequenceBatch, row: int, *, length: int) -> SequenceBatch:
     one = SequenceBatch(*(part[row : row + 1] for part in batch))
-    return one._replace(item_ids=one.item_ids[:, :length])
+    targets = one.target_ids[..., :length] if one.target_ids.ndim == 2 else one.target_ids
+    return one._replace(item_ids=one.item_ids[:, :length], target_ids=targets)
 
 
 def timed(function: Callable[[], object]) -> float:

@@ -12,7 +12,7 @@ from run_settings import CONF, prepare_data
 
 BENCH = CONF.parent / "bench"
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
-FLOORS = {"last_item_transition", "most_popular", "nearest_neighbor"}
+FLOORS = {"item_knn", "last_item_transition", "most_popular", "nearest_neighbor"}
 
 
 @pytest.fixture(scope="module")
