@@ -23,10 +23,11 @@ NEEDS = {
     r"sweep=table|stage_overrides|tune\.py": "hours; test_tables and test_tune have short ones",
     r"logs/current|logs/a/|office|allow=|lists\.|resume=|pretrained=|runs=|_view": "what was made",
     r"customers|inputs=texts": "what the page tells to make",
+    r"data=toys": "half a minute; test_own_real has the set, test_sentence_models the encoder",
     r"model=gru4rec": "a file that the page tells to write",
     r"missrec \w+ ": "an installed wheel; tests/app/test_console.py has one",
     r"…|<(?!run>)|^missrec|src/train\.py$": "the reader's own words in its place",
-    r"model=vqrec.* data=scientific": "a minute for item codes; test_vqrec_stages has few",
+    r"model=(vqrec|s3rec)": "a minute for item codes or a first stage; tests/app has few and short",
     r"devices=2": "seconds for each process; tests/app/test_processes.py has them",
 }
 """What keeps a command from being run here."""

@@ -29,8 +29,8 @@ class OutputItems(NamedTuple):
     embeddings: Tensor
     bias: Tensor
 
-    def select(self, index: slice) -> OutputItems:
-        """Views of the items of a slice."""
+    def select(self, index: Tensor | slice) -> OutputItems:
+        """The items at `index` (Q,); views of them where it is a slice."""
         return OutputItems(self.embeddings[index], self.bias[index])
 
 

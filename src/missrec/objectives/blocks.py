@@ -94,7 +94,7 @@ class _Blocks:
         """Where each block starts, and views of its part of the tensors."""
         whole = tree_unflatten(tensors, self._structure)
         for start in range(0, self._num_candidates, self._columns):
-            yield start, tree_flatten(_selected(whole, slice(start, start + self._columns)))[0]
+            yield start, tree_flatten(selected(whole, slice(start, start + self._columns)))[0]
 
     def scores(self, encoded: Tensor, block: list[Any]) -> Tensor:
         """(B, b), before the temperature."""
@@ -199,7 +199,8 @@ def _inside(target_index: Tensor, start: int, logits: Tensor) -> tuple[Tensor, T
     return rows, columns[rows]
 
 
-def _selected(candidates: Any, part: slice) -> Any:
+def selected(candidates: Any, part: slice | Tensor) -> Any:
+    """Some of the candidates, see `softmax_parts`: a slice of them, or those of an index (Q,)."""
     return candidates[part] if isinstance(candidates, Tensor) else candidates.select(part)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -34,6 +34,24 @@ class RankingObjective(Protocol):
             target_index: (B,) the column of each target.
             own_negatives: (B, K) logits of further negatives, made for their row alone.
         """
+
+
+@runtime_checkable
+class AsksForScores(Protocol):
+    """An objective that asks the model for those scores alone that it wants."""
+
+    def loss_of(
+        self,
+        score: Score,
+        encoded: Tensor,
+        candidates: Any,
+        target_index: Tensor,
+        *,
+        num_candidates: int,
+        temperature: float | None,
+        own_negatives: Tensor | None,
+    ) -> Tensor:
+        """() this process's part of the loss; arguments as those of `candidate_loss`."""
 
 
 def next_item_loss(
@@ -90,6 +108,16 @@ def candidate_loss(
         temperature: scores are divided by it; None leaves them as they are.
         own_negatives: (B, K) logits of further negatives, made for their row alone.
     """
+    if isinstance(objective, AsksForScores):
+        return objective.loss_of(
+            score,
+            encoded,
+            candidates,
+            target_index,
+            num_candidates=num_candidates,
+            temperature=temperature,
+            own_negatives=own_negatives,
+        )
     if isinstance(objective, FullSoftmax):
         columns = objective.columns(len(target_index), num_candidates, device=encoded.device)
         if columns < num_candidates:
