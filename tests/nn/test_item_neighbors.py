@@ -134,6 +134,14 @@ def test_pairs_far_apart_are_not_counted() -> None:
     assert kept.tolist() == [2, 3, 4, 5, 6, 7, 8]  # from 9 on it would be less than 0.01
 
 
+@pytest.mark.parametrize("decay", [0.05, 0.5, math.inf])
+def test_a_history_has_the_same_votes_beside_a_long_one(decay: float) -> None:
+    model = neighbors(catalogue(), decay=decay)
+    beside = votes(model, [[4, 2], [3] * 60])
+    assert beside.isfinite().all()
+    torch.testing.assert_close(beside[:1], votes(model, [[4, 2]]))
+
+
 @pytest.mark.parametrize("strange", [-1, NUM_ITEMS + 1])
 def test_a_state_that_names_other_items_is_refused(strange: int) -> None:
     model = neighbors(catalogue())
@@ -148,5 +156,9 @@ def test_a_state_that_names_other_items_is_refused(strange: int) -> None:
 def test_settings_are_checked(name: str) -> None:
     with pytest.raises(ValueError, match=rf"{name} \(0\) must be above 0"):
         neighbors(catalogue(), **{name: 0})
-    with pytest.raises(ValueError, match=r"num_neighbors \(0\) must be at least 1"):
-        neighbors(catalogue(), num_neighbors=0)
+
+
+@pytest.mark.parametrize("number", [0, 0.5, 1.5])
+def test_neighbors_are_a_whole_number(number: float) -> None:
+    with pytest.raises(ValueError, match=rf"\({number}\) must be a whole number, at least 1"):
+        neighbors(catalogue(), num_neighbors=number)
