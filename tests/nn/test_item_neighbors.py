@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from missrec.nn.item_neighbors import ItemNeighbors
+from missrec.retrieval.new_items import ItemMap, moved_state
 from missrec.types import Catalogue
 from synthetic import (
     MISSING_IMAGES,
@@ -140,6 +141,17 @@ def test_a_history_has_the_same_votes_beside_a_long_one(decay: float) -> None:
     beside = votes(model, [[4, 2], [3] * 60])
     assert beside.isfinite().all()
     torch.testing.assert_close(beside[:1], votes(model, [[4, 2]]))
+
+
+def test_who_trains_on_newer_sequences_counts_anew() -> None:
+    before = neighbors(catalogue([[1, 2, 6, 6]], features={}, num_items=NUM_ITEMS)).state_dict()
+    model = neighbors(catalogue([[1, 3, 6, 6]], features={}, num_items=NUM_ITEMS))
+    own = {name: value.clone() for name, value in model.state_dict().items()}
+    same = ItemMap(torch.arange(NUM_ITEMS + 1), NUM_ITEMS)
+    served, trained = (moved_state(model, before, same, trains=trains) for trains in (False, True))
+    for name in ("neighbor_ids", "neighbor_counts"):
+        assert torch.equal(served[name], before[name])
+        assert torch.equal(trained[name], own[name])
 
 
 @pytest.mark.parametrize("strange", [-1, NUM_ITEMS + 1])

@@ -41,8 +41,8 @@ class ItemNeighbors(nn.Module):
     """
 
     item_rows = (
-        ItemRows("neighbor_ids", dim=0, is_id=False, holds_ids=True),
-        ItemRows("neighbor_counts", dim=0, is_id=False),
+        ItemRows("neighbor_ids", dim=0, is_id=False, holds_ids=True, is_counted=True),
+        ItemRows("neighbor_counts", dim=0, is_id=False, is_counted=True),
     )
     neighbor_ids: Tensor
     neighbor_counts: Tensor
