@@ -292,12 +292,14 @@ class ItemRows(NamedTuple):
         dim: in which it has N + 1 entries.
         is_id: it is the learned vector of an item's id, which an item without training has not.
         holds_ids: its entries are item ids themselves, `PAD_ID` for none.
+        is_counted: it is counted in the training sequences, anew where others are trained on.
     """
 
     name: str
     dim: int
     is_id: bool
     holds_ids: bool = False
+    is_counted: bool = False
 
 
 @runtime_checkable

@@ -55,6 +55,7 @@ TABLE = [
     ("train", ["datamodule.batch_size=0"], "datamodule.batch_size (0) must be a whole number at"),
     ("train", ["model.temperature=nan"], "model.temperature (nan) must be a number above 0"),
     ("train", ["model.temperature=-1"], "model.temperature (-1) must be a number above 0"),
+    ("train", ["model.temperature=null"], "model.temperature (None) must be a number above 0"),
     ("train", ["model.network.block.dropout_prob=1.5"], "(1.5) must be a number from 0 below 1"),
     ("train", ["model.interests.ratio=0"], "must be a number above 0 up to 1"),
     ("train", ["callbacks.early_stopping.patience=-1"], "must be a whole number at least 0"),

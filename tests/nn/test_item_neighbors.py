@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from missrec.nn.item_neighbors import ItemNeighbors
+from missrec.retrieval.new_items import ItemMap, moved_state
 from missrec.types import Catalogue
 from synthetic import (
     MISSING_IMAGES,
@@ -134,6 +135,25 @@ def test_pairs_far_apart_are_not_counted() -> None:
     assert kept.tolist() == [2, 3, 4, 5, 6, 7, 8]  # from 9 on it would be less than 0.01
 
 
+@pytest.mark.parametrize("decay", [0.05, 0.5, math.inf])
+def test_a_history_has_the_same_votes_beside_a_long_one(decay: float) -> None:
+    model = neighbors(catalogue(), decay=decay)
+    beside = votes(model, [[4, 2], [3] * 60])
+    assert beside.isfinite().all()
+    torch.testing.assert_close(beside[:1], votes(model, [[4, 2]]))
+
+
+def test_who_trains_on_newer_sequences_counts_anew() -> None:
+    before = neighbors(catalogue([[1, 2, 6, 6]], features={}, num_items=NUM_ITEMS)).state_dict()
+    model = neighbors(catalogue([[1, 3, 6, 6]], features={}, num_items=NUM_ITEMS))
+    own = {name: value.clone() for name, value in model.state_dict().items()}
+    same = ItemMap(torch.arange(NUM_ITEMS + 1), NUM_ITEMS)
+    served, trained = (moved_state(model, before, same, trains=trains) for trains in (False, True))
+    for name in ("neighbor_ids", "neighbor_counts"):
+        assert torch.equal(served[name], before[name])
+        assert torch.equal(trained[name], own[name])
+
+
 @pytest.mark.parametrize("strange", [-1, NUM_ITEMS + 1])
 def test_a_state_that_names_other_items_is_refused(strange: int) -> None:
     model = neighbors(catalogue())
@@ -148,5 +168,9 @@ def test_a_state_that_names_other_items_is_refused(strange: int) -> None:
 def test_settings_are_checked(name: str) -> None:
     with pytest.raises(ValueError, match=rf"{name} \(0\) must be above 0"):
         neighbors(catalogue(), **{name: 0})
-    with pytest.raises(ValueError, match=r"num_neighbors \(0\) must be at least 1"):
-        neighbors(catalogue(), num_neighbors=0)
+
+
+@pytest.mark.parametrize("number", [0, 0.5, 1.5])
+def test_neighbors_are_a_whole_number(number: float) -> None:
+    with pytest.raises(ValueError, match=rf"\({number}\) must be a whole number, at least 1"):
+        neighbors(catalogue(), num_neighbors=number)

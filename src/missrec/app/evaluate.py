@@ -139,9 +139,11 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     own = {name: value for name, value in settings.lists.items() if value is not None}
     run = run._replace(lists=read_lists({**run.lists._asdict(), **own}))
     if holds_nothing_out(run.config):
+        source = run.config.get("epochs_from")
+        instead = f"that its epochs are from: run={source}" if isinstance(source, str) else "before"
         raise ValueError(
             f"{folder.path} is trained on everything (split=none), so nothing is left to test on; "
-            f"evaluate the run that its epochs are from: run={run.config.get('epochs_from')}"
+            f"evaluate the run {instead}"
         )
     experiment = build_experiment(run)
     warn_of_parts(experiment, run, names=["test"])

@@ -82,6 +82,9 @@ def _num_epochs(source: Any) -> int:
             f"epochs_from: {folder.path} is a final fit itself, whose epochs no validation chose"
         )
     if "epochs" not in folder.read_metrics():
-        raise ValueError(f"epochs_from: {folder.path} has trained nothing, so it has no epochs")
+        raise ValueError(
+            f"epochs_from: {folder.path} has trained nothing, so it has no epochs; for a model "
+            "that learns nothing, any number will do, such as epochs_from=1"
+        )
     chosen = read_checkpoint(chosen_checkpoint(folder.path), needed=["epoch"], mmap=True)
     return int(chosen["epoch"]) + 1

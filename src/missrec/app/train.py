@@ -252,7 +252,9 @@ def finished_before(run: RunSettings) -> dict[str, float]:
 def print_run(run: RunSettings, metrics: dict[str, float]) -> None:
     """Prints the metrics of a run; of a final fit, that it has none."""
     if FINAL_FIT in metrics:
-        _log.info("trained on everything for %d epochs; nothing is held out", metrics["epochs"])
+        # A model that only counts has none.
+        epochs = f" for {metrics['epochs']:.0f} epochs" if "epochs" in metrics else ""
+        _log.info("trained on everything%s; nothing is held out", epochs)
         return
     rows = {split: split_metrics(metrics, split) for split in ("val", "test")}
     print_metrics(run.name, rows, run.shown)

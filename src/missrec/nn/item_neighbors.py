@@ -41,8 +41,8 @@ class ItemNeighbors(nn.Module):
     """
 
     item_rows = (
-        ItemRows("neighbor_ids", dim=0, is_id=False, holds_ids=True),
-        ItemRows("neighbor_counts", dim=0, is_id=False),
+        ItemRows("neighbor_ids", dim=0, is_id=False, holds_ids=True, is_counted=True),
+        ItemRows("neighbor_counts", dim=0, is_id=False, is_counted=True),
     )
     neighbor_ids: Tensor
     neighbor_counts: Tensor
@@ -70,8 +70,8 @@ class ItemNeighbors(nn.Module):
             ValueError: a setting is outside its range.
         """
         super().__init__()
-        if num_neighbors < 1:
-            raise ValueError(f"num_neighbors ({num_neighbors}) must be at least 1")
+        if num_neighbors < 1 or num_neighbors % 1:
+            raise ValueError(f"num_neighbors ({num_neighbors}) must be a whole number, at least 1")
         for name, value in (("count_weight", count_weight), ("decay", decay)):
             if not value > 0:
                 raise ValueError(f"{name} ({value}) must be above 0")
@@ -86,7 +86,7 @@ class ItemNeighbors(nn.Module):
         counts = csr_array(shape, dtype=np.float32)
         if item_ids:
             counts += _near_each_other(catalogue.train_sequences, shape, decay=decay)
-        ids, kept = _largest(counts, num_neighbors)
+        ids, kept = _largest(counts, int(num_neighbors))
         self.register_buffer("neighbor_ids", ids)
         self.register_buffer("neighbor_counts", kept)
         self.register_buffer("_frozen", None, persistent=False)
@@ -95,6 +95,7 @@ class ItemNeighbors(nn.Module):
         """(B, W + N + 1) the mean of what a history is like, beside its counts of each item."""
         shape, ids = batch.item_ids.shape, batch.item_ids
         age = batch.valid_mask.sum(dim=1, keepdim=True) - 1 - torch.arange(shape[1]).to(ids)
+        age = age.clamp_min(0)  # of padding: else its weight is infinite, and that times 0 is none
         weights = torch.exp(-age / self._decay) * batch.valid_mask
         weights = weights / weights.sum(dim=1, keepdim=True).clamp_min(SMALLEST_LENGTH)
         if self._frozen is not None:
@@ -157,8 +158,8 @@ def _near_each_other(
     """(N + 1, N + 1) float32, how often items stand near each other, the nearer the more."""
     total = csr_array(shape, dtype=np.float32)
     longest = int((sequences.ends - sequences.starts).max()) if len(sequences.starts) else 0
-    farthest = 1 + math.floor(-decay * math.log(_LEAST_WEIGHT))
-    for distance in range(1, min(farthest, longest - 1) + 1):
+    farthest = min(1 - decay * math.log(_LEAST_WEIGHT), longest - 1)
+    for distance in range(1, math.floor(farthest) + 1):
         before, after = (ids.numpy() for ids in sequences.pairs(distance))
         apart = before != after
         weights = np.full(apart.sum(), math.exp(-(distance - 1) / decay), dtype=np.float32)

@@ -123,6 +123,7 @@ def take_over(
     items: ItemMap,
     features: FeatureTable,
     predict_ids: bool,
+    trains: bool = False,
 ) -> TakenOver:
     """Fills a model of today's catalogue with what another one of the same kind has learnt.
 
@@ -136,6 +137,7 @@ def take_over(
         items: where today's items were among those that it was trained on.
         features: of today's items, from the encoder that the model was trained with.
         predict_ids: see `predicted_ids`; needs features.
+        trains: see `moved_state`.
 
     Returns:
         What may be recommended.
@@ -144,7 +146,7 @@ def take_over(
         OtherModelError: the state does not fit the model.
         ValueError: see `moved_state`.
     """
-    moved = moved_state(model, state, items)
+    moved = moved_state(model, state, items, trains=trains)
     try:
         model.load_state_dict(moved)
     except RuntimeError as error:
@@ -174,20 +176,26 @@ def take_over(
     return TakenOver(items, recommendable)
 
 
-def moved_state(model: nn.Module, state: Mapping[str, Tensor], items: ItemMap) -> dict[str, Tensor]:
+def moved_state(
+    model: nn.Module, state: Mapping[str, Tensor], items: ItemMap, *, trains: bool = False
+) -> dict[str, Tensor]:
     """The state of a trained model for a catalogue that its items have moved to.
 
     Args:
         model: built on that catalogue; says what belongs to the items.
         state: of the trained model.
         items: where the items were.
+        trains: the model goes on to train on today's sequences, so what is counted stays as it
+            counted it there.
 
     Raises:
         ValueError: the state has entries for other items than are recorded.
     """
     start, moved = model.state_dict(), dict(state)
     for name, rows in item_rows(model):
-        if name in state and name in start:
+        if name in state and name in start and rows.is_counted and trains:
+            moved[name] = start[name]
+        elif name in state and name in start:
             learnt = state[name]
             if rows.holds_ids:
                 learnt = items.today.to(learnt)[learnt.long()]

@@ -40,6 +40,7 @@ def test_a_range_is_what_its_words_say(
     "argument",
     [
         "optimizer.lr=1",
+        "model.interests.clustering.num_neighbors=0.1",  # a share; elsewhere at least 1
         "optimizer.lr=${model.temperature}",
         "trainer.max_epochs=null",
         "split.val=targets.csv",  # a number elsewhere

@@ -184,6 +184,20 @@ def test_a_last_fit_trains_on_everything_for_the_epochs_that_validation_chose(
         train(final(compose_tiny, f"epochs_from={last.run_dir}", run="another"))
 
 
+def test_a_model_that_only_counts_counts_everything_in_a_last_fit(
+    compose_tiny: Compose, folder: Path
+) -> None:
+    knn = ("experiment=demo", "model=item_knn", "inputs=text", "transfer=transductive")
+    cfg = compose_tiny(base=knn, run="validated")
+    train(cfg)
+    with pytest.raises(ValueError, match="such as epochs_from=1"):
+        train(compose_tiny("split=none", f"epochs_from={cfg.run_dir}", base=knn, run="final"))
+    last = compose_tiny("split=none", "epochs_from=1", base=knn, run="final")
+    assert train(last) == {"final_fit": 1.0}
+    with pytest.raises(ValueError, match=r"evaluate the run before$"):  # its epochs are of no run
+        evaluate(evaluation(Path(last.run_dir), folder.parent))
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [

@@ -69,7 +69,7 @@ def check_values(arguments: Sequence[str], groups: Container[str]) -> None:
         if declared is None or override.key_or_group in groups:
             continue
         for value in values_of(override):
-            if not _is_open(value):
+            if not _is_open(value, declared):
                 is_swept = (
                     override.is_sweep_override()
                 )  # of a list without brackets Hydra says more
@@ -118,9 +118,14 @@ def _unquoted(value: Any) -> Any:
     return value.text if isinstance(value, QuotedString) else value
 
 
-def _is_open(value: Any) -> bool:
-    """Whether what the value will be is not known, or is nothing: whoever reads it says more."""
-    return value is None or (isinstance(value, str) and "${" in value)
+def _is_open(value: Any, declared: Declared) -> bool:
+    """Whether what the value will be is not known, or is nothing: whoever reads it says more.
+
+    Nothing is no number of a range, where no file has it.
+    """
+    if value is None:
+        return declared.may_be_null or not declared.ranges
+    return isinstance(value, str) and "${" in value
 
 
 def _check(key: str, value: Any, declared: Declared, *, is_swept: bool) -> None:

@@ -64,7 +64,14 @@ class MovedRun:
             name.removeprefix(MODEL_PREFIX): value for name, value in content["state_dict"].items()
         }
         features = self._experiment.catalogue.features
-        bring_in(module.model, state, self._items, features, predict_ids=self._predict_ids)
+        bring_in(
+            module.model,
+            state,
+            self._items,
+            features,
+            predict_ids=self._predict_ids,
+            trains=True,
+        )
         learnt = {name: value.clone() for name, value in module.state_dict().items()}
         moved = {**content, "state_dict": learnt, DATA: dict(self._experiment.identity)}
         if "optimizer_states" in content:

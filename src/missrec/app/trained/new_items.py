@@ -86,13 +86,16 @@ def bring_in(
     features: FeatureTable,
     *,
     predict_ids: bool,
+    trains: bool = False,
 ) -> TakenOver:
     """`take_over`, and a line of the log that says what came of it.
 
     Raises:
         ValueError: the model knows none of the items; or see `take_over`.
     """
-    taken = take_over(model, state, items=items, features=features, predict_ids=predict_ids)
+    taken = take_over(
+        model, state, items=items, features=features, predict_ids=predict_ids, trains=trains
+    )
     if not taken.recommendable.any():
         raise ValueError(
             f"{type(model).__name__} knows none of the items of today: none was in the catalogue "
@@ -145,4 +148,5 @@ def bring_in_run(
         moving.items,
         experiment.catalogue.features,
         predict_ids=predict_ids,
+        trains=True,
     )
