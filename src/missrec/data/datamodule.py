@@ -83,14 +83,14 @@ class SequenceDataModule(LightningDataModule):
         if together and not (prefixes and mixing_exponent == 1):
             raise ValueError(
                 "samples=prefixes_together takes every prefix once an epoch: samples.prefixes must "
-                f"be true, and is {str(prefixes).lower()}, and datamodule.mixing_exponent 1, and is "
-                f"{mixing_exponent:g}"
+                f"be true, and is {str(prefixes).lower()}, and datamodule.mixing_exponent 1, "
+                f"and is {mixing_exponent:g}"
             )
         if balanced and (prefixes or mixing_exponent != 1):
             raise ValueError(
                 "samples.balanced=true takes every whole sequence once an epoch: samples.prefixes "
-                f"must be false, and is {str(prefixes).lower()}, and datamodule.mixing_exponent 1, and "
-                f"is {mixing_exponent:g}; samples.balanced=false goes with others"
+                f"must be false, and is {str(prefixes).lower()}, and datamodule.mixing_exponent 1, "
+                f"and is {mixing_exponent:g}; samples.balanced=false goes with others"
             )
         if repeats < 1:
             raise ValueError(f"repeats ({repeats}) must be at least 1")
