@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import inspect
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from missrec.nn.item_neighbors import ItemNeighbors
@@ -21,6 +24,7 @@ from synthetic import (
     text_and_image,
 )
 
+CONF = Path(__file__).parents[2] / "conf"
 ALL_ITEMS = torch.arange(1, NUM_ITEMS + 1)
 HISTORIES = [[1, 2, 3], [5], [4, 2, 4], [6, 6]]
 SETTINGS = {"item_ids": True, "count_weight": 0.5, "num_neighbors": NUM_ITEMS, "decay": 1.5}
@@ -174,3 +178,12 @@ def test_settings_are_checked(name: str) -> None:
 def test_neighbors_are_a_whole_number(number: float) -> None:
     with pytest.raises(ValueError, match=rf"\({number}\) must be a whole number, at least 1"):
         neighbors(catalogue(), num_neighbors=number)
+
+
+def test_the_defaults_are_those_of_the_config() -> None:
+    configured = OmegaConf.load(CONF / "model" / "neighbors" / "items.yaml")
+    parameters = inspect.signature(ItemNeighbors).parameters
+    defaults = {
+        name: one.default for name, one in parameters.items() if one.default is not one.empty
+    }
+    assert defaults == {key: configured[key] for key in configured if not key.startswith("_")}
