@@ -13,37 +13,30 @@ place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 cd "$place"
 python3 -m venv env
-env/bin/python -m pip install --quiet --disable-pip-version-check \
-    torch==2.15.0 pytorch-lightning==2.6.6 numpy==2.4.6
+env/bin/python -m pip install --quiet --disable-pip-version-check torch==2.15.0 pytorch-lightning==2.6.6
 cat > look.py <<'PY'
 import os
 import signal
-
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch.utils.data import DataLoader
 
+batch = torch.ones(1)
 
-class Line(LightningModule):
-    def __init__(self):
-        super().__init__()
-        self.line = torch.nn.Linear(1, 1)
 
+class Nothing(LightningModule):
     def training_step(self, batch, index):
         print(f"batches trained: {index + 1} of 100", flush=True)
         if index == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return self.line(batch).sum()
 
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.1)
+    configure_optimizers = lambda self: None
 
 
 quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-quiet["enable_model_summary"] = False
 trainer = Trainer(max_epochs=1, accelerator="cpu", **quiet)
 try:
-    trainer.fit(Line(), DataLoader(torch.ones(100, 1)))
+    trainer.fit(Nothing(), DataLoader(batch.repeat(100, 1)))
 except SystemExit as error:
     print(f"fit raised {type(error).__name__}, a SystemExit with code {error.code}")
     raise
@@ -52,6 +45,6 @@ code=0
 env/bin/python look.py > said 2> /dev/null || code=$?
 echo "exit code: $code" >> said
 tail -n 3 said
-[ "$(tail -n 3 said | head -n 1)" = "batches trained: 4 of 100" ]
+grep -qxF "batches trained: 4 of 100" said && ! grep -qxF "batches trained: 5 of 100" said
 grep -qxF "fit raised SIGTERMException, a SystemExit with code None" said
 grep -qxF "exit code: 0" said

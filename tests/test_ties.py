@@ -28,6 +28,7 @@ JUDGED = {
     ("serving/asking.py", "group_by"): 1,  # into a dict
     ("features/extraction.py", "sort"): 1,  # counts of outcomes, by outcome
     ("data/sources/timeline.py", "sort"): 1,  # distinct
+    ("objectives/scalable.py", "topk"): 2,  # what buckets drawn at random hold; a loss over sets
 }
 """Calls whose ties reach nobody, by file and name: how many. Judge a new one before it is here."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -237,6 +237,11 @@ class HasItemVectors(Protocol):
 
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """The vectors of items (C,), equal in their scores to `score` of `candidates`."""
+
+
+def has_item_vectors(model: object) -> TypeGuard[HasItemVectors]:
+    """Whether a model is a `HasItemVectors`; one whose method is None has no vectors as it is."""
+    return isinstance(model, HasItemVectors) and model.item_vectors is not None
 
 
 @runtime_checkable

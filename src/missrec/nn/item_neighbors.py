@@ -103,7 +103,9 @@ class ItemNeighbors(nn.Module):
         else:
             unique_ids, index = torch.unique(ids, return_inverse=True)
             vectors = self._vectors(unique_ids)
-        content = F.embedding_bag(index, vectors, per_sample_weights=weights, mode="sum")
+        content = vectors.new_zeros(shape[0], 0)
+        if vectors.shape[1]:  # of no width torch's reads where nothing is
+            content = F.embedding_bag(index, vectors, per_sample_weights=weights, mode="sum")
         rows = torch.arange(shape[0], device=ids.device)[:, None]
         counts = content.new_zeros(shape[0], self._num_items + 1)
         votes = self._count_weight * self.neighbor_counts[ids] * weights[:, :, None]  # (B, L, K)

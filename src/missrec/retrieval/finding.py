@@ -35,7 +35,7 @@ from missrec.retrieval.scored import ScoredSearch
 from missrec.retrieval.search import Search, Wanted
 from missrec.retrieval.similar import similarity_table
 from missrec.retrieval.table import ItemTable
-from missrec.types import HasItemVectors, Recommender
+from missrec.types import Recommender, has_item_vectors
 
 
 class ItemFinder:
@@ -67,7 +67,7 @@ class ItemFinder:
         item_ids = torch.from_numpy(items.item_ids).to(device)
         key_ranks = items.key_ranks.to(device)
         self.table: ItemTable | None = None
-        if isinstance(encoder.model, HasItemVectors):
+        if has_item_vectors(encoder.model):
             make = partial(ItemTable.of, encoder.model, item_ids, key_ranks=key_ranks)
             self.table = mapped_table(shared, "items", make)
             self._search = index(self.table)

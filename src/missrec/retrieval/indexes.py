@@ -16,7 +16,7 @@ from missrec.retrieval.milvus import MilvusIndex
 from missrec.retrieval.scored import ScoredSearch
 from missrec.retrieval.search import Search
 from missrec.retrieval.table import ItemTable
-from missrec.types import HasItemVectors, Recommender
+from missrec.types import Recommender, has_item_vectors
 
 Index: TypeAlias = Callable[[ItemTable], Search]
 """Makes a search in a table of items."""
@@ -67,7 +67,7 @@ def exact_search(model: nn.Module, item_ids: Tensor, *, key_ranks: Tensor) -> Se
     Raises:
         ValueError: the catalogue is empty, or a vector is not finite.
     """
-    if isinstance(model, HasItemVectors):
+    if has_item_vectors(model):
         return ExactSearch(ItemTable.of(model, item_ids, key_ranks=key_ranks))
     return ScoredSearch(cast("Recommender", model), item_ids, key_ranks=key_ranks)
 

@@ -30,7 +30,7 @@ from missrec.retrieval.exact import block_scores
 from missrec.retrieval.table import ItemTable
 from missrec.runs.folder import RunFolder
 from missrec.training.ranking import DomainRanking
-from missrec.types import Catalogue, HasItemVectors, ItemVectors, Recommender, SequenceBatch
+from missrec.types import Catalogue, ItemVectors, Recommender, SequenceBatch, has_item_vectors
 
 _BUILT = ("model", "datamodule.split")
 _USERS_AT_ONCE = 1024
@@ -194,7 +194,7 @@ class TrainedRun(RankedUsers):
 
     @property
     def _table(self) -> ItemTable | None:
-        if not isinstance(self.model, HasItemVectors):
+        if not has_item_vectors(self.model):
             return None
         span = self.domains.spans[0]
         item_ids = torch.arange(span.first_item, span.last_item + 1)
