@@ -26,9 +26,7 @@ def test_the_scores_are_those_of_the_neighbors() -> None:
 
 
 def test_by_ids_alone_a_new_item_has_no_score() -> None:
-    by_ids = ItemKNN(
-        catalogue=catalogue(features={}, num_items=NUM_ITEMS), neighbors=NEIGHBORS, item_ids=True
-    )
+    by_ids = ItemKNN(catalogue=IDS_ALONE, neighbors=NEIGHBORS, item_ids=True)
     both = ItemKNN(catalogue=catalogue(), neighbors=NEIGHBORS, item_ids=True)
     assert by_ids.scores_by_id
     assert not both.scores_by_id
@@ -36,11 +34,7 @@ def test_by_ids_alone_a_new_item_has_no_score() -> None:
 
 def test_ids_or_features_are_needed() -> None:
     with pytest.raises(InputsError, match="neither is in use"):
-        ItemKNN(
-            catalogue=catalogue(features={}, num_items=NUM_ITEMS),
-            neighbors=NEIGHBORS,
-            item_ids=False,
-        )
+        ItemKNN(catalogue=IDS_ALONE, neighbors=NEIGHBORS, item_ids=False)
 
 
 def test_training_is_refused() -> None:

@@ -208,8 +208,6 @@ class MISSRecPlus(nn.Module):
     def freeze_items(self) -> None:
         """Adapts the features of all items once, see `FreezesItems`."""
         self._frozen_tokens = torch.stack(self._adapt(self.features.all_ids())[0])
-        if self.neighbors is not None:
-            self.neighbors.freeze_items()
 
     def _adapt(self, item_ids: Tensor) -> tuple[list[Tensor], Tensor]:
         """V times (U, D), items (U,) as the voters' adapters make them; zeros without a feature.

@@ -71,19 +71,15 @@ class ScalableCrossEntropy:
         targets = places[items.numel() :]
         losses = []
         for rows, columns in zip(histories, in_buckets, strict=True):
-            of_rows = targets[rows]
-            asked, own = torch.unique(torch.cat([of_rows, columns]), return_inverse=True)
+            asked = torch.cat([targets[rows], columns])
             logits = score(encoded[rows], selected(few, asked))
             logits = logits if temperature is None else logits / temperature
-            # Targets of other histories alone are no items of the bucket.
-            inside = torch.zeros(len(asked), dtype=torch.bool, device=rows.device)
-            inside[own[len(rows) :]] = True
-            positive = logits.gather(1, own[: len(rows), None])
-            is_own = asked == of_rows[:, None]
-            negatives = logits.masked_fill(is_own | ~inside, -torch.inf)
+            positive = logits.diagonal()
+            is_own = columns == targets[rows, None]
+            negatives = logits[:, len(rows) :].masked_fill(is_own, -torch.inf)
             beside = [] if own_negatives is None else [own_negatives[rows]]
-            total = torch.cat([positive, negatives, *beside], dim=1).logsumexp(dim=1)
-            losses.append(total - positive.squeeze(1))
+            total = torch.cat([positive[:, None], negatives, *beside], dim=1).logsumexp(dim=1)
+            losses.append(total - positive)
         by_history = losses[0].new_full((len(encoded),), -torch.inf)
         by_history = by_history.scatter_reduce(0, histories.flatten(), torch.cat(losses), "amax")
         counted = by_history[torch.unique(histories)]
