@@ -91,6 +91,7 @@ def test_negatives_of_a_row_alone_enter_its_sum(objective: RankingObjective) -> 
 def test_negatives_of_a_row_alone_stand_beside_the_sampled_ones() -> None:
     objective = GeneralizedBCE(num_negatives=1, calibration=0.5)  # one other item: alpha is 1
     target_index = torch.tensor([1, 0])
+    objective.candidate_ids(target_index + 1, num_items=2)
     loss = objective(TWO_CANDIDATES, target_index, own_negatives=TWO_OWN_NEGATIVES)
     signs = torch.tensor([[-1, 1, -1, -1], [1, -1, -1, -1]], dtype=torch.float64)
     signed = signs * torch.cat([TWO_CANDIDATES, TWO_OWN_NEGATIVES], dim=1)
@@ -166,6 +167,14 @@ def test_without_calibration_generalized_bce_is_binary_cross_entropy() -> None:
     torch.testing.assert_close(loss, expected)
     assert (gradient[0, 1:] != 0).all()  # every other item is drawn, and the target pulls
     assert gradient[0, 2] < 0
+
+
+def test_generalized_bce_asks_for_the_scores_of_targets_and_negatives_alone() -> None:
+    objective, target_ids = GeneralizedBCE(num_negatives=3, calibration=0.0), torch.tensor([2, 7])
+    torch.manual_seed(0)
+    candidate_ids = objective.candidate_ids(target_ids, num_items=1_000_000)
+    assert len(candidate_ids) == 8
+    assert set(target_ids.tolist()) < set(candidate_ids.tolist())
 
 
 @pytest.mark.parametrize(

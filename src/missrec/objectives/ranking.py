@@ -218,8 +218,7 @@ class GeneralizedBCE:
 
     **Source**: gSASRec (Petrov and Macdonald, RecSys 2023), equations 10-12: the probability of
     the positive is taken to the power beta, which makes up for the negatives that are not sampled.
-    **Differs**: the negatives of a sequence, uniform over the other items, are drawn from the
-    scores of the whole catalogue; the loss is that of the paper, its saving of memory is not.
+    The negatives of a history are drawn uniformly from the items that are not its target.
     """
 
     def __init__(self, *, num_negatives: int, calibration: float) -> None:
@@ -238,23 +237,29 @@ class GeneralizedBCE:
             raise ValueError(f"calibration ({calibration}) must be in [0, 1]")
         self._num_negatives = num_negatives
         self._calibration = calibration
+        self._num_others = 0
+        self._negatives = torch.empty(0)
 
     def candidate_ids(self, target_ids: Tensor, *, num_items: int) -> Tensor:
-        """All items."""
-        return torch.arange(1, num_items + 1, device=target_ids.device)
+        """The distinct targets and drawn items; which are whose negatives is kept for the loss."""
+        self._num_others = num_items - 1
+        size = (len(target_ids), self._num_negatives)
+        drawn = 1 + torch.randint(self._num_others, size, device=target_ids.device)
+        drawn = drawn + (drawn >= target_ids[:, None]).long()  # leaves the target out
+        distinct: Tensor
+        distinct, places = torch.unique(
+            torch.cat([target_ids, drawn.flatten()]), return_inverse=True
+        )
+        self._negatives = places[len(target_ids) :].view(size)
+        return distinct
 
     def __call__(
         self, logits: Tensor, target_index: Tensor, *, own_negatives: Tensor | None = None
     ) -> Tensor:
         """() mean over the batch and over positive and negatives."""
-        num_others = logits.shape[1] - 1
-        sampled = torch.randint(
-            num_others, (len(logits), self._num_negatives), device=logits.device
-        )
-        sampled = sampled + (sampled >= target_index[:, None]).long()  # leaves the target out
         positive = logits.gather(1, target_index[:, None])
-        negative = logits.gather(1, sampled)
-        rate = self._num_negatives / num_others  # alpha
+        negative = logits.gather(1, self._negatives)
+        rate = self._num_negatives / self._num_others  # alpha
         beta = rate * (self._calibration * (1 - 1 / rate) + 1 / rate)
         negative = _beside(negative, own_negatives)
         losses = -torch.cat([beta * F.logsigmoid(positive), F.logsigmoid(-negative)], dim=1)
