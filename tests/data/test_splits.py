@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from missrec.data.splits import (
     AnySplitter,
     ByUsers,
+    FewerUsers,
     GlobalTime,
     Keys,
     LeaveOneOut,
@@ -329,3 +330,48 @@ def test_shares_that_leave_nothing_are_refused(val: Any, test: Any) -> None:
         Ratio(val=val, test=test)
     with pytest.raises(ValueError, match=message):
         ByUsers(val=val, test=test, seed=0)
+
+
+@given(LENGTHS, st.sampled_from([0.01, 0.3, 0.5, 1]), st.integers(0, 3))
+def test_a_share_of_the_users_is_trained_on_and_all_are_tested(
+    lengths: list[int], train_share: float, seed: int
+) -> None:
+    offsets = offsets_of(lengths)
+    whole = leave_one_out(offsets)
+    found = split(FewerUsers(of=LeaveOneOut(), train_share=train_share, seed=seed), offsets)
+    assert found.val.tolist() == whole.val.tolist()
+    assert found.test.tolist() == whole.test.tolist()
+    in_whole, in_found = (seen_in_training(offsets, part.train_ends) for part in (whole, found))
+    users = np.repeat(np.arange(len(lengths)), lengths)
+    trained = np.flatnonzero(found.train_ends > offsets[:-1])
+    assert len(trained) <= max(1, round(train_share * len(lengths)))
+    assert (in_found == in_whole & np.isin(users, trained)).all()
+    assert found.train.tolist() == [p for p in whole.train.tolist() if users[p] in trained]
+
+
+def test_a_larger_share_has_the_users_of_a_smaller_one() -> None:
+    offsets = offsets_of([4] * 50)
+    trained = [
+        set(split(FewerUsers(of=LeaveOneOut(), train_share=share, seed=1), offsets).train.tolist())
+        for share in (0.02, 0.2, 0.5, 1)
+    ]
+    assert list(map(len, trained)) == [1, 10, 25, 50]
+    assert trained[0] < trained[1] < trained[2] < trained[3]
+
+
+def test_shares_are_of_each_domain_and_of_any_split() -> None:
+    offsets, first_users = offsets_of([3] * 15), np.array([0, 5, 15])
+    inner = ByUsers(val=0.2, test=0.2, seed=0)
+    found = split(FewerUsers(of=inner, train_share=0.4, seed=0), offsets, first_users=first_users)
+    assert found.val.tolist() == split(inner, offsets, first_users=first_users).val.tolist()
+    users = np.unique(np.searchsorted(offsets, found.train, side="right") - 1)
+    assert len(users[users < 5]) <= 2
+    assert len(users[users >= 5]) <= 4
+    held_out = np.searchsorted(offsets, [*found.val, *found.test], side="right") - 1
+    assert not set(users) & set(held_out.tolist())
+
+
+@pytest.mark.parametrize("share", [0, -0.5, 1.5, float("nan")])
+def test_shares_that_train_on_nobody_or_on_too_many_are_refused(share: float) -> None:
+    with pytest.raises(ValueError, match=r"must be above 0 and at most 1"):
+        FewerUsers(of=LeaveOneOut(), train_share=share, seed=0)

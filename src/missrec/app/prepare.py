@@ -121,13 +121,20 @@ def known_splitters(root_dir: Path) -> dict[str, AnySplitter]:
 
 
 def described_splits(root_dir: Path) -> dict[str, dict[str, Any]]:
-    """The splits of `conf/split/` by name, but for those that wait for somebody to name a file."""
+    """The splits of `conf/split/` by name that stand alone.
+
+    Not those that wait for somebody to name a file, and not those made of another split.
+    """
     paths = sorted((conf_dir(root_dir) / "split").glob("*.yaml"))
     files = [path for path in paths if path.stem != "none"]  # nothing held out is no split to know
     found: dict[str, Any] = {
         path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in files
     }
-    return {name: content for name, content in found.items() if None not in content.values()}
+    return {
+        name: content
+        for name, content in found.items()
+        if None not in content.values() and "defaults" not in content
+    }
 
 
 def prepare_missing(paths: Paths, data: DataSettings) -> None:

@@ -60,6 +60,14 @@ EXTRACT = "make the features with `python src/extract.py data=own data.name=shop
             f"inputs=text_image, or {EXTRACT} text_view=word_drop`",
         ),
         (
+            MissingFeaturesError("x", Path("data/shop/features"), "text_lsa"),
+            f"or {EXTRACT} encoder=lsa images=none feature_set=lsa`",
+        ),
+        (
+            MissingFeaturesError("x", Path("data/shop/features"), "image_large"),
+            f"or {EXTRACT} feature_set=large`",
+        ),
+        (
             FolderError("x", Path("/else where/shop")),
             f"{PREPARE[:-1]} 'paths.data_dir=\"/else where\"'`",
         ),

@@ -142,9 +142,22 @@ def _make_again(folder: Path, *, modality: str | None) -> str:
     if not is_features:
         return f"{nearest(domain)}{prepare}"
     named = folders_choice([str(domain)]) if is_elsewhere else choice
-    view = " text_view=word_drop" if modality == "text_view" else ""
-    extract = f"make the features with `python src/extract.py data={named}{view}`"
+    settings = _extracting(modality) if modality else ""
+    extract = f"make the features with `python src/extract.py data={named}{settings}`"
     return f"{_OTHER_INPUTS}, or {extract}" if modality else f"{extract}, or {prepare}"
+
+
+def _extracting(modality: str) -> str:
+    """What `extract.py` is told beside the data to make the features of this name."""
+    if modality == "text_view":
+        return " text_view=word_drop"
+    content, _, feature_set = modality.partition("_")  # such as text_lsa
+    if not feature_set:
+        return ""
+    encoder = conf_dir() / "encoder" / f"{feature_set}.yaml"
+    named = f" encoder={feature_set}" if encoder.is_file() else ""
+    images = " images=none" if content == "text" else ""
+    return f"{named}{images} feature_set={feature_set}"
 
 
 def nearest(domain: Path) -> str:

@@ -1,5 +1,6 @@
 """Which positions of the sequences are trained on, validated on and tested on."""
 
+from missrec.data.splits.fewer_users import FewerUsers as FewerUsers
 from missrec.data.splits.files import GivenFiles as GivenFiles
 from missrec.data.splits.global_time import GlobalTime as GlobalTime
 from missrec.data.splits.leave_one_out import LeaveOneOut as LeaveOneOut

@@ -38,7 +38,7 @@ class ByUsers:
 
     def with_keys(self, keys: Keys) -> _HeldOutUsers:
         """What splits the interactions of these users."""
-        return _HeldOutUsers(_places(keys.users, self._seed), val=self._val, test=self._test)
+        return _HeldOutUsers(places_of(keys.users, self._seed), val=self._val, test=self._test)
 
 
 class _HeldOutUsers:
@@ -68,7 +68,7 @@ class _HeldOutUsers:
         return Split(train_targets(offsets, train_ends), ends[val], ends[test], train_ends)
 
 
-def _places(keys: pl.Series, seed: int) -> np.ndarray:
+def places_of(keys: pl.Series, seed: int) -> np.ndarray:
     """(U,) uint64, as good as random, the same for the same key and seed everywhere."""
     digests = (hashlib.blake2b(f"{seed}\0{key}".encode(), digest_size=8).digest() for key in keys)
     return np.frombuffer(b"".join(digests), dtype="<u8")
