@@ -123,6 +123,7 @@ def killed(running_sweep: subprocess.Popen[str], folder: Path) -> Path:
             "+names.trial=0",
             f"optimizer.lr={rate}",
             f"hydra.run.dir={run_dir}",
+            f"run_dir={os.path.relpath(run_dir)}",  # the other process is told the whole path
             "+callbacks.kill._target_=kill_at_step.KillAtStep",
             f"+callbacks.kill.step={EPOCH // 2}",
             "+callbacks.kill.process=1",

@@ -188,7 +188,9 @@ def build_trainer(run: RunSettings) -> Trainer:
     ]
     if not config["trainer"].get("enable_progress_bar", True):
         callbacks = [one for one in callbacks if not isinstance(one, ProgressBar)]
-    callbacks.append(SameConfig(OmegaConf.to_yaml(OmegaConf.create(config)).splitlines()))
+    # Processes that this one starts know the folder by its whole path.
+    shared = OmegaConf.create({**config, "run_dir": str(run.run_dir.absolute())})
+    callbacks.append(SameConfig(OmegaConf.to_yaml(shared).splitlines()))
     loggers = [DummyLogger()]
     if is_first_process():
         loggers = [build(config["logger"], key) for key in config["logger"]]

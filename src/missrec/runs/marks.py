@@ -243,7 +243,8 @@ def _places(files: Sequence[_File]) -> Mapping[str, set[str]]:
             at = {_package(entry, taking.group, parent) for parent in places[taking.name]}
             for other in by_group.get(_path(entry, taking.group), ()):
                 is_named = entry.choice in {"", PurePosixPath(other.name).stem}
-                if is_named and not other.is_global:
+                # A split is made of another one, not of itself: that would have no end.
+                if is_named and not other.is_global and other is not taking:
                     places[other.name] |= at
     return places
 
