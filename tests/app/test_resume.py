@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -122,6 +123,33 @@ def test_a_process_killed_at_a_random_step_and_resumed_writes_the_same_metrics(
     assert found == expected, f"killed at step {step}"
     said = "holds no checkpoint yet" in resumed.stdout + resumed.stderr
     assert said == (step < 2), f"killed at step {step}"
+
+
+@pytest.mark.slow
+def test_a_stopped_run_is_ended_where_it_stands_and_with_nothing_else_changed(
+    tmp_path: Path,
+) -> None:
+    run_dir = tmp_path / "stopped"
+    settings = [
+        *(ALWAYS + OFFICE),
+        f"paths.data_dir={tmp_path / 'data'}",
+        "callbacks.latest.train_time_interval=null",
+        "callbacks.latest.every_n_train_steps=2",
+        f"run_dir={run_dir}",
+        f"hydra.run.dir={run_dir}",
+    ]
+    kill = ["+callbacks.kill._target_=kill_at_step.KillAtStep", "+callbacks.kill.step=15"]
+    assert run_process(*settings, "trainer.max_epochs=9", *kill).returncode == -signal.SIGKILL
+    resume = [f"resume={run_dir}", "trust=true"]
+    for changed in (["trainer.max_epochs=1"], ["trainer.max_epochs=2", "optimizer.lr=0.5"]):
+        refused = call("train", *resume, *changed)
+        assert refused.code == 2
+        assert "trainer.max_epochs=2 alone ends the run" in refused.stderr
+    ended = call("train", *resume, "trainer.max_epochs=2")
+    assert ended.code == 0, ended.stderr
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    assert metrics["epochs"] == 2
+    assert "test/ndcg@10" in metrics
 
 
 MODELS = sorted(

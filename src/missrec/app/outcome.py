@@ -29,12 +29,12 @@ def begin_run(run: RunSettings) -> None:
         return
     trainer = run.config["trainer"]
     _log.info(
-        "%s %s on %s, %s, for up to %s epochs; on %s; into %s",
+        "%s %s on %s, %s, for %s; on %s; into %s",
         "goes on with" if run.resume else "trains",
         run.model,
         run.data.name,
         " and ".join([*run.modalities, *(["ids"] if run.item_ids else [])]) or "nothing",
-        trainer.get("max_epochs"),
+        _up_to_limit(run),
         "the best device" if trainer.get("accelerator") == "auto" else trainer.get("accelerator"),
         told(run.run_dir),
     )
@@ -94,8 +94,12 @@ def _standing(run: RunSettings) -> str:
         return str(error)
     progress = content.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {})
     done = progress.get("current", {}).get("processed", content["epoch"])
+    return f"{kept.name} has {done} of {_up_to_limit(run)}, {content['global_step']} steps"
+
+
+def _up_to_limit(run: RunSettings) -> str:
     limit = run.config["trainer"].get("max_epochs")
-    return f"{kept.name} has {done} of up to {limit} epochs, {content['global_step']} steps"
+    return "any number of epochs" if limit in (None, -1) else f"up to {limit} epochs"
 
 
 def _named(key: str, folder: Path) -> str:

@@ -59,6 +59,7 @@ FIXED = {
     "callbacks.checkpoint.mode": _METRIC,
 }
 """Settings that a resumed run cannot change, and why: a checkpoint holds what they made."""
+_LIMIT, _NO_LIMIT = "trainer.max_epochs", -1
 
 FIXED_INSIDE_AN_EPOCH = {
     "samples": _BATCHES,
@@ -194,12 +195,9 @@ def _checkpoint_to_go_on_from(
                 f"{source} is inside an epoch, which has begun with other items; start a new run "
                 f"from the weights: pretrained={run.run_dir} new_items=features"
             )
-    elif changes and progress["processed"] >= run.config["trainer"]["max_epochs"]:
-        raise ValueError(
-            f"the run has {progress['processed']} epochs behind it, and trainer.max_epochs is "
-            f"{run.config['trainer']['max_epochs']}: nothing would train with "
-            f"{described(changes)}; raise it, or leave them out"
-        )
+    if changes:
+        limit = run.config["trainer"]["max_epochs"]
+        _check_trains(changes, done=progress["processed"], limit=limit)
     state = content["state_dict"] if moved is None else moved.moved(content)["state_dict"]
     _check_fits(state, module, source)
     return source
@@ -248,6 +246,17 @@ def _check_changes(changes: Sequence[Difference], fixed: Mapping[str, str], run_
                     f"{change}: a resumed run keeps it, since {why}; leave it out, or start a new "
                     f"run from the weights: pretrained={run_dir}"
                 )
+
+
+def _check_trains(changes: Sequence[Difference], *, done: int, limit: int) -> None:
+    """Refuses changes with which nothing would train, but for where a run is to end: here."""
+    is_to_end = done == limit and all(one.key == _LIMIT for one in changes)
+    if is_to_end or limit == _NO_LIMIT or done < limit:
+        return
+    raise ValueError(
+        f"the run has {done} epochs behind it, and {_LIMIT} is {limit}: nothing would train with "
+        f"{described(changes)}; raise it, or leave them out; {_LIMIT}={done} alone ends the run"
+    )
 
 
 def _check_fits(state: Mapping[str, Any], module: nn.Module, source: Path) -> None:
