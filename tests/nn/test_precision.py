@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from threading import Barrier, Thread
 
 import pytest
 import torch
+from torch import Tensor
 
-from missrec.nn.precision import full_precision, single
+from missrec.nn import precision
+from missrec.nn.precision import full_precision, products, single
 
 
 def test_only_what_is_narrower_than_single_is_widened() -> None:
@@ -21,7 +24,7 @@ def test_products_are_whole_inside_and_the_settings_come_back() -> None:
         left, right = torch.rand(2, 8, 8).unbind()
         with torch.autocast("cpu", torch.bfloat16):
             with full_precision("cpu"):
-                assert torch.get_float32_matmul_precision() == "highest"
+                assert torch.get_float32_matmul_precision() == products("highest")
                 assert (left @ right).dtype == torch.float32
             assert (left @ right).dtype == torch.bfloat16
         with pytest.raises(KeyError), full_precision("cpu"):
@@ -50,7 +53,65 @@ def test_threads_that_leave_in_another_order_have_it_whole_and_give_it_back() ->
             first_left.wait()
             seen.append(torch.get_float32_matmul_precision())
         thread.join()
-        assert seen == ["highest"]
+        assert seen == [products("highest")]
         assert torch.get_float32_matmul_precision() == "high"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@pytest.fixture
+def measured_anew() -> Iterator[None]:
+    precision._of_this_cpu.cache_clear()
+    yield
+    precision._of_this_cpu.cache_clear()
+
+
+def test_fast_products_are_those_of_float32_and_the_setting_comes_back(measured_anew: None) -> None:
+    before = torch.get_float32_matmul_precision()
+    word = products("highest")
+    assert torch.get_float32_matmul_precision() == before
+    left, right = torch.rand(200, 150), torch.rand(150, 101)
+    try:
+        torch.set_float32_matmul_precision(word)
+        found = left @ right
+    finally:
+        torch.set_float32_matmul_precision(before)
+    exact = left.double() @ right.double()
+    assert ((found.double() - exact).abs() <= 150 * 2**-24 * exact).all()  # any order of float32
+
+
+def test_words_that_mean_less_and_those_of_a_gpu_stay(
+    measured_anew: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "_of_this_cpu", lambda: "medium")
+    assert [products(word) for word in ("highest", "high", "medium")] == [
+        "medium",
+        "high",
+        "medium",
+    ]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert products("highest") == "highest"
+
+
+def test_kernels_that_round_to_bfloat16_are_not_taken_however_fast(
+    measured_anew: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = torch.Tensor.__matmul__
+
+    def multiplied(left: Tensor, right: Tensor) -> Tensor:
+        if torch.get_float32_matmul_precision() == "medium" and left.dtype == torch.float32:
+            return real(left.bfloat16(), right.bfloat16()).float()
+        return real(left, right)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", multiplied)
+    monkeypatch.setattr(precision, "_gain", lambda _: 100.0)
+    assert products("highest") == "highest"
+
+
+@pytest.mark.parametrize(("gain", "word"), [(1.0, "highest"), (2.0, "medium")])
+def test_other_kernels_are_taken_for_their_speed_alone(
+    measured_anew: None, monkeypatch: pytest.MonkeyPatch, gain: float, word: str
+) -> None:
+    monkeypatch.setattr(precision, "_is_exact", lambda _: True)
+    monkeypatch.setattr(precision, "_gain", lambda _: gain)
+    assert products("highest") == word
