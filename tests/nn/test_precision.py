@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from missrec.nn import precision
-from missrec.nn.precision import full_precision, products, single
+from missrec.nn.precision import full_precision, matmul_precision, single
 
 
 def test_only_what_is_narrower_than_single_is_widened() -> None:
@@ -24,7 +24,7 @@ def test_products_are_whole_inside_and_the_settings_come_back() -> None:
         left, right = torch.rand(2, 8, 8).unbind()
         with torch.autocast("cpu", torch.bfloat16):
             with full_precision("cpu"):
-                assert torch.get_float32_matmul_precision() == products("highest")
+                assert torch.get_float32_matmul_precision() == matmul_precision("highest")
                 assert (left @ right).dtype == torch.float32
             assert (left @ right).dtype == torch.bfloat16
         with pytest.raises(KeyError), full_precision("cpu"):
@@ -53,7 +53,7 @@ def test_threads_that_leave_in_another_order_have_it_whole_and_give_it_back() ->
             first_left.wait()
             seen.append(torch.get_float32_matmul_precision())
         thread.join()
-        assert seen == [products("highest")]
+        assert seen == [matmul_precision("highest")]
         assert torch.get_float32_matmul_precision() == "high"
     finally:
         torch.set_float32_matmul_precision(before)
@@ -68,7 +68,7 @@ def measured_anew() -> Iterator[None]:
 
 def test_fast_products_are_those_of_float32_and_the_setting_comes_back(measured_anew: None) -> None:
     before = torch.get_float32_matmul_precision()
-    word = products("highest")
+    word = matmul_precision("highest")
     assert torch.get_float32_matmul_precision() == before
     left, right = torch.rand(200, 150), torch.rand(150, 101)
     try:
@@ -84,13 +84,13 @@ def test_words_that_mean_less_and_those_of_a_gpu_stay(
     measured_anew: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision, "_of_this_cpu", lambda: "medium")
-    assert [products(word) for word in ("highest", "high", "medium")] == [
+    assert [matmul_precision(word) for word in ("highest", "high", "medium")] == [
         "medium",
         "high",
         "medium",
     ]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert products("highest") == "highest"
+    assert matmul_precision("highest") == "highest"
 
 
 def test_kernels_that_round_to_bfloat16_are_not_taken_however_fast(
@@ -105,7 +105,7 @@ def test_kernels_that_round_to_bfloat16_are_not_taken_however_fast(
 
     monkeypatch.setattr(torch.Tensor, "__matmul__", multiplied)
     monkeypatch.setattr(precision, "_gain", lambda _: 100.0)
-    assert products("highest") == "highest"
+    assert matmul_precision("highest") == "highest"
 
 
 @pytest.mark.parametrize(("gain", "word"), [(1.0, "highest"), (2.0, "medium")])
@@ -114,4 +114,4 @@ def test_other_kernels_are_taken_for_their_speed_alone(
 ) -> None:
     monkeypatch.setattr(precision, "_is_exact", lambda _: True)
     monkeypatch.setattr(precision, "_gain", lambda _: gain)
-    assert products("highest") == word
+    assert matmul_precision("highest") == word

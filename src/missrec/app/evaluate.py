@@ -27,7 +27,7 @@ from missrec.app.trained.saved_run import read_saved_run
 from missrec.features.checks import check_truths
 from missrec.files import write_json
 from missrec.metrics.buckets import check_edges, popularity_buckets
-from missrec.nn.precision import products
+from missrec.nn.precision import matmul_precision
 from missrec.report.figures.buckets import popularity_figure
 from missrec.report.formats.terminal import (
     print_buckets,
@@ -149,7 +149,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     experiment = build_experiment(run)
     warn_of_parts(experiment, run, names=["test"])
     changed = _same_items(folder, experiment, settings)
-    torch.set_float32_matmul_precision(products(run.config["matmul_precision"]))
+    torch.set_float32_matmul_precision(matmul_precision(run.config["matmul_precision"]))
     try:
         trainer = Trainer(
             accelerator=settings.accelerator,

@@ -21,7 +21,7 @@ _MORE_ERROR = 4
 _SHAPES = (((512, 300), 300, 304), ((33, 257), 257, 65), ((8, 17, 75), 75, 9))
 
 
-def products(precision: str) -> str:
+def matmul_precision(precision: str) -> str:
     """The `torch.set_float32_matmul_precision` for products that are as exact as `precision`.
 
     On some CPUs torch's "highest" means kernels that do not suit them, and "medium" others that are
@@ -125,7 +125,7 @@ class _FullPrecision:
         with cls._lock:
             if not cls._num_inside:
                 cls._before = torch.get_float32_matmul_precision()
-                torch.set_float32_matmul_precision(products("highest"))
+                torch.set_float32_matmul_precision(matmul_precision("highest"))
             cls._num_inside += 1
 
     @classmethod
