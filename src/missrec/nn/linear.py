@@ -13,7 +13,8 @@ from missrec.nn.eager import eagerly_on_cpu
 
 _LANES = 8
 """Float32 numbers of a vector register. A product of 300 columns runs at 0.7 of the rate of one of
-304, because the last ones are computed by themselves: `bench/step.py --products`."""
+304, because the last ones are computed by themselves: `bench/step.py --products`. The kernels of
+"medium" precision do not mind."""
 
 
 class Linear(nn.Linear):
@@ -45,6 +46,7 @@ def _has_odd_columns(rows: Tensor, weight: Tensor) -> bool:
         and rows.ndim > 1
         and any(size > _LANES and size % _LANES for size in weight.shape)
         and not torch.is_autocast_enabled("cpu")
+        and torch.get_float32_matmul_precision() == "highest"
     )
 
 
