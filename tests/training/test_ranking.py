@@ -121,6 +121,25 @@ def test_a_catalogue_of_one_block_is_computed_once(monkeypatch: pytest.MonkeyPat
     assert model.blocks == [20]
 
 
+def test_a_cpu_scores_smaller_blocks_that_are_computed_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = ranked(WholeScores(), items_per_tile=20)
+    monkeypatch.setattr(ranking, "_USERS_AT_ONCE", 1)
+    monkeypatch.setattr(ranking, "_CPU_TILE", (2, 6))
+    model = WholeScores()
+    domain = domain_of(model, items_per_tile=20)
+    for batch in batches():
+        domain.add(batch)
+    rows = [
+        row for users in domain.finish() for row in zip(*map(Tensor.tolist, users), strict=True)
+    ]
+    assert sorted(rows) == whole
+    held, *of_targets = [model.blocks[:4], *model.blocks[4:]]
+    assert held == [6, 6, 6, 2]
+    assert all(size <= 2 for size in of_targets)
+
+
 def test_no_block_is_larger_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     model = WholeScores()
     domain = domain_of(model, items_per_tile=6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ _USERS_AT_ONCE = 16384
 """Users waiting to be ranked; each such group reads the whole catalogue once, or twice."""
 _USERS_TOGETHER = 128
 """That a CPU encodes at a time: what a layer makes of them stays small."""
+_CPU_TILE = (256, 1024)
+"""Users and items that a CPU scores at a time, so that their scores stay in its cache."""
 _MARGIN = 1e-5
 """Of the largest score of a user: how far that of a target may lie from the same computed alone."""
 _MOST_BETWEEN = 256
@@ -25,8 +28,9 @@ class DomainRanking:
     """Ranks users over one domain; never holds a users x items matrix.
 
     Users are encoded as they come and ranked in groups. A group goes through the catalogue block
-    by block, so that candidates and scores exist only for a block of items. A catalogue of
-    one block is computed once for all groups.
+    by block, so that candidates and scores exist only for a block of items. The candidates of a
+    catalogue of no more than `items_per_tile` are computed once for all groups. A CPU scores
+    smaller blocks than it is told to, which fit into its cache.
 
     The score of a target is taken from the tile that it is in, not computed on its own: what
     equals it must do so to the last bit. With several blocks the score is not yet known in those
@@ -50,21 +54,24 @@ class DomainRanking:
         Args:
             model: encodes users and scores items; must not change until `finish`.
             span: the items.
-            users_per_tile: users scored at a time.
-            items_per_tile: items scored at a time.
+            users_per_tile: users scored at a time, at the most.
+            items_per_tile: items scored at a time, at the most.
             filter_seen: leave items of the history out, the target excepted.
             device: of the model.
         """
         self._model = model
         self._device_type = device.type
-        self._users_per_tile = users_per_tile
         self._filter_seen = filter_seen
         items = torch.arange(span.first_item, span.last_item + 1, device=device)
-        self._blocks = _split(items, items_per_tile)
-        self._whole: Any = None
-        if len(self._blocks) == 1:
+        users_of_tile, items_of_tile = users_per_tile, items_per_tile
+        if device.type == "cpu":
+            users_of_tile, items_of_tile = map(min, _CPU_TILE, (users_per_tile, items_per_tile))
+        self._users_per_tile = users_of_tile
+        self._blocks = _split(items, items_of_tile)
+        self._held: list[Any] = []
+        if len(items) <= items_per_tile:
             with full_precision(device.type):
-                self._whole = model.candidates(items)
+                self._held = [model.candidates(block) for block in self._blocks]
         self._encoded: list[Tensor] = []
         self._batches: list[SequenceBatch] = []
         self._ranked: list[TargetRanks] = []
@@ -95,11 +102,12 @@ class DomainRanking:
         users = _Users.of(self._encoded, self._batches)
         self._encoded, self._batches = [], []
         tiles = _split(users.rows, self._users_per_tile)
-        if self._whole is not None:
-            for tile in tiles:
-                scores = self._scores(users, tile, self._blocks[0], self._whole)
-                users.find_targets(tile, self._blocks[0], scores)
-                users.count(tile, scores)
+        if len(self._blocks) == 1:
+            for items, candidates in self._catalogue():
+                for tile in tiles:
+                    scores = self._scores(users, tile, items, candidates)
+                    users.find_targets(tile, items, scores)
+                    users.count(tile, scores)
         elif not self._count_around(users, tiles):
             self._count_twice(users, tiles)
         self._ranked.append(users.ranks())
@@ -110,8 +118,7 @@ class DomainRanking:
             targets = users.target_ids[tile]
             candidates = self._model.candidates(targets)
             users.expect(tile, self._model.score(users.encoded[tile], candidates))
-        for items in self._blocks:
-            candidates = self._model.candidates(items)
+        for items, candidates in self._catalogue():
             for tile in tiles:
                 scores = self._scores(users, tile, items, candidates)
                 users.find_targets(tile, items, scores)
@@ -122,15 +129,22 @@ class DomainRanking:
     def _count_twice(self, users: _Users, tiles: list[Tensor]) -> None:
         """Counts after the targets were found."""
         users.forget()
-        for items in self._blocks:
+        for place, items in enumerate(self._blocks):
             holders = [tile for tile in tiles if users.has_target_in(tile, items)]
-            candidates = self._model.candidates(items) if holders else None
+            candidates = self._candidates(place) if holders else None
             for tile in holders:
                 users.find_targets(tile, items, self._scores(users, tile, items, candidates))
-        for items in self._blocks:
-            candidates = self._model.candidates(items)
+        for items, candidates in self._catalogue():
             for tile in tiles:
                 users.count(tile, self._scores(users, tile, items, candidates))
+
+    def _catalogue(self) -> Iterator[tuple[Tensor, Any]]:
+        """The items of each block, and they as candidates."""
+        for place, items in enumerate(self._blocks):
+            yield items, self._candidates(place)
+
+    def _candidates(self, place: int) -> Any:
+        return self._held[place] if self._held else self._model.candidates(self._blocks[place])
 
     def _scores(self, users: _Users, tile: Tensor, items: Tensor, candidates: Any) -> Tensor:
         """(B, C) of the users `tile` and the items of a block; seen items at -inf."""
