@@ -31,7 +31,7 @@ from missrec.interests.neighbors import (
     NeighborSearch,
     default_block_bytes,
 )
-from missrec.nn.precision import matmul_precision
+from missrec.nn.precision import choose_kernels, matmul_precision
 
 WIDTH = 300
 SIZES = [3_170, 8_770, 42_614, 100_000]
@@ -130,7 +130,8 @@ def recall(tokens: torch.Tensor, search: NeighborSearch, num_neighbors: int) -> 
 
 def measure(case: str, num_tokens: int, num_probes: int, repeats: int) -> dict[str, float]:
     """One case in a process of its own, whose peak memory is its own too."""
-    torch.set_float32_matmul_precision(matmul_precision("highest"))  # as every command
+    choose_kernels(WIDTH)  # as training does
+    torch.set_float32_matmul_precision(matmul_precision("highest"))
     tokens = clustered_tokens(num_tokens)
     search = FaissNeighbors(num_probes=num_probes) if case == "faiss" else ExactNeighbors()
     num_neighbors = round(SHARE * num_tokens) if case == "exact, k = 0.1 N" else 5

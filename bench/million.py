@@ -34,7 +34,7 @@ from torch import Tensor
 
 from missrec.app.model import build
 from missrec.features.table import FeatureTable
-from missrec.nn.precision import matmul_precision
+from missrec.nn.precision import choose_kernels, matmul_precision
 from missrec.objectives.blocks import block_columns, default_score_bytes
 from missrec.training.memory import keep_freed_memory
 from missrec.types import Catalogue, SequenceBatch, TrainSequences
@@ -141,7 +141,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    torch.set_float32_matmul_precision(matmul_precision("highest"))  # as every command
+    choose_kernels(arguments.width)  # as training does
+    torch.set_float32_matmul_precision(matmul_precision("highest"))
     keep_freed_memory()  # as a training does
     if arguments.memory:
         measure_memory(arguments)

@@ -33,7 +33,7 @@ from measured import write_report
 from missrec.app.build import build_experiment
 from missrec.app.session import plain
 from missrec.app.settings import read_run
-from missrec.nn.precision import matmul_precision
+from missrec.nn.precision import choose_kernels, matmul_precision
 from missrec.training.memory import keep_freed_memory
 
 
@@ -41,6 +41,7 @@ def epoch_seconds(arguments: argparse.Namespace) -> float:
     """CPU seconds of an epoch with `arguments.samples`."""
     torch.set_num_threads(1)
     keep_freed_memory()
+    choose_kernels(300)
     torch.set_float32_matmul_precision(matmul_precision("highest"))
     with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
         cfg = compose(

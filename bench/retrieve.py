@@ -30,7 +30,6 @@ from torch import Tensor
 from missrec.app.build import build_experiment
 from missrec.app.session import plain
 from missrec.app.settings import read_run
-from missrec.nn.precision import matmul_precision
 from missrec.retrieval.bounded import BoundedSearch
 from missrec.retrieval.exact import ExactSearch
 from missrec.retrieval.faiss_index import FaissIndex
@@ -228,7 +227,6 @@ def main() -> None:
     ]
     report: dict[str, Any] = {"import_over_train": statistics.median(ratios)}
     torch.set_num_threads(1)
-    torch.set_float32_matmul_precision(matmul_precision("highest"))  # as every command
     vectors, users = trained(arguments.data, epochs=arguments.epochs)
     for num_items in arguments.items:
         figures = measure(vectors, users, num_items, arguments.users, arguments.repeats)

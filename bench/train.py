@@ -33,7 +33,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from missrec.app.build import build_experiment
 from missrec.app.session import plain
 from missrec.app.settings import read_run
-from missrec.nn.precision import matmul_precision
+from missrec.nn.precision import choose_kernels, matmul_precision
 from missrec.training.memory import keep_freed_memory
 from missrec.types import DiscoversInterests, SequenceBatch
 
@@ -66,6 +66,7 @@ class Variant:
         """Builds the model on the data and cuts one epoch into batches."""
         cfg = composed(data, *overrides)
         torch.manual_seed(0)
+        choose_kernels(cfg.model.get("embed_dim"))
         torch.set_float32_matmul_precision(matmul_precision(cfg.matmul_precision))
         experiment = build_experiment(read_run(plain(cfg)))
         if not experiment.module.learns:

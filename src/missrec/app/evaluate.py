@@ -27,7 +27,7 @@ from missrec.app.trained.saved_run import read_saved_run
 from missrec.features.checks import check_truths
 from missrec.files import write_json
 from missrec.metrics.buckets import check_edges, popularity_buckets
-from missrec.nn.precision import matmul_precision
+from missrec.nn.precision import choose_kernels, matmul_precision
 from missrec.report.figures.buckets import popularity_figure
 from missrec.report.formats.terminal import (
     print_buckets,
@@ -149,6 +149,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     experiment = build_experiment(run)
     warn_of_parts(experiment, run, names=["test"])
     changed = _same_items(folder, experiment, settings)
+    choose_kernels(run.config["model"].get("embed_dim"))
     torch.set_float32_matmul_precision(matmul_precision(run.config["matmul_precision"]))
     try:
         trainer = Trainer(

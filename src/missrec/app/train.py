@@ -38,7 +38,7 @@ from missrec.app.settings import RunSettings, read_run
 from missrec.app.stages import start_from, starting_point, train_stages
 from missrec.app.trained.same_data import check_finished
 from missrec.distributed import is_first_process
-from missrec.nn.precision import matmul_precision
+from missrec.nn.precision import choose_kernels, matmul_precision
 from missrec.report.formats.terminal import print_metrics, split_metrics
 from missrec.runs.checkpoints import record_tested, tidy
 from missrec.runs.folder import FINAL_FIT, METRICS, RunFolder
@@ -160,6 +160,7 @@ def set_up(run: RunSettings) -> Experiment:
     config = run.config
     if run.seed is not None:
         seed_everything(run.seed, workers=True, verbose=False)
+    choose_kernels(config["model"].get("embed_dim"))
     torch.set_float32_matmul_precision(matmul_precision(config["matmul_precision"]))
     if config["keep_freed_memory"]:
         keep_freed_memory()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from statistics import median
 from threading import Lock
 
 import torch
@@ -16,31 +18,50 @@ from missrec.nn.linear import linear
 
 _GAIN = 1.2
 """Faster by less than this, other kernels are not taken: the clock errs."""
+_ROWS = 1500
+"""Of the products that are timed: the items of a batch."""
 _MORE_ERROR = 4
 """Of kernels that add up float32 in another order."""
 _SHAPES = (((512, 300), 300, 304), ((33, 257), 257, 65), ((8, 17, 75), 75, 9))
+_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+_CACHED = "128"
+"""Shapes for which the kernels of "medium" are kept. Each takes 0.7 MB, there are 1,024 by default,
+and hardly two batches have as many items."""
+
+
+def choose_kernels(width: int | None) -> None:
+    """From now on "highest" stands for the faster of torch's kernels that are as exact.
+
+    On some CPUs torch's "highest" means kernels that do not suit them, and "medium" others that are
+    as exact and twice as fast, but are made anew for each number of rows, which narrow models do
+    not get back. On CPUs with units for bfloat16 "medium" rounds to it. The name of a CPU does not
+    tell, so both are tried, once in a process. On GPUs the words mean what they say.
+
+    Args:
+        width: of the model, D; None, or one that no model can have: nothing is chosen.
+    """
+    if not isinstance(width, int) or width < 1 or torch.cuda.is_available():
+        _FullPrecision.word = "highest"
+    else:
+        _FullPrecision.word = _fastest(width)
 
 
 def matmul_precision(precision: str) -> str:
-    """The `torch.set_float32_matmul_precision` for products that are as exact as `precision`.
-
-    On some CPUs torch's "highest" means kernels that do not suit them, and "medium" others that are
-    as exact and twice as fast; on CPUs with units for bfloat16 "medium" rounds to it. The name of a
-    CPU does not tell, so both are tried, once in a process. On GPUs the words mean what they say.
+    """The `torch.set_float32_matmul_precision` for products as exact as `precision`.
 
     Args:
         precision: "highest", "high" or "medium"; only the first may become another word.
     """
-    if precision != "highest" or torch.cuda.is_available():
-        return precision
-    return _of_this_cpu()
+    return _FullPrecision.word if precision == "highest" else precision
 
 
 @cache
-def _of_this_cpu() -> str:
+def _fastest(width: int) -> str:
+    for name in _CACHES:  # read at the first of these products
+        os.environ.setdefault(name, _CACHED)
     before = torch.get_float32_matmul_precision()
     try:
-        return "medium" if _is_exact("medium") and _gain("medium") > _GAIN else "highest"
+        return "medium" if _is_exact("medium") and _gain("medium", width) > _GAIN else "highest"
     finally:
         torch.set_float32_matmul_precision(before)
 
@@ -61,17 +82,18 @@ def _is_exact(precision: str) -> bool:
     return True
 
 
-def _gain(precision: str) -> float:
-    """By how much products are faster than those of "highest", at the shapes of a small model."""
-    left, right = torch.ones(512, 304), torch.ones(304, 304)
+def _gain(precision: str, width: int) -> float:
+    """By how much products are faster than those of "highest", each with another number of rows."""
+    repeats = 7
+    rows, square = torch.ones(_ROWS + repeats, width), torch.ones(width, width)
     taken: dict[str, list[float]] = {"highest": [], precision: []}
-    for _ in range(9):
+    for more in range(repeats):
         for word, seconds in taken.items():
             torch.set_float32_matmul_precision(word)
             start = time.perf_counter()
-            left @ right
+            rows[: _ROWS + more] @ square
             seconds.append(time.perf_counter() - start)
-    return min(taken["highest"]) / min(taken[precision])
+    return median(taken["highest"]) / median(taken[precision])
 
 
 def single(tensor: Tensor) -> Tensor:
@@ -116,6 +138,7 @@ def full_precision(device_type: str) -> Iterator[None]:
 class _FullPrecision:
     """How many are inside `full_precision`, of all threads."""
 
+    word = "highest"
     _lock = Lock()
     _num_inside = 0
     _before = "highest"
@@ -125,7 +148,7 @@ class _FullPrecision:
         with cls._lock:
             if not cls._num_inside:
                 cls._before = torch.get_float32_matmul_precision()
-                torch.set_float32_matmul_precision(matmul_precision("highest"))
+                torch.set_float32_matmul_precision(cls.word)
             cls._num_inside += 1
 
     @classmethod
