@@ -22,14 +22,13 @@ os.environ.setdefault("PROJECT_ROOT", str(ROOT))
 import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
-from measured import PeakMemory, print_table, write_report
+from measured import PeakMemory, compute_as_training, print_table, write_report
 from numpy.lib.format import open_memmap
 from omegaconf import DictConfig
 
 from missrec.app.model import build
 from missrec.features.store import ModalityFeatures
 from missrec.features.table import FeatureTable
-from missrec.nn.precision import choose_kernels, matmul_precision
 from missrec.training.ranking import DomainRanking
 from missrec.types import Catalogue, DomainSpan, SequenceBatch, TrainSequences
 
@@ -77,8 +76,7 @@ def measure(num_items: int, num_users: int, repeats: int, folder: Path) -> dict[
     """Ranks the users in a process of its own, whose peak memory is its own too."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     settings = composed().metrics
-    choose_kernels(300)  # as training does
-    torch.set_float32_matmul_precision(matmul_precision("highest"))
+    compute_as_training(300)
     model = large_model(folder, num_items, device)
     generator = torch.Generator().manual_seed(0)
     users = SequenceBatch(

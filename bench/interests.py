@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 import torch
-from measured import PeakMemory, print_table, write_report
+from measured import PeakMemory, compute_as_training, print_table, write_report
 
 from missrec.interests.dpc_knn import DensityPeaks, density_peaks, planned_bytes
 from missrec.interests.neighbors import (
@@ -31,7 +31,6 @@ from missrec.interests.neighbors import (
     NeighborSearch,
     default_block_bytes,
 )
-from missrec.nn.precision import choose_kernels, matmul_precision
 
 WIDTH = 300
 SIZES = [3_170, 8_770, 42_614, 100_000]
@@ -130,8 +129,7 @@ def recall(tokens: torch.Tensor, search: NeighborSearch, num_neighbors: int) -> 
 
 def measure(case: str, num_tokens: int, num_probes: int, repeats: int) -> dict[str, float]:
     """One case in a process of its own, whose peak memory is its own too."""
-    choose_kernels(WIDTH)  # as training does
-    torch.set_float32_matmul_precision(matmul_precision("highest"))
+    compute_as_training(WIDTH)
     tokens = clustered_tokens(num_tokens)
     search = FaissNeighbors(num_probes=num_probes) if case == "faiss" else ExactNeighbors()
     num_neighbors = round(SHARE * num_tokens) if case == "exact, k = 0.1 N" else 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shlex
 import subprocess
@@ -10,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +19,16 @@ from rich.console import Console
 from rich.table import Table
 
 from missrec.files import write_json
+from missrec.nn.precision import products
 
 FOLDER = Path(__file__).resolve().parents[1] / "logs" / "bench"
+
+
+def compute_as_training(width: int | None, precision: str = "highest") -> None:
+    """From now on products are those of a training run of this width."""
+    kept = ExitStack()
+    kept.enter_context(products(precision, width=width))
+    atexit.register(kept.close)
 
 
 class PeakMemory:

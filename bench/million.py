@@ -29,12 +29,11 @@ os.environ.setdefault("PROJECT_ROOT", str(ROOT))
 import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
-from measured import PeakMemory, cpu_seconds, write_report
+from measured import PeakMemory, compute_as_training, cpu_seconds, write_report
 from torch import Tensor
 
 from missrec.app.model import build
 from missrec.features.table import FeatureTable
-from missrec.nn.precision import choose_kernels, matmul_precision
 from missrec.objectives.blocks import block_columns, default_score_bytes
 from missrec.training.memory import keep_freed_memory
 from missrec.types import Catalogue, SequenceBatch, TrainSequences
@@ -141,8 +140,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    choose_kernels(arguments.width)  # as training does
-    torch.set_float32_matmul_precision(matmul_precision("highest"))
+    compute_as_training(arguments.width)
     keep_freed_memory()  # as a training does
     if arguments.memory:
         measure_memory(arguments)

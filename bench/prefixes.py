@@ -28,12 +28,11 @@ os.environ["PROJECT_ROOT"] = str(CHECKOUT)
 
 import torch
 from hydra import compose, initialize_config_dir
-from measured import write_report
+from measured import compute_as_training, write_report
 
 from missrec.app.build import build_experiment
 from missrec.app.session import plain
 from missrec.app.settings import read_run
-from missrec.nn.precision import choose_kernels, matmul_precision
 from missrec.training.memory import keep_freed_memory
 
 
@@ -41,8 +40,7 @@ def epoch_seconds(arguments: argparse.Namespace) -> float:
     """CPU seconds of an epoch with `arguments.samples`."""
     torch.set_num_threads(1)
     keep_freed_memory()
-    choose_kernels(300)
-    torch.set_float32_matmul_precision(matmul_precision("highest"))
+    compute_as_training(300)
     with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
         cfg = compose(
             "train",

@@ -26,14 +26,13 @@ os.environ.setdefault("PROJECT_ROOT", str(ROOT))
 import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
-from measured import write_report
+from measured import compute_as_training, write_report
 from omegaconf import DictConfig
 from torch.utils.flop_counter import FlopCounterMode
 
 from missrec.app.build import build_experiment
 from missrec.app.session import plain
 from missrec.app.settings import read_run
-from missrec.nn.precision import choose_kernels, matmul_precision
 from missrec.training.memory import keep_freed_memory
 from missrec.types import DiscoversInterests, SequenceBatch
 
@@ -66,8 +65,7 @@ class Variant:
         """Builds the model on the data and cuts one epoch into batches."""
         cfg = composed(data, *overrides)
         torch.manual_seed(0)
-        choose_kernels(cfg.model.get("embed_dim"))
-        torch.set_float32_matmul_precision(matmul_precision(cfg.matmul_precision))
+        compute_as_training(cfg.model.get("embed_dim"), cfg.matmul_precision)
         experiment = build_experiment(read_run(plain(cfg)))
         if not experiment.module.learns:
             raise SystemExit(f"{cfg.model._target_} has nothing to train")

@@ -130,7 +130,7 @@ TABLE = [
     ("train", ["metrics.cutoffs=[5]"], "val/ndcg@10 is not measured; did you mean val/ndcg@5"),
     ("train", ["split=files"], "name it: split=files split.val=<file> split.test=<file>"),
     ("train", ["split=users", "split.val=0.5", "split.test=0.5"], "whose sum is below 1"),
-    ("train", ["split=fewer_users", "split.train_share=1.5"], "above 0 and at most 1"),
+    ("train", ["split=fewer_users", "split.train_share=1.5"], "above 0 up to 1"),
     ("train", ["split=global_time", "split.val_from=2018-13-01"], "or two dates such as"),
     ("tune", ["trainer.max_epochs=0"], "trainer.max_epochs (0) must be a whole number"),
     ("evaluate", ["run={tmp}/lr=0.1 (2)"], "lr=0.1 (2)"),

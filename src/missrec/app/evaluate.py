@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer
@@ -17,6 +16,7 @@ from pytorch_lightning import Trainer
 from missrec.app.build import Experiment, build_experiment
 from missrec.app.doubts import warn_of_parts
 from missrec.app.final_fit import holds_nothing_out
+from missrec.app.fitting import computing
 from missrec.app.lists import MeasuredLists, measure_lists
 from missrec.app.preflight import check_shown
 from missrec.app.session import plain
@@ -27,7 +27,6 @@ from missrec.app.trained.saved_run import read_saved_run
 from missrec.features.checks import check_truths
 from missrec.files import write_json
 from missrec.metrics.buckets import check_edges, popularity_buckets
-from missrec.nn.precision import choose_kernels, matmul_precision
 from missrec.report.figures.buckets import popularity_figure
 from missrec.report.formats.terminal import (
     print_buckets,
@@ -149,8 +148,6 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     experiment = build_experiment(run)
     warn_of_parts(experiment, run, names=["test"])
     changed = _same_items(folder, experiment, settings)
-    choose_kernels(run.config["model"].get("embed_dim"))
-    torch.set_float32_matmul_precision(matmul_precision(run.config["matmul_precision"]))
     try:
         trainer = Trainer(
             accelerator=settings.accelerator,
@@ -167,8 +164,9 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         raise ValueError(f"accelerator ({settings.accelerator}): {error}") from error
     is_to_load = experiment.module.learns and settings.new_items is None
     checkpoint = chosen_checkpoint(folder.path) if is_to_load else None
-    _rank(experiment, trainer, checkpoint=checkpoint)
-    lists = measure_lists(run, experiment, device=trainer.strategy.root_device)
+    with computing(run):
+        _rank(experiment, trainer, checkpoint=checkpoint)
+        lists = measure_lists(run, experiment, device=trainer.strategy.root_device)
     metrics = {**experiment.module.metrics, **lists.metrics}
     if settings.new_items is None:
         _say_differences(folder, experiment.module.metrics)

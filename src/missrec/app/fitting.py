@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -15,6 +15,8 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from missrec.app.build import Experiment
 from missrec.app.command_line.door import TERMINATED
+from missrec.app.settings import RunSettings
+from missrec.nn.precision import products
 from missrec.runs.folder import RunFolder
 from missrec.training.callbacks import MidEpochCheckpoint
 from missrec.training.checkpoints import num_steps
@@ -22,6 +24,12 @@ from missrec.training.transfer import count_parameters
 from missrec.types import DiscoversInterests
 
 _log = logging.getLogger(__name__)
+
+
+def computing(run: RunSettings) -> AbstractContextManager[None]:
+    """Inside, products of float32 are what the settings of a run say."""
+    config = run.config
+    return products(config["matmul_precision"], width=config["model"].get("embed_dim"))
 
 
 def fit(

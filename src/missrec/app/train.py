@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer, seed_everything
@@ -19,7 +18,7 @@ from missrec.app.command_line.arguments import other_process_arguments
 from missrec.app.command_line.invocation import another_process
 from missrec.app.doubts import warn_of_encoders, warn_of_parts
 from missrec.app.final_fit import as_trained, holds_nothing_out
-from missrec.app.fitting import fit, keep_untrained, rank_users, validate
+from missrec.app.fitting import computing, fit, keep_untrained, rank_users, validate
 from missrec.app.lists import MeasuredLists, measure_lists
 from missrec.app.model import build
 from missrec.app.parts import check_parts
@@ -38,7 +37,6 @@ from missrec.app.settings import RunSettings, read_run
 from missrec.app.stages import start_from, starting_point, train_stages
 from missrec.app.trained.same_data import check_finished
 from missrec.distributed import is_first_process
-from missrec.nn.precision import choose_kernels, matmul_precision
 from missrec.report.formats.terminal import print_metrics, split_metrics
 from missrec.runs.checkpoints import record_tested, tidy
 from missrec.runs.folder import FINAL_FIT, METRICS, RunFolder
@@ -87,7 +85,7 @@ def train_run(run: RunSettings) -> dict[str, float]:
         warn_of_encoders(experiment.identity, starting_point(run))
         if is_first_process():
             begin(run, earlier, ready.start)
-        with logging_to(trainer, run.config), working(trainer):
+        with computing(run), logging_to(trainer, run.config), working(trainer):
             best, metrics = fit(experiment, trainer, resume_from=ready.start.checkpoint)
             if held_out:
                 metrics |= validate(experiment, trainer, checkpoint=best)
@@ -160,8 +158,6 @@ def set_up(run: RunSettings) -> Experiment:
     config = run.config
     if run.seed is not None:
         seed_everything(run.seed, workers=True, verbose=False)
-    choose_kernels(config["model"].get("embed_dim"))
-    torch.set_float32_matmul_precision(matmul_precision(config["matmul_precision"]))
     if config["keep_freed_memory"]:
         keep_freed_memory()
     if is_first_process():

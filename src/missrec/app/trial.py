@@ -13,7 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
 from missrec.app.command_line.grammar import quoted
-from missrec.app.fitting import fit, keep_untrained, validate
+from missrec.app.fitting import computing, fit, keep_untrained, validate
 from missrec.app.resume import begin, earlier_run
 from missrec.app.session import composed, continued, plain
 from missrec.app.settings import RunSettings, read_run
@@ -95,7 +95,7 @@ def fit_and_validate(run: RunSettings, *, callbacks: Sequence[Callback] = ()) ->
             )
         trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
         begin(run, earlier, ready.start)
-        with logging_to(trainer, run.config):
+        with computing(run), logging_to(trainer, run.config):
             best, metrics = fit(experiment, trainer, resume_from=ready.start.checkpoint)
             metrics |= validate(experiment, trainer, checkpoint=best)
             keep_untrained(experiment, trainer)

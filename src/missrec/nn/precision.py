@@ -14,27 +14,26 @@ from missrec.nn.kernels import fastest_exact
 from missrec.nn.linear import linear
 
 
-def choose_kernels(width: int | None) -> None:
-    """From now on "highest" stands for the faster of torch's kernels that are as exact.
+@contextmanager
+def products(precision: str, *, width: int | None) -> Iterator[None]:
+    """Inside, products of float32 are as exact as a word says, by the fastest kernels for it.
 
-    On GPUs the words mean what they say.
-
-    Args:
-        width: of the model, D; None, or one that no model can have: nothing is chosen.
-    """
-    if not isinstance(width, int) or width < 1 or torch.cuda.is_available():
-        _FullPrecision.word = "highest"
-    else:
-        _FullPrecision.word = fastest_exact(width)
-
-
-def matmul_precision(precision: str) -> str:
-    """The `torch.set_float32_matmul_precision` for products as exact as `precision`.
+    So they are inside `full_precision`, too. On GPUs the words mean what they say.
 
     Args:
-        precision: "highest", "high" or "medium"; only the first may become another word.
+        precision: "highest", "high" or "medium", see `torch.set_float32_matmul_precision`.
+        width: of the model, D; None, or one that no model can have: no kernels are chosen.
     """
-    return _FullPrecision.word if precision == "highest" else precision
+    before = torch.get_float32_matmul_precision(), _FullPrecision.word
+    is_width = isinstance(width, int) and width > 0
+    has_choice = is_width and not torch.cuda.is_available()
+    _FullPrecision.word = fastest_exact(width) if has_choice else "highest"
+    torch.set_float32_matmul_precision(_FullPrecision.word if precision == "highest" else precision)
+    try:
+        yield
+    finally:
+        word, _FullPrecision.word = before
+        torch.set_float32_matmul_precision(word)
 
 
 def single(tensor: Tensor) -> Tensor:
