@@ -59,7 +59,7 @@ FIXED = {
     "callbacks.checkpoint.mode": _METRIC,
 }
 """Settings that a resumed run cannot change, and why: a checkpoint holds what they made."""
-_LIMIT, _NO_LIMIT = "trainer.max_epochs", -1
+_LIMIT = "trainer.max_epochs"
 
 FIXED_INSIDE_AN_EPOCH = {
     "samples": _BATCHES,
@@ -248,10 +248,10 @@ def _check_changes(changes: Sequence[Difference], fixed: Mapping[str, str], run_
                 )
 
 
-def _check_trains(changes: Sequence[Difference], *, done: int, limit: int) -> None:
+def _check_trains(changes: Sequence[Difference], *, done: int, limit: int | None) -> None:
     """Refuses changes with which nothing would train, but for where a run is to end: here."""
     is_to_end = done == limit and all(one.key == _LIMIT for one in changes)
-    if is_to_end or limit == _NO_LIMIT or done < limit:
+    if limit in (None, -1) or done < limit or is_to_end:
         return
     raise ValueError(
         f"the run has {done} epochs behind it, and {_LIMIT} is {limit}: nothing would train with "
