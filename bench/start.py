@@ -27,7 +27,7 @@ CASES: Mapping[str, Sequence[str]] = {
     ],
     "subset": [
         *("experiment=scratch", "data=scientific_mm_subset", "transfer=transductive"),
-        *("logger=csv", "trainer.max_epochs=10"),  # a run has 30 to 60
+        *("logger=csv", "trainer.max_epochs=20"),  # a run has 30 to 60
     ],
 }
 
