@@ -4,9 +4,9 @@
 # behind, as with "highest". "medium" takes oneDNN, which prepares each shape anew and keeps 1,024 of
 # them: batches of sequences without padding, of which no two have as many items, grow by gigabytes.
 # ONEDNN_PRIMITIVE_CACHE_CAPACITY and LRU_CACHE_CAPACITY, both, limit it. Where a CPU has the same
-# kernels for both words there is nothing to see, and the script says so.
+# kernels for both words, unlike the AMD EPYC with AVX-512 of the output, the script says so.
 #
-# Output seen, on an AMD EPYC with avx512f:
+# Output seen:
 #   highest, 300 numbers of rows: less than 60 MB kept
 #   medium, one number of rows: less than 60 MB kept
 #   medium, 300 numbers of rows: more than 90 MB kept
