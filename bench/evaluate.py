@@ -75,8 +75,9 @@ def composed(*overrides: str) -> DictConfig:
 def measure(num_items: int, num_users: int, repeats: int, folder: Path) -> dict[str, Any]:
     """Ranks the users in a process of its own, whose peak memory is its own too."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    settings = composed().metrics
-    compute_as_training(300)
+    cfg = composed()
+    settings = cfg.metrics
+    compute_as_training(cfg.model.embed_dim)
     model = large_model(folder, num_items, device)
     generator = torch.Generator().manual_seed(0)
     users = SequenceBatch(

@@ -40,7 +40,6 @@ def epoch_seconds(arguments: argparse.Namespace) -> float:
     """CPU seconds of an epoch with `arguments.samples`."""
     torch.set_num_threads(1)
     keep_freed_memory()
-    compute_as_training(300)
     with initialize_config_dir(str(CHECKOUT / "conf"), version_base="1.3"):
         cfg = compose(
             "train",
@@ -56,6 +55,7 @@ def epoch_seconds(arguments: argparse.Namespace) -> float:
                 f"run_dir={tempfile.gettempdir()}",
             ],
         )
+    compute_as_training(cfg.model.get("embed_dim"), cfg.matmul_precision)
     torch.manual_seed(0)
     experiment = build_experiment(read_run(plain(cfg)))
     model = experiment.module.model.train()

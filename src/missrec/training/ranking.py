@@ -103,11 +103,10 @@ class DomainRanking:
         self._encoded, self._batches = [], []
         tiles = _split(users.rows, self._users_per_tile)
         if len(self._blocks) == 1:
-            for items, candidates in self._catalogue():
-                for tile in tiles:
-                    scores = self._scores(users, tile, items, candidates)
-                    users.find_targets(tile, items, scores)
-                    users.count(tile, scores)
+            for tile in tiles:
+                scores = self._scores(users, tile, self._blocks[0], self._held[0])
+                users.find_targets(tile, self._blocks[0], scores)
+                users.count(tile, scores)
         elif not self._count_around(users, tiles):
             self._count_twice(users, tiles)
         self._ranked.append(users.ranks())

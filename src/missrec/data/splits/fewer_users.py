@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from missrec.data.splits.splitter import AnySplitter, Keys, Split, Splitter, with_keys
-from missrec.data.splits.users import places_of
+from missrec.data.splits.users import in_order, places_of
 
 
 class FewerUsers:
@@ -52,10 +50,8 @@ class _SomeTrained:
         """Each domain has its share of trained users; see `Splitter`."""
         split = self._of(offsets=offsets, times=times, first_users=first_users)
         is_trained = np.zeros(len(offsets) - 1, dtype=bool)
-        for first, last in pairwise(first_users.tolist()):
-            number = max(1, round((last - first) * self._train_share))
-            order = np.argsort(self._places[first:last], kind="stable") + first
-            is_trained[order[:number]] = True
+        for order in in_order(self._places, first_users):
+            is_trained[order[: max(1, round(len(order) * self._train_share))]] = True
         owners = np.searchsorted(offsets, split.train, side="right") - 1
         return split._replace(
             train=split.train[is_trained[owners]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -54,10 +55,8 @@ class _HeldOutUsers:
     ) -> Split:
         """Each domain has its share of held-out users, tiny ones nobody else; see `Splitter`."""
         tested, validated = [], []
-        for first, last in pairwise(first_users.tolist()):
-            num_users = last - first
-            num_test, num_val = (max(1, round(num_users * s)) for s in (self._test, self._val))
-            order = np.argsort(self._places[first:last], kind="stable") + first
+        for order in in_order(self._places, first_users):
+            num_test, num_val = (max(1, round(len(order) * s)) for s in (self._test, self._val))
             tested.append(order[:num_test])
             validated.append(order[num_test : num_test + num_val])
         val, test = (np.sort(np.concatenate(users)) for users in (validated, tested))
@@ -72,3 +71,9 @@ def places_of(keys: pl.Series, seed: int) -> np.ndarray:
     """(U,) uint64, as good as random, the same for the same key and seed everywhere."""
     digests = (hashlib.blake2b(f"{seed}\0{key}".encode(), digest_size=8).digest() for key in keys)
     return np.frombuffer(b"".join(digests), dtype="<u8")
+
+
+def in_order(places: np.ndarray, first_users: np.ndarray) -> Iterator[np.ndarray]:
+    """The users of each domain, those with the lowest numbers (U,) first."""
+    for first, last in pairwise(first_users.tolist()):
+        yield np.argsort(places[first:last], kind="stable") + first
