@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+import torch
+import torch.utils.deterministic
 import yaml
 from conftest import OFFICE, Compose
 from pytorch_lightning import Trainer
 
+from missrec.app import fitting
 from missrec.app.evaluate import evaluate
 from missrec.app.train import train
 from missrec.metrics.paired import read_ranks, target_ranks
 from missrec.metrics.ranking import ranking_metrics
+from missrec.nn.precision import products
 from missrec.runs.lists import read_lists
 from run_settings import evaluation
 from synthetic import demo_source_sizes
@@ -54,6 +60,27 @@ def test_a_run_folder_records_what_ran_and_what_came_out(
     assert metrics["test/tie_rate"] == 0
     assert len(hits) / 60 == pytest.approx(metrics["test/recall@10"])
     assert (hits["place"] == hits["rank"]).all()
+
+
+NETWORKS = ("missrec", "missrec_plus", "missrec_released", "s3rec", "unisrec", "vqrec")
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+def test_memory_need_not_be_filled_for_a_run_that_is_the_same_each_time(
+    compose_tiny: Compose, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def filled(*args: Any, **kwargs: Any) -> AbstractContextManager[None]:
+        assert not memory.fill_uninitialized_memory
+        memory.fill_uninitialized_memory = True  # by NaN, as torch has it where nothing is said
+        return products(*args, **kwargs)
+
+    memory = torch.utils.deterministic
+    assert memory.fill_uninitialized_memory
+    base = ("experiment=demo", f"model={model}", *OFFICE[1:3], "trainer.max_epochs=2")
+    metrics = train(compose_tiny(base=base))
+    assert memory.fill_uninitialized_memory
+    monkeypatch.setattr(fitting, "products", filled)
+    assert train(compose_tiny(base=base, run="filled")) == metrics
 
 
 def test_evaluate_gives_the_test_metrics_of_the_run_exactly(
