@@ -75,10 +75,18 @@ PUBLISHED = {
 }
 
 
-@pytest.mark.parametrize("name", ["toys", "sports"])
-def test_the_choice_of_data_reads_these_columns(name: str) -> None:
+@pytest.mark.parametrize(
+    ("choice", "name"),
+    [("toys", "toys"), ("sports", "sports"), ("amazon2014 data.name=beauty", "beauty")],
+)
+def test_the_choice_of_data_reads_these_columns(
+    choice: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROJECT_ROOT", str(ROOT))
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        data = compose("prepare", overrides=[f"data={name}", "paths.shared_dir=shared"]).data
+        data = compose(
+            "prepare", overrides=[*f"data={choice}".split(), "paths.shared_dir=shared"]
+        ).data
     interactions, items = data.interactions, data["items"]
     chosen = RealShop(
         interactions.path.removeprefix("shared/data/"),
@@ -88,8 +96,8 @@ def test_the_choice_of_data_reads_these_columns(name: str) -> None:
         items.item,
         list(items.texts),
     )
-    assert chosen == SHOPS[name]
-    assert (data.folders[0].rpartition("/")[2], data.choice) == (name, name)
+    assert chosen == amazon_2014(name)
+    assert (data.folders[0].rpartition("/")[2], data.choice) == (name, choice)
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
