@@ -74,7 +74,7 @@ def test_memory_need_not_be_filled_for_a_run_that_is_the_same_each_time(
         memory.fill_uninitialized_memory = True  # by NaN, as torch has it where nothing is said
         return products(*args, **kwargs)
 
-    memory = torch.utils.deterministic
+    memory: Any = torch.utils.deterministic
     assert memory.fill_uninitialized_memory
     base = ("experiment=demo", f"model={model}", *OFFICE[1:3], "trainer.max_epochs=2")
     metrics = train(compose_tiny(base=base))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.utils.deterministic
@@ -35,7 +36,8 @@ def computing(run: RunSettings) -> Iterator[None]:
     Where a trainer is deterministic, torch would write NaN to all memory that it takes: a tenth of
     a small model's time, so that no value is read before it is written. None is, so it need not.
     """
-    config, memory = run.config, torch.utils.deterministic
+    config = run.config
+    memory: Any = torch.utils.deterministic
     before = memory.fill_uninitialized_memory
     memory.fill_uninitialized_memory = False
     try:
