@@ -482,6 +482,45 @@ def test_the_score_weighs_modalities_and_ids() -> None:
     torch.testing.assert_close(score(2 / 3, 1 / 3), (2 * fused + ids) / 3)
 
 
+@pytest.mark.parametrize("num_modalities", [1, 2, 3])
+@pytest.mark.parametrize("item_ids", [False, True])
+@pytest.mark.parametrize(
+    "fusion",
+    [
+        partial(DynamicFusion, initial_alpha=2.0, positive=True, per_item=False),
+        partial(DynamicFusion, initial_alpha=2.0, positive=False, per_item=True),
+        partial(FixedFusion, alpha=0.0),
+        partial(FixedFusion, alpha=math.inf),
+    ],
+)
+def test_spared_products_change_neither_score_nor_gradient(
+    num_modalities: int, fusion: Any, *, item_ids: bool
+) -> None:
+    raw = features()
+    raw["other"] = raw["text"][::-1].copy()
+    raw["other"][WITHOUT_ANYTHING - 1] = 0
+    raw = dict(list(raw.items())[:num_modalities])
+    model = missrec(
+        raw, fusion=fusion, item_ids=item_ids, normalize_ids=True, modality_weight=0.7, id_weight=2
+    )
+    users = torch.randn(4, EMBED_DIM)
+    items, weights = torch.arange(1, NUM_ITEMS + 1), torch.randn(4, NUM_ITEMS)
+    vectors = model.item_vectors(items)
+    fused = model.fusion([users @ part.T for part in vectors.tokens], vectors.present, items)
+    plain = vectors.modality_weight * fused
+    if vectors.ids is not None:
+        plain = plain + users @ vectors.ids.T
+    score = model.score(users, model.candidates(items))
+    torch.testing.assert_close(score, plain)
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    gradients = [
+        torch.autograd.grad((weights * one).sum(), learning, materialize_grads=True)
+        for one in (score, plain)
+    ]
+    torch.testing.assert_close(*gradients)
+    assert any(part.any() for part in gradients[0])
+
+
 def test_without_ids_the_weights_change_nothing() -> None:
     users, items = torch.eye(3, EMBED_DIM), torch.arange(1, NUM_ITEMS + 1)
     weighted, plain = missrec(modality_weight=0.3, id_weight=0.4), missrec()

@@ -13,7 +13,7 @@ from missrec.interests.index import InterestIndex
 from missrec.nn.adapters import modality_adapters
 from missrec.nn.dropout import Dropout
 from missrec.nn.fusion import DynamicFusion, FixedFusion
-from missrec.nn.item_embeddings import ItemEmbeddings
+from missrec.nn.item_embeddings import ItemEmbeddings, ScoredItems
 from missrec.nn.linear import linear
 from missrec.nn.pooling import places_from_end
 from missrec.nn.precision import full_precision, repeated, single
@@ -90,7 +90,7 @@ class MISSRec(nn.Module):
             feature_dropout_prob: of the features of the histories in training (3.2.2).
             item_ids: transductive (Eq. 10) rather than inductive (Eq. 9).
             normalize_ids: take z at unit length in the score.
-            modality_weight: of the fused score beside the ids.
+            modality_weight: of the fused score beside the ids; nothing without them.
             id_weight: of <u, z>.
             positions_from_end: position 0 is the most recent item, not the oldest.
             missing_as_zeros: a missing feature is a zero vector that passes the adapter, as in
@@ -109,7 +109,7 @@ class MISSRec(nn.Module):
         self._orthogonality_weight = orthogonality_weight
         self._contrast_weight = contrast_weight
         self._normalize_ids = normalize_ids
-        self._modality_weight = modality_weight
+        self._modality_weight = modality_weight if item_ids else 1.0
         self._id_weight = id_weight
         self._positions_from_end = positions_from_end
         self._missing_as_zeros = missing_as_zeros
@@ -174,7 +174,7 @@ class MISSRec(nn.Module):
             self.objective,
             self.score,
             user,
-            items.select(candidates).at_unit_length(),
+            self._scored(items.select(candidates)),
             torch.searchsorted(candidate_ids, batch.target_ids),
             num_candidates=len(candidate_ids),
             temperature=self._temperature,
@@ -198,45 +198,44 @@ class MISSRec(nn.Module):
             items = self._embed(unique_ids)
         return F.normalize(self._read(items, history, batch).sequence, dim=-1)
 
-    def candidates(self, item_ids: Tensor) -> ItemEmbeddings:
-        """Items (C,) ready to be scored: tokens at unit length."""
-        return self._embed(item_ids).at_unit_length()
+    def candidates(self, item_ids: Tensor) -> ScoredItems:
+        """Items (C,) ready to be scored."""
+        return self._scored(self._embed(item_ids))
 
-    def score(self, encoded: Tensor, candidates: ItemEmbeddings) -> Tensor:
+    def score(self, encoded: Tensor, candidates: ScoredItems) -> Tensor:
         """(B, C) <u, v + z>: the fused modality scores (Eq. 2), plus <u, z> (Eq. 10).
 
         Args:
             encoded: (B, D) from `encode`.
             candidates: from `candidates`.
         """
+        item_ids, base, step, tokens, present = candidates
         # In bfloat16, 1 / temperature would blow the rounding of a score up to a twentieth.
         with full_precision(encoded.device.type):
-            encoded, tokens = single(encoded), single(candidates.tokens)
-            by_modality = [linear(encoded, part) for part in tokens]  # M times (B, C)
-            scores: Tensor = self.fusion(by_modality, candidates.present, candidates.item_ids)
-            if candidates.ids is None:
+            encoded = single(encoded)
+            scores = encoded.new_zeros(()) if base is None else linear(encoded, base)
+            if tokens is not None:
+                by_modality = [linear(encoded, part) for part in tokens]  # M times (B, C)
+                fused: Tensor = self.fusion(by_modality, present, item_ids)
+                return scores + self._modality_weight * fused
+            if step is None:
                 return scores
-            ids = self._scored_ids(candidates.ids)
-            if self._modality_weight != 1:
-                scores = self._modality_weight * scores
-            return torch.add(scores, linear(encoded, ids), alpha=self._id_weight)
+            difference = linear(encoded, step)
+            weights = self.fusion.second_weight(difference, item_ids)
+            return torch.addcmul(scores, weights, difference, value=self._modality_weight)
 
     def item_vectors(self, item_ids: Tensor) -> ItemVectors:
         """Items (C,) as the vectors that `score` follows from."""
-        items = self.candidates(item_ids)
-        vectors = ItemVectors(
+        items = self._embed(item_ids)
+        return ItemVectors(
             tuple(self.features.modalities),
-            single(items.tokens),
+            items.unit_tokens,
             items.present,
             alpha=self.fusion.alpha_of(item_ids),
-            modality_weight=1.0,
-            ids=None,
+            modality_weight=self._modality_weight,
+            ids=self._scored_ids(items.ids),
             bias=None,
         )
-        if items.ids is None:
-            return vectors
-        ids = self._id_weight * self._scored_ids(items.ids)
-        return vectors._replace(modality_weight=self._modality_weight, ids=ids)
 
     def item_tokens(self) -> Tensor:
         """(M, N + 1, D) adapted features of all items; only those that exist mean anything."""
@@ -285,9 +284,15 @@ class MISSRec(nn.Module):
         """(N + 1,) int64, padding and all items."""
         return torch.arange(self._num_items + 1, device=self.positions.weight.device)
 
-    def _scored_ids(self, ids: Tensor) -> Tensor:
-        """(C, D) z as the score has it, before its weight."""
-        return F.normalize(ids, dim=-1) if self._normalize_ids else ids
+    def _scored(self, items: ItemEmbeddings) -> ScoredItems:
+        ids = self._scored_ids(items.ids)
+        return ScoredItems.of(items, modality_weight=self._modality_weight, ids=ids)
+
+    def _scored_ids(self, ids: Tensor | None) -> Tensor | None:
+        """(C, D) z as it adds to the score."""
+        if ids is None:
+            return None
+        return self._id_weight * (F.normalize(ids, dim=-1) if self._normalize_ids else ids)
 
     def _view(self, items: ItemEmbeddings) -> ItemEmbeddings:
         """The items as one reading of the histories sees them: augmented anew (MISSRec 3.2.2)."""

@@ -75,6 +75,15 @@ class DynamicFusion(nn.Module):
             return scores[0] * present[0]
         return _fuse(scores, present, self.alpha_of(item_ids))
 
+    def second_weight(self, difference: Tensor, item_ids: Tensor) -> Tensor:
+        """(B, C) the weight of the second of two modalities in Eq. 2.
+
+        Args:
+            difference: (B, C) its score less that of the first.
+            item_ids: (C,) the candidates.
+        """
+        return _second_weight(difference, self.alpha_of(item_ids))
+
 
 class FixedFusion(nn.Module):
     """Fuses by Eq. 2 with an alpha that does not train; 0 is the mean, infinity the maximum."""
@@ -108,6 +117,12 @@ class FixedFusion(nn.Module):
         if math.isinf(self._alpha):
             return _highest(_stacked(scores), present)
         return _fuse(scores, present, torch.tensor(self._alpha, device=present.device))
+
+    def second_weight(self, difference: Tensor, item_ids: Tensor) -> Tensor:
+        """(B, C), see `DynamicFusion`."""
+        if math.isinf(self._alpha):
+            return (difference > 0).to(difference.dtype)
+        return _second_weight(difference, self.alpha_of(item_ids))
 
 
 def fuse(scores: Tensor, present: Tensor, alpha: Tensor) -> Tensor:
@@ -148,15 +163,20 @@ def _fuse(scores: Scores, present: Tensor, alpha: Tensor) -> Tensor:
     return (weights * scores).sum(dim=0)
 
 
+def _second_weight(difference: Tensor, alpha: Tensor) -> Tensor:
+    """The softmax of two votes is the sigmoid of their difference."""
+    return (alpha * difference).sigmoid_()
+
+
 def _fuse_two(scores: Scores, present: Tensor, alpha: Tensor) -> Tensor:
-    """The same for two modalities: the softmax of two votes is the sigmoid of their difference."""
+    """The same for two modalities."""
     first, second = scores
     if eagerly_on_cpu(present) and present.all():
         difference = second - first
-        return torch.addcmul(first, (alpha * difference).sigmoid_(), difference)
+        return torch.addcmul(first, _second_weight(difference, alpha), difference)
     first, second = first * present[0].to(first.dtype), second * present[1].to(second.dtype)
     difference = second - first
     both = present.all(dim=0).to(first.dtype)
     only_second = (present[1] & ~present[0]).to(first.dtype)
-    weights = torch.addcmul(only_second, both, torch.sigmoid(alpha * difference))
+    weights = torch.addcmul(only_second, both, _second_weight(difference, alpha))
     return torch.addcmul(first, weights, difference)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from missrec.nn.adapters import modality_adapters
 from missrec.nn.eager import eagerly_on_cpu
-from missrec.nn.precision import repeated
+from missrec.nn.precision import repeated, single
 from missrec.nn.rows import spread_rows
 from missrec.types import Catalogue, InputsError, ItemRows, ItemVectors
 
@@ -44,9 +44,61 @@ class ItemEmbeddings(NamedTuple):
             self.item_ids[index], self.tokens[:, index], self.present[:, index], ids
         )
 
-    def at_unit_length(self) -> ItemEmbeddings:
-        """The items with their tokens at unit length, ready to be scored."""
-        return self._replace(tokens=F.normalize(self.tokens, dim=-1))
+    @property
+    def unit_tokens(self) -> Tensor:
+        """(M, U, D) float32, the tokens at unit length."""
+        return F.normalize(single(self.tokens), dim=-1)
+
+
+class ScoredItems(NamedTuple):
+    """Items as MISSRec scores them, with no product that can be spared (Eq. 2 and 10).
+
+    What counts whatever the votes of the modalities is one vector. Of two modalities those are the
+    token of one and the id, and the vote is about the step to the other's token.
+
+    Attributes:
+        item_ids: (C,) the items.
+        base: (C, D), whose score <u, base> is added; None for three modalities without ids.
+        step: (C, D) from the first token to the second, zeros where an item lacks one of them;
+            None unless there are two modalities.
+        tokens: (M, C, D) at unit length; None unless there are three modalities or more.
+        present: (M, C) bool.
+    """
+
+    item_ids: Tensor
+    base: Tensor | None
+    step: Tensor | None
+    tokens: Tensor | None
+    present: Tensor
+
+    @classmethod
+    def of(
+        cls, items: ItemEmbeddings, *, modality_weight: float, ids: Tensor | None
+    ) -> ScoredItems:
+        """The items, ready to be scored.
+
+        Args:
+            items: C of them.
+            modality_weight: of the fused score.
+            ids: (C, D), whose score is added to it.
+        """
+        tokens = items.unit_tokens
+        if len(tokens) > 2:
+            return cls(items.item_ids, ids, None, tokens, items.present)
+        base, step = tokens[0], None
+        if len(tokens) == 2:
+            first, second = items.present[:, :, None]
+            base = torch.where(first, tokens[0], tokens[1])
+            step = torch.where(first & second, tokens[1] - tokens[0], 0)
+        if modality_weight != 1:
+            base = modality_weight * base
+        return cls(items.item_ids, base if ids is None else base + ids, step, None, items.present)
+
+    def select(self, index: Tensor | slice) -> ScoredItems:
+        """The items at `index` (C,); views of them where it is a slice."""
+        base, step = (None if part is None else part[index] for part in (self.base, self.step))
+        tokens = None if self.tokens is None else self.tokens[:, index]
+        return ScoredItems(self.item_ids[index], base, step, tokens, self.present[:, index])
 
 
 class IdEmbedding(nn.Embedding):
