@@ -63,7 +63,12 @@ def large_model(folder: Path, num_items: int, device: torch.device) -> Any:
         features=FeatureTable([features], num_items=[num_items], resident_bytes=0),
     )
     cfg = composed("transfer=transductive", "model.interests.ratio=0.001")
-    return build(cfg, "model", catalogue=catalogue).eval().to(device)
+    model = build(cfg, "model", catalogue=catalogue).eval()
+    # To cluster a million items takes minutes, and it costs the same whose interest an item is. But
+    # without any, histories would be zeros, and all items tie.
+    prototypes, of_item = model.interests.prototypes.normal_(), model.interests.interest_of_item
+    of_item[:, 1:].random_(len(prototypes))
+    return model.to(device)
 
 
 def composed(*overrides: str) -> DictConfig:
