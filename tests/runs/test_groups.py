@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from missrec.runs.groups import group_runs, mean_and_deviation, other_data, own_settings, preferred
+from missrec.runs.groups import (
+    differences,
+    group_runs,
+    mean_and_deviation,
+    other_data,
+    own_settings,
+    preferred,
+)
 from run_folders import SETUP, a_run, an_identity
 
 
@@ -83,6 +90,21 @@ def test_settings_that_most_groups_share_are_not_named() -> None:
     assert own_settings(groups[0], groups[:2]) == ["a=1"]  # of two, neither is the usual one
     lacking = group_runs([a_run("x", settings={"b": "2"}), a_run("y", settings=shared)])
     assert own_settings(lacking[0], lacking) == ["without a"]
+
+
+def test_what_a_part_takes_from_another_is_said_once() -> None:
+    def of(share: str, blocks: str, heads: str) -> dict[str, str]:
+        taken = {"split.share": share, "samples.prefixes": share, "model.encoder.blocks": blocks}
+        taken |= {"datamodule.split.share": share, "datamodule.prefixes": share}
+        # Settings of their own, though they change together or have one name.
+        return taken | {"a": share, "b": share, "model.decoder.blocks": blocks, "own.blocks": heads}
+
+    groups = group_runs([a_run("x", settings=of("1", "2", "4")), a_run("y", settings=of(*"345"))])
+    named = [setting.partition("=")[0] for setting in own_settings(groups[0], groups)]
+    blocks = ["model.decoder.blocks", "model.encoder.blocks", "own.blocks"]
+    assert named == ["a", "b", *blocks, "samples.prefixes", "split.share"]
+    told = [setting.partition(" ")[0] for setting in differences(groups)]
+    assert told[:5] == named[:5]
 
 
 def test_one_seed_has_no_deviation() -> None:

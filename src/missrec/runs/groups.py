@@ -202,12 +202,10 @@ def preferred(groups: Iterable[Group]) -> list[Group]:
 
 def own_settings(group: Group, alike: Sequence[Group]) -> list[str]:
     """The settings of a group that most of the groups it is shown among do not have."""
-    every = [other.runs[0].settings for other in alike]
     own = group.runs[0].settings
     found = []
-    for key in sorted({key for settings in every for key in settings}):
-        num_same = sum(settings.get(key) == own.get(key) for settings in every)
-        if num_same < len(every) and num_same <= len(every) / 2:
+    for key, values in _varied(alike).items():
+        if values.count(own.get(key)) <= len(values) / 2:
             found.append(f"{key}={shown(own[key])}" if key in own else f"without {key}")
     return found
 
@@ -216,16 +214,37 @@ def differences(groups: Sequence[Group]) -> list[str]:
     """What several groups differ in: setup and settings with their values, and data."""
     setups = [group.setup._asdict() for group in groups]
     found = {key: [str(setup[key]) for setup in setups] for key in setups[0]}
-    named = [key for key, values in found.items() if len(set(values)) > 1]
-    settings = [group.runs[0].settings for group in groups]
-    for key in sorted({key for own in settings for key in own}):
-        if key.partition(".")[0] not in named:  # what a model sets comes with its name
-            found[key] = [shown(own[key]) if key in own else "none" for own in settings]
-    unlike = {key: dict.fromkeys(values) for key, values in found.items() if len(set(values)) > 1}
-    told = [f"{key} ({', '.join(values)})" for key, values in unlike.items()]
+    found = {key: values for key, values in found.items() if len(set(values)) > 1}
+    settings = {
+        key: ["none" if value is None else shown(value) for value in values]
+        for key, values in _varied(groups).items()
+        if key.partition(".")[0] not in found  # what a model sets comes with its name
+    }
+    told = [f"{key} ({', '.join(dict.fromkeys(own))})" for key, own in (found | settings).items()]
     rest = len(told) - _MOST_TOLD
     more = [f"{rest} more settings"] if rest > 0 else []
     return [*told[:_MOST_TOLD], *more, *other_data(groups[0], groups)]
+
+
+def _varied(groups: Sequence[Group]) -> dict[str, list[str | None]]:
+    """Setting -> its value in each group, of those in which they differ, by name.
+
+    What one part takes from another is said once, where it is set: `split.share`, and not
+    `datamodule.split.share` too.
+    """
+
+    def place(key: str) -> tuple[int, bool, str]:
+        return key.count("."), key.startswith(("datamodule.", "model.")), key
+
+    every = [group.runs[0].settings for group in groups]
+    found: dict[str, list[str | None]] = {}
+    for key in sorted({key for own in every for key in own}, key=place):
+        values = [own.get(key) for own in every]
+        _, _, below = key.partition(".")
+        said = [one for one in found if below and below in {one, one.partition(".")[2]}]
+        if len(set(values)) > 1 and all(found[one] != values for one in said):
+            found[key] = values
+    return dict(sorted(found.items()))
 
 
 def other_data(group: Group, alike: Sequence[Group]) -> list[str]:
