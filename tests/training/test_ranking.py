@@ -74,15 +74,18 @@ def whole_matrix(*, filter_seen: bool) -> dict[int, tuple[int, int, int]]:
 @pytest.mark.parametrize(
     ("users_per_tile", "items_per_tile"), [(100, 100), (4, 7), (1, 1), (3, 20)]
 )
-@pytest.mark.parametrize("users_at_once", [1, 6, 100])
+@pytest.mark.parametrize(
+    "limit",
+    [("_USERS_AT_ONCE", 1), ("_USERS_AT_ONCE", 6), ("_USERS_AT_ONCE", 100), ("_BYTES_AT_ONCE", 1)],
+)
 def test_tiles_equal_the_whole_matrix(
     monkeypatch: pytest.MonkeyPatch,
     filter_seen: bool,
     users_per_tile: int,
     items_per_tile: int,
-    users_at_once: int,
+    limit: tuple[str, int],
 ) -> None:
-    monkeypatch.setattr(ranking, "_USERS_AT_ONCE", users_at_once)
+    monkeypatch.setattr(ranking, *limit)
     domain = DomainRanking(
         WholeScores(),
         SPAN,
@@ -119,6 +122,19 @@ def test_a_catalogue_of_one_block_is_computed_once(monkeypatch: pytest.MonkeyPat
         domain.add(batch)
     domain.finish()
     assert model.blocks == [20]
+
+
+@pytest.mark.parametrize(("at_once", "num_passes"), [(2**20, 1), (61, 2), (1, 3)])
+def test_no_more_bytes_of_users_wait_than_may(
+    monkeypatch: pytest.MonkeyPatch, at_once: int, num_passes: int
+) -> None:
+    monkeypatch.setattr(ranking, "_BYTES_AT_ONCE", at_once)
+    model = WholeScores()
+    domain = domain_of(model, items_per_tile=19)  # not all of them, so none is held
+    for batch in batches():
+        domain.add(batch)
+    domain.finish()
+    assert model.blocks.count(19) == num_passes
 
 
 def test_a_cpu_scores_smaller_blocks_that_are_computed_once(

@@ -12,8 +12,9 @@ from missrec.metrics.ranking import TargetRanks, count_ranks
 from missrec.nn.precision import full_precision, single
 from missrec.types import DomainSpan, Recommender, SequenceBatch
 
-_USERS_AT_ONCE = 16384
-"""Users waiting to be ranked; each such group reads the whole catalogue once, or twice."""
+_USERS_AT_ONCE, _BYTES_AT_ONCE = 16384, 256 * 2**20
+"""Of users waiting to be ranked; each such group reads the whole catalogue once, or twice. What
+neighbors vote of a user is a row over all items, so not many of those may wait."""
 _USERS_TOGETHER = 128
 """That a CPU encodes at a time: what a layer makes of them stays small."""
 _CPU_TILE = (256, 1024)
@@ -80,7 +81,9 @@ class DomainRanking:
         """Encodes the users of a batch, whose targets are items of the domain."""
         self._encoded.append(encode_users(self._model, batch))
         self._batches.append(batch)
-        if sum(map(len, self._encoded)) >= _USERS_AT_ONCE:
+        num_users = sum(map(len, self._encoded))
+        num_bytes = sum(part.nbytes for part in self._encoded)
+        if num_users >= _USERS_AT_ONCE or num_bytes >= _BYTES_AT_ONCE:
             self._rank()
 
     def finish(self) -> list[TargetRanks]:
