@@ -134,7 +134,7 @@ def test_no_more_bytes_of_users_wait_than_may(
     for batch in batches():
         domain.add(batch)
     domain.finish()
-    assert model.blocks.count(19) == num_passes
+    assert model.blocks.count(10) == 2 * num_passes
 
 
 def test_a_cpu_scores_smaller_blocks_that_are_computed_once(
@@ -152,7 +152,7 @@ def test_a_cpu_scores_smaller_blocks_that_are_computed_once(
     ]
     assert sorted(rows) == whole
     held, *of_targets = [model.blocks[:4], *model.blocks[4:]]
-    assert held == [6, 6, 6, 2]
+    assert held == [5, 5, 5, 5]
     assert all(size <= 2 for size in of_targets)
 
 
@@ -161,7 +161,7 @@ def test_no_block_is_larger_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     domain = domain_of(model, items_per_tile=6)
     domain.add(batches()[2])
     domain.finish()
-    assert max(model.blocks) == 6
+    assert max(model.blocks) <= 6
 
 
 def ranked(model: WholeScores, *, items_per_tile: int) -> list[tuple[int, ...]]:
@@ -181,8 +181,34 @@ def by_hand() -> list[tuple[int, ...]]:
 def test_each_block_of_a_catalogue_is_computed_once() -> None:
     model = WholeScores()
     assert ranked(model, items_per_tile=6) == by_hand()
-    targets_of_tiles = [4, 4, 4, 4, 1]
-    assert model.blocks == [*targets_of_tiles, 6, 6, 6, 2]
+    targets_of_tiles = [4, 4, 3, 3, 3]
+    assert model.blocks == [*targets_of_tiles, 5, 5, 5, 5]
+
+
+class Vectors(WholeScores):
+    """Scores of 300 products, of which the first and the last item have the same."""
+
+    def __init__(self, num_items: int) -> None:
+        super().__init__()
+        self.vectors = torch.randn(num_items + 1, 300)
+        self.vectors[-1] = self.vectors[1]
+
+
+@pytest.mark.parametrize("num_items", [1025, 1026, 1032, 2049])
+def test_items_that_are_equal_tie_in_whatever_block_they_are(num_items: int) -> None:
+    torch.manual_seed(0)
+    domain = DomainRanking(
+        Vectors(num_items),
+        DomainSpan("large", 1, num_items),
+        users_per_tile=512,
+        items_per_tile=16384,
+        filter_seen=False,
+        device=torch.device("cpu"),
+    )
+    users = torch.arange(257)  # one more than a CPU has in a tile
+    domain.add(SequenceBatch(users, torch.randint(1, num_items, (257, 3)), torch.ones_like(users)))
+    (ranked,) = domain.finish()
+    assert ranked.num_equal.eq(1).all()
 
 
 def test_more_scores_near_the_targets_than_are_kept_change_no_rank(

@@ -270,5 +270,10 @@ def encode_users(model: Recommender, batch: SequenceBatch) -> Tensor:
     return torch.cat(encoded)
 
 
-def _split(rows: Tensor, size: int) -> list[Tensor]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
+def _split(rows: Tensor, most: int) -> list[Tensor]:
+    """The rows in parts about as long as each other.
+
+    A few by themselves would be multiplied by other kernels: an item there would not tie with its
+    equal elsewhere.
+    """
+    return list(rows.tensor_split(max(1, -(-len(rows) // most))))
