@@ -36,7 +36,11 @@ def _root(monkeypatch: pytest.MonkeyPatch) -> None:
         ("demo_music", "demo_sources"),
         ("amazon2018_food", "amazon data.year=2018 data.category=food"),
         ("amazon2023_Gift_Cards", "amazon data.year=2023 data.category=Gift_Cards"),
+        ("toys", "toys"),
+        ("sports", "sports"),
+        ("own", "own data.name=own"),
         ("office", "own data.name=office"),
+        ("toys+sports", "own data.name=toys+sports"),
     ],
 )
 def test_a_domain_folder_is_made_by_the_choice_that_conf_knows_or_as_own_data(

@@ -193,7 +193,7 @@ def _filled(choice: str, name: str, domain: str) -> str | None:
     match = re.fullmatch("(.+?)".join(parts), domain)
     if match is None:
         return None
-    values = dict(zip(_PLACE.findall(name), match.groups(), strict=True))
+    values = {"name": domain, **dict(zip(_PLACE.findall(name), match.groups(), strict=True))}
     return _PLACE.sub(lambda place: values.get(place[1], place[0]), choice)
 
 
@@ -202,8 +202,10 @@ def _choices() -> Iterator[tuple[str, str, int]]:
     conf = conf_dir() / "data"
     for path in sorted(conf.rglob("*.yaml")):
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        sources = (content.get("sources") or {}).values() if isinstance(content, dict) else ()
-        if sources and "choice" in content:  # else it makes no folder
-            for name in {content.get("name"), *(source.get("name") for source in sources)}:
-                if name:
-                    yield str(name), str(content["choice"]), len(sources)
+        if not isinstance(content, dict) or "choice" not in content:
+            continue  # it makes no folder
+        sources = (content.get("sources") or {}).values()
+        for name in {content.get("name"), *(source.get("name") for source in sources)}:
+            # A name that is put together, without sources, is that of folders made elsewhere.
+            if name and (sources or not _PLACE.search(str(name))):
+                yield str(name), str(content["choice"]), len(sources)
