@@ -96,13 +96,14 @@ def test_what_a_part_takes_from_another_is_said_once() -> None:
     def of(share: str, blocks: str, heads: str) -> dict[str, str]:
         taken = {"split.share": share, "samples.prefixes": share, "model.encoder.blocks": blocks}
         taken |= {"datamodule.split.share": share, "datamodule.prefixes": share}
+        taken |= {"data.length": share, "model.encoder.length": share}
         # Settings of their own, though they change together or have one name.
         return taken | {"a": share, "b": share, "model.decoder.blocks": blocks, "own.blocks": heads}
 
     groups = group_runs([a_run("x", settings=of("1", "2", "4")), a_run("y", settings=of(*"345"))])
     named = [setting.partition("=")[0] for setting in own_settings(groups[0], groups)]
     blocks = ["model.decoder.blocks", "model.encoder.blocks", "own.blocks"]
-    assert named == ["a", "b", *blocks, "samples.prefixes", "split.share"]
+    assert named == ["a", "b", "data.length", *blocks, "samples.prefixes", "split.share"]
     told = [setting.partition(" ")[0] for setting in differences(groups)]
     assert told[:5] == named[:5]
 

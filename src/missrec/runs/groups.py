@@ -230,7 +230,7 @@ def _varied(groups: Sequence[Group]) -> dict[str, list[str | None]]:
     """Setting -> its value in each group, of those in which they differ, by name.
 
     What one part takes from another is said once, where it is set: `split.share`, and not
-    `datamodule.split.share` too.
+    `datamodule.split.share` too. Such a part has the same values under the same name.
     """
 
     def place(key: str) -> tuple[int, bool, str]:
@@ -240,11 +240,15 @@ def _varied(groups: Sequence[Group]) -> dict[str, list[str | None]]:
     found: dict[str, list[str | None]] = {}
     for key in sorted({key for own in every for key in own}, key=place):
         values = [own.get(key) for own in every]
-        _, _, below = key.partition(".")
-        said = [one for one in found if below and below in {one, one.partition(".")[2]}]
-        if len(set(values)) > 1 and all(found[one] != values for one in said):
+        said = [one for one in found if _is_copy(key, one) and found[one] == values]
+        if len(set(values)) > 1 and not said:
             found[key] = values
     return dict(sorted(found.items()))
+
+
+def _is_copy(key: str, of: str) -> bool:
+    """Whether a setting may be taken from another: below its part, it ends as that one does."""
+    return key.endswith((f".{of}", f".{of.partition('.')[2] or of}"))
 
 
 def other_data(group: Group, alike: Sequence[Group]) -> list[str]:
