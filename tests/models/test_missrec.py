@@ -491,6 +491,7 @@ def test_the_score_weighs_modalities_and_ids() -> None:
         partial(DynamicFusion, initial_alpha=2.0, positive=False, per_item=True),
         partial(FixedFusion, alpha=0.0),
         partial(FixedFusion, alpha=math.inf),
+        partial(FixedFusion, alpha=1e39),  # which float32 does not hold
     ],
 )
 def test_spared_products_change_neither_score_nor_gradient(

@@ -33,8 +33,8 @@ _log = logging.getLogger(__name__)
 def computing(run: RunSettings) -> Iterator[None]:
     """Inside, products of float32 are what the settings of a run say, by the fastest kernels.
 
-    Where a trainer is deterministic, torch would write NaN to all memory that it takes: a tenth of
-    a small model's time, so that no value is read before it is written. None is, so it need not.
+    Where a trainer is deterministic, torch would write NaN to all memory that it takes, so that
+    what is read before it is written shows: a tenth of a small model's time. Nothing is.
     """
     config = run.config
     memory: Any = torch.utils.deterministic

@@ -101,7 +101,7 @@ class FixedFusion(nn.Module):
         super().__init__()
         if not alpha >= 0:
             raise ValueError(f"alpha ({alpha}) must be at least 0")
-        self._alpha = alpha
+        self._alpha = float(torch.tensor(alpha))  # above float32's largest number it is infinite
 
     @property
     def alpha(self) -> Tensor:

@@ -77,7 +77,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize(
     ("choice", "name"),
-    [("toys", "toys"), ("sports", "sports"), ("amazon2014 data.name=beauty", "beauty")],
+    [("toys", "toys"), ("sports", "sports"), ("amazon2014 data.set=beauty", "beauty")],
 )
 def test_the_choice_of_data_reads_these_columns(
     choice: str, name: str, monkeypatch: pytest.MonkeyPatch
