@@ -240,8 +240,9 @@ def _varied(groups: Sequence[Group]) -> dict[str, list[str | None]]:
     found: dict[str, list[str | None]] = {}
     for key in sorted({key for own in every for key in own}, key=place):
         values = [own.get(key) for own in every]
-        said = [one for one in found if _is_copy(key, one) and found[one] == values]
-        if len(set(values)) > 1 and not said:
+        if len(set(values)) == 1:
+            continue
+        if not any(_is_copy(key, one) and found[one] == values for one in found):
             found[key] = values
     return dict(sorted(found.items()))
 
